@@ -1,0 +1,142 @@
+/* engine_impl.h: the contract between the runtime and those who write engines.
+ *
+ * An engine knows items, values and its own device; it knows no graph and no scheduler.
+ * One instance is one `struct tl_engine`. Its functions are called in this order:
+ *
+ *     create → open → describe → ( submit | step | cancel )* → close → destroy
+ *
+ * Threads. open, describe, submit, step, cancel and close are all called on the instance's
+ * executor, one at a time, so an engine needs no lock of its own. Which executor that is,
+ * describe says:
+ *     TL_EXECUTOR_LOOP    the event loop: nothing may block; results come later, from callbacks
+ *     TL_EXECUTOR_DEVICE  the one thread of its compute device: step may compute for at most
+ *                         about one quantum (a chunk of prefill, one decode iteration, one batch
+ *                         of texts), so that engines of the same device take turns and a cancel
+ *                         waits for one quantum at most
+ *     TL_EXECUTOR_POOL    a thread of the bounded pool for blocking libraries: step may block
+ *
+ * Items. submit hands over items; the engine borrows each of them until it has reported its
+ * one outcome: exactly one call of emit->done or emit->fail per item, also for a cancelled
+ * one (done when it was ready before the cancel was seen, else fail with TL_ERR_CANCELLED).
+ * An engine may report from submit, step or cancel; a LOOP engine from its callbacks too.
+ *
+ * Failure. What goes wrong with one item fails that item with a sentence and leaves the
+ * others alone. When the engine as a whole is broken it fails every item that it holds.
+ * Every limit of the underlying library is checked before the call that would abort.
+ */
+#ifndef TL_ENGINE_ENGINE_IMPL_H
+#define TL_ENGINE_ENGINE_IMPL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attributes.h"
+#include "base/primitive.h"
+#include "base/value.h"
+#include "teola/status.h"
+
+enum tl_executor { TL_EXECUTOR_LOOP, TL_EXECUTOR_DEVICE, TL_EXECUTOR_POOL };
+
+/* What an instance can do; filled by describe, constant from then on. */
+struct tl_engine_description {
+    uint32_t capabilities;       /* bit (1 << enum tl_capability) for each that it serves */
+    enum tl_executor executor;
+    uint32_t batch_units;        /* most units (texts, rows, pairs, sequences) that it takes at once; 0: no bound */
+    uint32_t batch_tokens;       /* most tokens of one batch; 0: no bound. Informative: engines split what is larger */
+    uint32_t sequences;          /* LLM: most prefixes and decodes alive at once; else 0 */
+    uint32_t context_tokens;     /* LLM: most tokens of one sequence; embed: of one text; else 0 */
+    uint32_t dimension;          /* embed: of its vectors; else 0 */
+    bool streams;                /* emits deltas and pieces */
+    bool keeps_kv;               /* its kv values may be extended and decoded from more than once */
+    const char *model;           /* name for people; borrowed, lives until destroy; "" when none */
+    const char *model_digest;    /* SHA-256 of the weights, hex; "" when none */
+};
+
+/* Counters of one item, for traces, usage and tests. Zero what does not apply. */
+struct tl_usage {
+    uint64_t units;           /* texts, rows, pairs, items written */
+    uint64_t tokens_in;       /* tokens asked for: of the prompt, of the texts */
+    uint64_t tokens_reused;   /* of those, taken from a cache or a kv handle */
+    uint64_t tokens_computed; /* of those, really computed */
+    uint64_t tokens_out;      /* tokens written */
+    uint64_t tokens_trimmed;  /* cut from trimmable parts to fit the context */
+    uint32_t batch_units;     /* units in the largest batch that this item was part of */
+};
+
+struct tl_item {
+    uint64_t id;                       /* unique within the process; never reused */
+    enum tl_primitive op;
+    const struct tl_attributes *attributes; /* borrowed */
+    const char *label;                 /* "answer/fold[1]/decode", for messages */
+    struct tl_value *const *inputs;    /* in the order of the signature; NULL for an optional one that is absent */
+    const char *const *input_names;
+    size_t input_count;
+    uint64_t deadline;                 /* tl_clock_now() time; 0: none */
+    double rank;                       /* priority: higher first; from the scheduler */
+    bool stream;                       /* deltas are wanted: this text goes to the user */
+    bool pieces;                       /* pieces are wanted: a consumer takes list items as they come */
+    void *engine_data;                 /* the engine's own while it holds the item */
+};
+
+/* How an engine reports. All functions may be called from the instance's executor only;
+ * they never block and never call back into the engine. */
+struct tl_emit {
+    void *context;
+    /* The item is complete. Takes the references outputs[0..count), one per output port. */
+    void (*done)(void *context, struct tl_item *item, struct tl_value **outputs, size_t count, const struct tl_usage *usage);
+    /* The item failed; message is copied. */
+    void (*fail)(void *context, struct tl_item *item, enum tl_status status, const char *message);
+    /* List item `position` of output 0 is complete, in order 0, 1, ...; takes value. The final
+     * output must hold an equal item at that position. */
+    void (*piece)(void *context, struct tl_item *item, size_t position, struct tl_value *value);
+    /* More text for the user (whole UTF-8 sequences); copied. */
+    void (*delta)(void *context, struct tl_item *item, const char *text, size_t length);
+    /* Something that the user should know and that is no failure, such as trimmed text; copied. */
+    void (*notice)(void *context, struct tl_item *item, const char *message);
+};
+
+struct tl_engine;
+
+struct tl_engine_ops {
+    const char *type;         /* as written in the configuration: "llama" */
+    const char *description;  /* one line for `teola doctor` and docs */
+
+    /* Allocates an instance; does no I/O. `settings` is a JSON object from the configuration,
+     * borrowed for the call: unknown or wrong settings are TL_ERR_INVALID with a sentence. */
+    enum tl_status (*create)(const char *name, const json_t *settings, struct tl_engine **engine, struct tl_error *error);
+
+    /* Loads models, opens files. May take seconds. Borrows emit until destroy. */
+    enum tl_status (*open)(struct tl_engine *engine, const struct tl_emit *emit, struct tl_error *error);
+
+    void (*describe)(const struct tl_engine *engine, struct tl_engine_description *description);
+
+    /* Accepts items; starts nothing that blocks. */
+    void (*submit)(struct tl_engine *engine, struct tl_item **items, size_t count);
+
+    /* Computes one quantum; returns true while it holds items that need another.
+     * NULL for LOOP engines. */
+    bool (*step)(struct tl_engine *engine);
+
+    /* The item is not wanted any more: its outcome must come soon. Unknown items are ignored. */
+    void (*cancel)(struct tl_engine *engine, struct tl_item *item);
+
+    /* Drops everything held; items still held are failed with TL_ERR_CANCELLED. */
+    void (*close)(struct tl_engine *engine);
+
+    /* Frees the instance; called after close, or after a failed or missing open. */
+    void (*destroy)(struct tl_engine *engine);
+};
+
+/* First member of every engine's own struct. */
+struct tl_engine {
+    const struct tl_engine_ops *ops;
+    char *name; /* of the instance, from the configuration; owned by the engine */
+};
+
+/* All engine types built in, by name; NULL when there is none. */
+const struct tl_engine_ops *tl_engine_find(const char *type);
+const struct tl_engine_ops *const *tl_engine_types(size_t *count);
+
+#endif

@@ -1,0 +1,99 @@
+/* plan.h: the plan: a graph frozen for execution. Immutable, reference-counted, shared by
+ * all runs of the same (workflow, settings, profile); the scheduler reads it, never changes it.
+ *
+ * Differs from the graph: everything is an index into flat arrays, so instantiating a body is
+ * one allocation and no search; and what the scheduler asks at every step is precomputed:
+ * how many things each node waits for, who uses each output, which outer values a region holds.
+ *
+ * A source is where an input comes from: `up` levels of bodies outwards (0: the same body
+ * instance), then a slot of that body instance. Slots of a body: first its parameters, then the
+ * outputs of its nodes in order. A body instance thus has slot_count values, no more.
+ */
+#ifndef TL_PLAN_PLAN_H
+#define TL_PLAN_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "graph/graph.h"
+
+struct tl_plan_source {
+    uint16_t up;   /* bodies outwards */
+    uint16_t slot; /* in that body */
+};
+
+struct tl_plan_node {
+    enum tl_primitive op;
+    enum tl_capability capability;
+    uint32_t flags;               /* of the primitive */
+    const char *label, *step;
+    uint32_t engine;              /* index into tl_plan.engines; TL_PLAN_NO_ENGINE for builtins and regions */
+    const struct tl_attributes *attributes;
+    const struct tl_plan_source *inputs;
+    const char *const *input_names;
+    uint16_t input_count;
+    uint16_t first_output, output_count; /* its slots in its body */
+    const uint16_t *waits;        /* nodes of the same body that must be complete first (control and order) */
+    uint16_t wait_count;
+    const uint16_t *waiters;      /* the reverse: nodes of the same body that wait for this one */
+    uint16_t waiter_count;
+    struct tl_plan_body *bodies[2]; /* of regions */
+    const struct tl_plan_source *captures; /* of regions: outer slots that its bodies use, seen from this node's body; held until it is complete */
+    uint16_t capture_count;
+    bool streamed;                /* map: takes items as they come */
+    bool pieces;                  /* some consumer takes this node's list items as they come */
+    double rank;                  /* upward rank: predicted ms from its start to the end of the query; until a
+                                     profile is there, the number of nodes on the longest way to the end */
+};
+
+struct tl_plan_body {
+    struct tl_plan_body *outer;   /* body around it; NULL: root */
+    uint16_t parameter_count, node_count, slot_count, result_count;
+    const struct tl_plan_node *nodes;
+    const struct tl_plan_source *results;
+    const char *const *result_names;
+    const uint16_t *slot_uses;    /* per slot: data inputs in this body, results, and captures of its regions */
+    const struct tl_output *slots;/* name and type of each */
+    uint32_t number;              /* index in tl_plan.bodies */
+};
+
+#define TL_PLAN_NO_ENGINE UINT32_MAX
+
+struct tl_plan {
+    _Atomic uint32_t references;
+    struct tl_arena arena;
+    const char *name;
+    struct tl_plan_body *root;
+    struct tl_plan_body **bodies;
+    uint32_t body_count;
+    const char *const *engines;   /* names of the engines used */
+    uint32_t engine_count;
+    uint64_t hash;                /* tl_graph_hash of the graph */
+    struct tl_graph *graph;       /* the e-graph that it was frozen from; owned; for explain and draw */
+};
+
+/* Freezes a verified graph. Takes the graph (also on failure). TL_ERR_LIMIT above 65,535 nodes or slots a body. */
+enum tl_status tl_plan_freeze(struct tl_graph *graph, struct tl_plan **plan, struct tl_error *error);
+struct tl_plan *tl_plan_ref(struct tl_plan *plan);
+void tl_plan_unref(struct tl_plan *plan); /* NULL is allowed */
+
+/* ---- explain and draw ---- */
+/* The plan as stable text: the e-graph, then per node engine, rank and why it waits. */
+void tl_plan_explain(const struct tl_plan *plan, struct tl_str *out);
+
+/* Graphviz DOT of one or two graphs side by side: colours by engine, regions as boxes, data edges
+ * solid, control edges dashed, order edges dotted and grey. `titles[i]` stands above graph i. */
+void tl_graph_draw_dot(const struct tl_graph *const *graphs, const char *const *titles, size_t count, struct tl_str *out);
+/* Runs graphviz' `dot -Tsvg` as a child; TL_ERR_NOT_FOUND names the package when it is missing. */
+enum tl_status tl_graph_draw_svg(const char *dot, size_t length, struct tl_str *svg, struct tl_error *error);
+
+/* ---- the plan cache: (workflow digest, settings digest) → plan; bounded, least recently used goes ---- */
+struct tl_plan_cache;
+struct tl_plan_cache *tl_plan_cache_create(size_t capacity);
+void tl_plan_cache_destroy(struct tl_plan_cache *cache);
+struct tl_plan *tl_plan_cache_get(struct tl_plan_cache *cache, uint64_t key_high, uint64_t key_low); /* a reference or NULL */
+void tl_plan_cache_put(struct tl_plan_cache *cache, uint64_t key_high, uint64_t key_low, struct tl_plan *plan);
+void tl_plan_cache_counters(const struct tl_plan_cache *cache, uint64_t *hits, uint64_t *misses, size_t *entries);
+
+#endif
