@@ -1,5 +1,4 @@
 /* llama_device.c: start-up, model loading, threads and tokens; see llama_device.h. */
-#define _GNU_SOURCE
 #include "engine/llama/llama_device.h"
 
 #include <errno.h>
