@@ -20,8 +20,9 @@
 
 struct tl_plan_source {
     uint16_t up;   /* bodies outwards */
-    uint16_t slot; /* in that body */
+    uint16_t slot; /* in that body; TL_PLAN_NO_SLOT: an optional input that is absent */
 };
+#define TL_PLAN_NO_SLOT UINT16_MAX
 
 struct tl_plan_node {
     enum tl_primitive op;
@@ -30,7 +31,7 @@ struct tl_plan_node {
     const char *label, *step;
     uint32_t engine;              /* index into tl_plan.engines; TL_PLAN_NO_ENGINE for builtins and regions */
     const struct tl_attributes *attributes;
-    const struct tl_plan_source *inputs;
+    const struct tl_plan_source *inputs; /* in the order of the signature, absent optional ones included; then variadic */
     const char *const *input_names;
     uint16_t input_count;
     uint16_t first_output, output_count; /* its slots in its body */
