@@ -11,6 +11,8 @@ set(TEOLA_TEST_MODELS "${teola_data_home}/teola/models" CACHE PATH "Folder with 
 set(TEOLA_TEST_VEC0 "${teola_data_home}/teola/vec0.so" CACHE FILEPATH "sqlite-vec extension that tests use")
 
 file(GLOB support_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/support/*.c")
+file(GLOB_RECURSE own_support_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/*_test_support.c")
+list(APPEND support_sources ${own_support_sources})
 file(GLOB_RECURSE module_support_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/*_test_support.c")
 list(APPEND support_sources ${module_support_sources})
 add_library(teola_test_support INTERFACE)
