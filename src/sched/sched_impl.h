@@ -1,0 +1,259 @@
+/* sched_impl.h: the scheduler's state. For this folder only.
+ *
+ * Call tree of one step:
+ *
+ *   tl_sched_step (sched.c)
+ *     event → run.c (submit, end) or instance.c (an item's outcome)
+ *     tl_sched_drain (instance.c)      until no task is left:
+ *       node ready → builtin | region opened (region.c) | item queued (engine.c)
+ *       body instance complete → its region takes the results (region.c)
+ *     expire runs (run.c)
+ *     tl_sched_dispatch (engine.c)     forms batches for what is free
+ *     reap runs (run.c)
+ *
+ * Nothing recurses with the number of items: what becomes ready is put on the task list.
+ *
+ * Counting. A node waits for `missing` things: inputs whose slot has no value yet, and nodes it must
+ * come after. A slot that is not there yet keeps a list of who waits for it. A body instance is complete
+ * when all its nodes are and all its results are there; `missing` counts both.
+ *
+ * Values. A slot holds one reference from the moment its value is there until `uses` reaches 0. What a
+ * node uses of its own body is given back when the node is complete; what the bodies of a region use of
+ * outer slots is held by the region node (captures) until it is complete.
+ */
+#ifndef TL_SCHED_SCHED_IMPL_H
+#define TL_SCHED_SCHED_IMPL_H
+
+#include "base/arena.h"
+#include "base/map.h"
+#include "sched/policy.h"
+#include "sched/sched.h"
+
+struct run;
+struct body_instance;
+struct node_state;
+
+/* Someone who waits for a slot. */
+struct waiter {
+    struct waiter *next;
+    struct node_state *node;        /* an input of it; or */
+    struct body_instance *instance; /* a result of it */
+};
+
+/* A region that takes list items as they come. */
+struct subscriber {
+    struct subscriber *next;
+    struct node_state *region;
+};
+
+struct slot {
+    struct tl_value *value;         /* one reference; NULL before it is there and after the last use */
+    struct tl_value **pieces;       /* items that came before the whole list; references; NULL where not there */
+    size_t piece_count, piece_capacity;
+    struct waiter *waiters;
+    struct subscriber *subscribers;
+    uint32_t uses;                  /* left */
+    bool ready;                     /* the value is or was there */
+};
+
+enum node_phase {
+    NODE_WAITING,  /* missing > 0 */
+    NODE_READY,    /* on the task list */
+    NODE_QUEUED,   /* its item is in an engine's queue */
+    NODE_HELD,     /* an engine has its item */
+    NODE_OPEN,     /* a region whose instances run */
+    NODE_COMPLETE,
+};
+
+/* The engine-executed form of a node. `item` is first: engines hold pointers to it. */
+struct sched_item {
+    struct tl_item item;
+    struct tl_ready ready;
+    struct node_state *node;
+    struct sched_item *next_held, *previous_held; /* in its run's list of held items */
+    uint32_t group;
+    uint32_t instance;  /* that holds it; or the only one that may take it while pinned */
+    bool pinned;        /* an input's resource lives in `instance` */
+    bool cancelling;    /* the engine has been told */
+};
+
+struct region {
+    struct tl_value *list;     /* of items, once whole; borrowed from the input's slot */
+    size_t total;              /* items (or slices); meaningful when `closed` */
+    bool closed;               /* total is known */
+    size_t begun, finished;    /* body instances */
+    struct tl_value **results; /* map: [result][item], grown as items come; fold, loop: unused */
+    size_t result_capacity;    /* items of room in each row of `results` */
+    struct body_instance **instances; /* fold: by position; else NULL */
+    size_t instance_capacity;
+    struct reduce_level *levels; /* reduce */
+    size_t level_count, level_capacity;
+};
+
+struct node_state {
+    struct body_instance *instance;
+    const struct tl_plan_node *plan;
+    struct sched_item *item;  /* of engine nodes, once ready */
+    struct region *region;    /* of region nodes, once open */
+    uint32_t missing;
+    enum node_phase phase;
+};
+
+struct body_instance {
+    const struct tl_plan_body *body;
+    struct run *run;
+    struct body_instance *outer;
+    struct node_state *owner;  /* the region node in `outer`; NULL: root */
+    struct body_instance *next; /* all of the run */
+    uint32_t level, index;     /* index: position of the item, iteration or group; level: of a reduce */
+    uint32_t missing;          /* nodes and results that are not there yet */
+    bool complete;
+    struct slot *slots;
+    struct node_state *nodes;
+};
+
+enum run_phase { RUN_LIVE, RUN_ENDED /* waits for items that engines hold */ };
+
+struct run {
+    struct tl_arena arena;
+    struct tl_sched *sched;
+    struct tl_plan *plan;
+    uint64_t id;
+    uint64_t arrival, deadline;
+    double priority;
+    enum run_phase phase;
+    struct body_instance *root;
+    struct body_instance *instances; /* newest first */
+    uint32_t instance_count;
+    uint32_t *groups;          /* plan engine → group */
+    struct sched_item *held;   /* list */
+    size_t held_count, queued_count;
+    size_t heap_position;      /* in the deadline heap + 1; 0: not there */
+    struct run *next, *previous;       /* all live and ended runs */
+    struct run *next_in_bucket;        /* table by id */
+    struct run *next_reap;             /* list of ended runs to look at */
+    bool reaping;
+};
+
+/* What a RUN_FINISHED action of the last step points to. */
+struct departed {
+    struct departed *next;
+    char *message;
+    struct tl_value **outputs;
+};
+
+/* One thing to do before the step ends. */
+struct task {
+    struct node_state *node;        /* ready; or */
+    struct body_instance *instance; /* complete */
+    uint64_t run;                   /* its id: tasks of a run that has ended are skipped */
+};
+
+struct group {
+    char *name;
+    uint32_t *instances;
+    size_t instance_count, instance_capacity;
+    struct sched_item **queue; /* sorted by the policy's `before` */
+    size_t queued, queue_capacity;
+};
+
+struct instance {
+    struct tl_engine_description description;
+    uint32_t group;
+    uint32_t device;           /* TL_SCHED_NO_DEVICE for POOL and LOOP */
+    const void *owner;
+    bool busy;                 /* a quantum is in flight */
+    bool more;                 /* it holds items that need a quantum */
+    uint64_t last_served;
+    uint32_t held_units;
+    size_t held_items;
+    struct tl_item **batch;    /* of the last RUN action */
+    size_t batch_count, batch_capacity;
+};
+
+struct device {
+    char *name;
+    uint32_t busy;             /* instance + 1; 0: free */
+    uint32_t *instances;
+    size_t instance_count, instance_capacity;
+};
+
+struct tl_sched {
+    const struct tl_policy *policy;
+    struct tl_sched_config config;
+    struct device *devices;
+    size_t device_count, device_capacity;
+    struct instance *instances;
+    size_t instance_count, instance_capacity;
+    struct group *groups;
+    size_t group_count, group_capacity;
+    struct tl_map group_names; /* name → index + 1 */
+    struct run *runs;          /* list */
+    struct run **buckets;      /* table by id */
+    size_t bucket_count, run_count;
+    struct run **heap;         /* by deadline */
+    size_t heap_count, heap_capacity;
+    struct run *reap;          /* ended runs to look at */
+    struct departed *departed;
+    struct task *tasks;        /* ring of pending work, drained within the step */
+    size_t task_head, task_count, task_capacity;
+    struct tl_actions *actions; /* of the present step */
+    uint64_t now;
+    uint64_t wake;             /* last WAKE sent; 0: none */
+    uint64_t next_item, next_sequence, next_quantum;
+    const struct tl_ready **offered; /* scratch */
+    size_t *offered_positions;
+    size_t offered_capacity, offered_positions_capacity;
+    struct tl_turn *turns;     /* scratch */
+    size_t turn_capacity;
+    struct tl_sched_counters counters;
+};
+
+/* ---- sched.c ---- */
+struct tl_action *tl_sched_act(struct tl_sched *sched, enum tl_action_kind kind);
+
+/* ---- run.c ---- */
+struct run *tl_run_find(const struct tl_sched *sched, uint64_t id);
+void tl_run_submit(struct tl_sched *sched, const struct tl_event *event);
+/* Ends a live run: drops queued items, cancels held ones, emits RUN_FINISHED. outputs (a heap array of references,
+ * taken) only with TL_OK. */
+void tl_run_end(struct run *run, enum tl_status status, const char *message, struct tl_value **outputs);
+void tl_run_fail(struct run *run, enum tl_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void tl_run_expire(struct tl_sched *sched);
+void tl_run_may_be_over(struct run *run);
+void tl_run_reap(struct tl_sched *sched);
+void tl_run_forget_departed(struct tl_sched *sched);
+
+/* ---- instance.c: graph tier ---- */
+/* A new instance of `body`; parameters are set and tl_instance_start called by whoever makes it. NULL: the run has
+ * reached its bound of instances and was ended. */
+struct body_instance *tl_instance_create(struct run *run, const struct tl_plan_body *body, struct body_instance *outer,
+                                         struct node_state *owner, uint32_t level, uint32_t index);
+void tl_instance_set_slot(struct body_instance *instance, uint32_t slot, struct tl_value *value); /* takes value */
+void tl_instance_start(struct body_instance *instance);
+struct slot *tl_instance_slot(struct body_instance *instance, struct tl_plan_source source);
+void tl_instance_piece(struct body_instance *instance, uint32_t slot, size_t position, struct tl_value *value); /* takes value */
+/* The node's outputs are in their slots: gives back its inputs, frees those who wait for it. */
+void tl_node_complete(struct node_state *node);
+void tl_sched_drain(struct tl_sched *sched);
+void tl_item_outcome(struct tl_sched *sched, const struct tl_event *event);
+/* The item's label with the positions of the bodies around it: "answer/decode[1]". Memory of the run. */
+const char *tl_node_label(const struct node_state *node);
+bool tl_node_streams_to_user(const struct node_state *node);
+
+/* ---- region.c ---- */
+void tl_region_open(struct node_state *node);
+void tl_region_piece(struct node_state *node, size_t position, struct tl_value *value); /* borrows value */
+void tl_region_close_list(struct node_state *node, struct tl_value *list);              /* borrows list */
+void tl_region_instance_complete(struct body_instance *instance);
+bool tl_region_is_last(const struct body_instance *instance);
+void tl_region_fini(struct node_state *node);
+
+/* ---- engine.c: engine tier and device tier ---- */
+void tl_engine_enqueue(struct node_state *node);
+void tl_engine_drop_queued(struct run *run);
+void tl_engine_item_back(struct sched_item *item);
+void tl_engine_step_done(struct tl_sched *sched, uint32_t instance, bool more);
+void tl_sched_dispatch(struct tl_sched *sched);
+
+#endif

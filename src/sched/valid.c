@@ -1,0 +1,192 @@
+/* valid.c: the scheduler's invariants, checked over the whole state. For tests. */
+#include <string.h>
+
+#include "sched/sched_impl.h"
+
+struct check {
+    const struct tl_sched *sched;
+    struct tl_str *why;
+    size_t queued, held, findings;
+};
+
+__attribute__((format(printf, 2, 3))) static void finding(struct check *check, const char *format, ...)
+{
+    check->findings++;
+    if (!check->why)
+        return;
+    va_list args;
+    va_start(args, format);
+    tl_str_vprintf(check->why, format, args);
+    va_end(args);
+    tl_str_putc(check->why, '\n');
+}
+
+static bool input_there(const struct node_state *node, uint32_t input)
+{
+    struct tl_plan_source source = node->plan->inputs[input];
+    if (source.slot == TL_PLAN_NO_SLOT || (node->plan->streamed && input == 0))
+        return true;
+    return tl_instance_slot(node->instance, source)->ready;
+}
+
+static uint32_t still_missing(const struct node_state *node)
+{
+    uint32_t missing = 0;
+    for (uint32_t i = 0; i < node->plan->input_count; i++)
+        missing += !input_there(node, i);
+    for (uint32_t i = 0; i < node->plan->wait_count; i++)
+        missing += node->instance->nodes[node->plan->waits[i]].phase != NODE_COMPLETE;
+    return missing;
+}
+
+static void check_node(struct check *check, const struct node_state *node)
+{
+    uint32_t missing = still_missing(node);
+    if (missing != node->missing)
+        finding(check, "%s counts %u missing things but %u are missing", node->plan->label, node->missing, missing);
+    if (node->phase == NODE_WAITING && missing == 0)
+        finding(check, "%s waits for nothing but is not ready", node->plan->label);
+    if (node->phase != NODE_WAITING && missing > 0)
+        finding(check, "%s went on with %u things missing", node->plan->label, missing);
+    if (node->phase == NODE_READY)
+        finding(check, "%s was left on the task list", node->plan->label);
+    if (node->phase == NODE_QUEUED || node->phase == NODE_HELD)
+        for (size_t i = 0; i < node->item->item.input_count; i++)
+            if (node->plan->inputs[i].slot != TL_PLAN_NO_SLOT && !node->item->item.inputs[i])
+                finding(check, "%s lost input %zu while it waits or runs", node->plan->label, i);
+    check->queued += node->phase == NODE_QUEUED;
+    check->held += node->phase == NODE_HELD;
+}
+
+static void check_slots(struct check *check, const struct body_instance *instance)
+{
+    for (uint32_t i = 0; i < instance->body->slot_count; i++) {
+        const struct slot *slot = &instance->slots[i];
+        uint32_t uses = 0;
+        for (uint32_t n = 0; n < instance->body->node_count; n++) {
+            const struct node_state *node = &instance->nodes[n];
+            if (node->phase == NODE_COMPLETE)
+                continue;
+            for (uint32_t k = 0; k < node->plan->input_count; k++)
+                uses += node->plan->inputs[k].up == 0 && node->plan->inputs[k].slot == i;
+            for (uint32_t k = 0; k < node->plan->capture_count; k++)
+                uses += node->plan->captures[k].up == 0 && node->plan->captures[k].slot == i;
+        }
+        for (uint32_t r = 0; !instance->complete && r < instance->body->result_count; r++)
+            uses += instance->body->results[r].up == 0 && instance->body->results[r].slot == i;
+        if (uses != slot->uses)
+            finding(check, "slot \"%s\" of %s counts %u uses but has %u", instance->body->slots[i].name,
+                    instance->owner ? instance->owner->plan->label : "the root", slot->uses, uses);
+        if (slot->uses == 0 && slot->value)
+            finding(check, "slot \"%s\" holds a value after its last use", instance->body->slots[i].name);
+        if (slot->uses > 0 && slot->ready && !slot->value)
+            finding(check, "slot \"%s\" lost its value before its last use", instance->body->slots[i].name);
+    }
+}
+
+static void check_run(struct check *check, const struct run *run)
+{
+    size_t queued = check->queued, held = check->held;
+    uint32_t instances = 0;
+    for (const struct body_instance *instance = run->instances; instance; instance = instance->next) {
+        instances++;
+        if (run->phase == RUN_LIVE) {
+            check_slots(check, instance);
+            for (uint32_t n = 0; n < instance->body->node_count; n++)
+                check_node(check, &instance->nodes[n]);
+        } else {
+            for (uint32_t n = 0; n < instance->body->node_count; n++)
+                check->held += instance->nodes[n].item && instance->nodes[n].phase == NODE_HELD;
+        }
+    }
+    /* In an ended run nodes keep the phase they had; what engines gave back is known by the list alone. */
+    size_t listed = 0;
+    for (const struct sched_item *item = run->held; item; item = item->next_held) {
+        listed++;
+        if (run->phase == RUN_ENDED && !item->cancelling)
+            finding(check, "item %s of an ended run was not cancelled", item->item.label);
+    }
+    if (run->phase == RUN_ENDED)
+        check->held = held + listed;
+    if (instances != run->instance_count)
+        finding(check, "run %llu counts %u instances but has %u", (unsigned long long)run->id, run->instance_count, instances);
+    if (check->queued - queued != run->queued_count)
+        finding(check, "run %llu counts %zu queued items but has %zu", (unsigned long long)run->id, run->queued_count,
+                check->queued - queued);
+    if (listed != run->held_count || check->held - held != listed)
+        finding(check, "run %llu counts %zu held items, lists %zu and has %zu", (unsigned long long)run->id, run->held_count,
+                listed, check->held - held);
+    if (run->phase == RUN_ENDED && run->held_count == 0)
+        finding(check, "run %llu has ended and holds nothing but was not freed", (unsigned long long)run->id);
+    if (run->phase == RUN_LIVE && run->held_count == 0 && run->queued_count == 0)
+        finding(check, "run %llu is live but nothing of it is queued or running", (unsigned long long)run->id);
+    if (run->phase == RUN_LIVE && run->deadline && run->deadline <= check->sched->now)
+        finding(check, "run %llu is live after its deadline", (unsigned long long)run->id);
+}
+
+static void check_queues(struct check *check)
+{
+    const struct tl_sched *sched = check->sched;
+    size_t queued = 0;
+    for (size_t g = 0; g < sched->group_count; g++) {
+        const struct group *group = &sched->groups[g];
+        queued += group->queued;
+        for (size_t i = 0; i < group->queued; i++) {
+            const struct sched_item *item = group->queue[i];
+            if (item->node->phase != NODE_QUEUED || item->node->instance->run->phase != RUN_LIVE)
+                finding(check, "%s is in a queue but not queued", item->item.label);
+            if (i > 0 && !sched->policy->before(&group->queue[i - 1]->ready, &item->ready))
+                finding(check, "the queue of %s is out of order at %zu", group->name, i);
+        }
+        for (size_t k = 0; k < group->instance_count; k++) {
+            const struct instance *instance = &sched->instances[group->instances[k]];
+            bool device_busy = instance->device != TL_SCHED_NO_DEVICE && sched->devices[instance->device].busy;
+            if (instance->busy || device_busy || instance->held_items > 0)
+                continue;
+            for (size_t i = 0; i < group->queued; i++)
+                if (!group->queue[i]->pinned || group->queue[i]->instance == group->instances[k]) {
+                    finding(check, "an instance of %s is idle while %s is ready", group->name, group->queue[i]->item.label);
+                    break;
+                }
+        }
+    }
+    if (queued != sched->counters.items_queued || queued != check->queued)
+        finding(check, "%zu items stand in queues, %zu are counted, %zu nodes are queued", queued,
+                sched->counters.items_queued, check->queued);
+    size_t held = 0;
+    for (size_t i = 0; i < sched->instance_count; i++) {
+        held += sched->instances[i].held_items;
+        if (sched->instances[i].more && sched->instances[i].held_items == 0)
+            finding(check, "instance %zu wants a quantum for nothing", i);
+    }
+    if (held != sched->counters.items_held || held != check->held)
+        finding(check, "engines hold %zu items, %zu are counted, runs know of %zu", held, sched->counters.items_held,
+                check->held);
+}
+
+static void check_devices(struct check *check)
+{
+    const struct tl_sched *sched = check->sched;
+    for (size_t d = 0; d < sched->device_count; d++) {
+        size_t busy = 0;
+        for (size_t i = 0; i < sched->devices[d].instance_count; i++)
+            busy += sched->instances[sched->devices[d].instances[i]].busy;
+        if (busy != (sched->devices[d].busy != 0))
+            finding(check, "device %s runs %zu quanta at once", sched->devices[d].name, busy);
+    }
+}
+
+bool tl_sched_is_valid(const struct tl_sched *sched, struct tl_str *why)
+{
+    struct check check = {.sched = sched, .why = why};
+    size_t runs = 0;
+    for (const struct run *run = sched->runs; run; run = run->next) {
+        runs++;
+        check_run(&check, run);
+    }
+    if (runs != sched->run_count)
+        finding(&check, "%zu runs are listed, %zu are counted", runs, sched->run_count);
+    check_queues(&check);
+    check_devices(&check);
+    return check.findings == 0;
+}
