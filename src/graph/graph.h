@@ -136,9 +136,13 @@ struct tl_graph {
 struct tl_graph *tl_graph_create(const char *name);
 void tl_graph_destroy(struct tl_graph *graph);
 struct tl_ref tl_graph_add_parameter(struct tl_body *body, const char *name, struct tl_type type);
-/* Appends a node; regions get their empty bodies (parameters are added by tl_graph_begin_region). */
+/* Appends a node; regions get their empty bodies (parameters are added by tl_graph_begin_region).
+ * `label` is the name after the step: "step/" is put before it unless it begins so already. `engine` is
+ * NULL for builtins and regions. */
 struct tl_node *tl_graph_add(struct tl_body *body, enum tl_primitive op, const char *step, const char *label,
                              const char *engine);
+/* Inputs stand in the order of the signature whatever the order of the calls; those of a variadic port
+ * in the order of the calls. */
 void tl_graph_connect(struct tl_node *node, const char *input, struct tl_ref from);
 /* Infers the outputs of `node` from its signature and inputs (elementwise depth included).
  * For "!" signatures the builder calls tl_graph_add_output. TL_ERR_INVALID names node and port. */
@@ -146,6 +150,7 @@ enum tl_status tl_graph_infer(struct tl_node *node, struct tl_error *error);
 struct tl_ref tl_graph_add_output(struct tl_node *node, const char *name, struct tl_type type);
 struct tl_ref tl_graph_output(struct tl_node *node, uint32_t port);
 struct tl_type tl_graph_type(struct tl_ref ref);
+/* At most one wait for each node: CONTROL replaces ORDER, not the reverse. */
 void tl_graph_wait(struct tl_node *node, struct tl_node *on, enum tl_edge_kind kind);
 bool tl_graph_unwait(struct tl_node *node, struct tl_node *on, enum tl_edge_kind kind);
 void tl_graph_add_result(struct tl_body *body, const char *name, struct tl_ref from);
@@ -185,9 +190,9 @@ uint64_t tl_graph_hash(const struct tl_graph *graph);
 struct tl_signature_port {
     char name[24];                                   /* "" for the variadic port */
     struct tl_type types[TL_SIGNATURE_ALTERNATIVES]; /* what it accepts */
-    uint8_t type_count;                              /* 0: any */
-    char variable;                                   /* 'T'; 0: none (then depth counts levels around the variable) */
-    uint8_t variable_depth;
+    uint8_t type_count;                              /* 0: any type, or a type variable */
+    char variable;                                   /* the letter of a type variable, 'T'; 0: none */
+    uint8_t variable_depth;                          /* list levels around the variable */
     bool optional, variadic;
 };
 struct tl_signature {
@@ -195,6 +200,10 @@ struct tl_signature {
     uint8_t input_count, output_count;
     bool outputs_by_builder; /* "!" */
 };
+/* Thread-safe; the result lives for ever. */
 const struct tl_signature *tl_signature_of(enum tl_primitive op);
+/* The place among `inputs` of the port called `name`, or of the variadic one that takes any name;
+ * input_count when there is none. */
+size_t tl_signature_find_input(const struct tl_signature *signature, const char *name);
 
 #endif
