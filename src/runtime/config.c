@@ -1,0 +1,397 @@
+/* config.c: what the configuration means: checks the merged values and answers questions about
+ * them. Where they come from is config_sources.c's. */
+#include "runtime/config.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "engine/engine_impl.h"
+#include "runtime/config_internal.h"
+#include "sched/policy.h"
+
+#define MOST_INSTANCES 64
+
+bool tl_optimize_parse(const char *text, enum tl_optimize *optimize) {
+    for (int level = TL_OPTIMIZE_OFF; level <= TL_OPTIMIZE_COST; level++)
+        if (strcmp(text, tl_optimize_name((enum tl_optimize)level)) == 0) {
+            *optimize = (enum tl_optimize)level;
+            return true;
+        }
+    return false;
+}
+
+const char *tl_optimize_name(enum tl_optimize optimize) {
+    switch (optimize) {
+    case TL_OPTIMIZE_OFF: return "off";
+    case TL_OPTIMIZE_PAPER: return "paper";
+    case TL_OPTIMIZE_COST: return "cost";
+    default: return "default";
+    }
+}
+
+bool tl_duration_parse(const char *text, uint64_t *ms) {
+    static const struct {
+        const char *name;
+        double ms;
+    } units[] = {{"ms", 1}, {"s", 1000}, {"", 1000}, {"m", 60000}, {"h", 3600000}};
+    if (!strchr("0123456789.", text[0]) || text[0] == '\0')
+        return false;
+    char *end;
+    double value = strtod(text, &end);
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (strcmp(end, units[i].name) == 0 && value * units[i].ms < 1e15) {
+            *ms = (uint64_t)(value * units[i].ms + 0.5);
+            return end != text;
+        }
+    return false;
+}
+
+/* ---- messages ---- */
+
+static struct tl_yaml_mark where(const struct tl_config *config, const char *engine, const char *setting) {
+    struct tl_str path = TL_STR_INIT;
+    tl_str_printf(&path, "/engines/%s%s%s", engine, setting ? "/" : "", setting ? setting : "");
+    struct tl_yaml_mark mark = {0, 0};
+    if (tl_map_has(&config->yaml.marks, path.data))
+        mark = tl_yaml_where(&config->yaml, path.data);
+    else if (setting)
+        mark = where(config, engine, NULL);
+    tl_str_fini(&path);
+    return mark;
+}
+
+void tl_config_where(const struct tl_config *config, const char *engine, const char *setting, struct tl_str *out) {
+    struct tl_yaml_mark mark = where(config, engine, setting);
+    if (config->file && mark.line > 0)
+        tl_str_printf(out, "%s:%u:%u: ", config->file, mark.line, mark.column);
+}
+
+__attribute__((format(printf, 4, 5))) static void complain(const struct tl_config *config, struct tl_diagnostics *findings,
+                                                           const char *path, const char *format, ...) {
+    struct tl_yaml_mark mark = {0, 0};
+    if (tl_map_has(&config->yaml.marks, path))
+        mark = tl_yaml_where(&config->yaml, path);
+    struct tl_str text = TL_STR_INIT;
+    va_list args;
+    va_start(args, format);
+    tl_str_vprintf(&text, format, args);
+    va_end(args);
+    tl_diagnostics_add(findings, TL_SEVERITY_ERROR, mark.line, mark.column, "%s", text.data);
+    tl_str_fini(&text);
+}
+
+/* ---- engines ---- */
+
+/* What `setting` of an engine holds when its model is to be found: those that name a model. */
+static bool names_model(const char *setting) {
+    return strcmp(setting, "model") == 0 || strcmp(setting, "tokenizer") == 0;
+}
+
+static const char *engine_text(const json_t *root, const char *engine, const char *key) {
+    return json_string_value(json_object_get(json_object_get(json_object_get(root, "engines"), engine), key));
+}
+
+/* The reranker works with the embedder's model, and documents are counted in its tokens, unless told otherwise. */
+static void derive(json_t *root) {
+    const char *model = engine_text(root, "embedder", "model");
+    json_t *engines = json_object_get(root, "engines");
+    if (!model)
+        model = "all-minilm-l6-v2-f16";
+    const char *reranker = engine_text(root, "reranker", "type"), *documents = engine_text(root, "documents", "type");
+    if (reranker && strcmp(reranker, "rerank") == 0 && !engine_text(root, "reranker", "model"))
+        json_object_set_new(json_object_get(engines, "reranker"), "model", json_string(model));
+    if (documents && strcmp(documents, "documents") == 0 && !engine_text(root, "documents", "tokenizer"))
+        json_object_set_new(json_object_get(engines, "documents"), "tokenizer", json_string(model));
+}
+
+static const struct tl_engine_ops *check_type(const struct tl_config *config, const char *name, const json_t *members,
+                                              struct tl_diagnostics *findings) {
+    struct tl_str path = TL_STR_INIT, known = TL_STR_INIT;
+    tl_str_printf(&path, "/engines/%s", name);
+    const json_t *value = json_object_get(members, "type");
+    const char *type = json_string_value(value);
+    const struct tl_engine_ops *ops = type ? tl_engine_find(type) : NULL;
+    size_t count;
+    const struct tl_engine_ops *const *types = tl_engine_types(&count);
+    const char **names = tl_mem_alloc(count * sizeof *names);
+    for (size_t i = 0; i < count; i++) {
+        names[i] = types[i]->type;
+        tl_str_printf(&known, "%s%s", i ? ", " : "", types[i]->type);
+    }
+    if (!ops && !value) {
+        complain(config, findings, path.data, "engine '%s' has no type; expected 'type: ' one of %s", name, known.data);
+    } else if (!ops) {
+        const char *nearest = type ? tl_str_nearest(type, names, count) : NULL;
+        tl_str_puts(&path, "/type");
+        complain(config, findings, path.data, "engine '%s': unknown type '%s'; %s%s%s%s", name, type ? type : "(not a word)",
+                 nearest ? "did you mean '" : "expected one of ", nearest ? nearest : known.data, nearest ? "'?" : "", "");
+    }
+    tl_mem_free(names);
+    tl_str_fini(&path);
+    tl_str_fini(&known);
+    return ops;
+}
+
+/* The settings that an engine quotes in its complaint, to point at; NULL when it quotes none. */
+static const char *quoted_setting(const json_t *settings, const char *message) {
+    const char *key, *found = NULL;
+    json_t *value;
+    json_object_foreach((json_t *)settings, key, value) {
+        struct tl_str quoted = TL_STR_INIT;
+        tl_str_printf(&quoted, "'%s'", key);
+        if (!found && strstr(message, quoted.data))
+            found = key;
+        tl_str_fini(&quoted);
+    }
+    return found;
+}
+
+/* create does no I/O, so it can be asked here whether it likes the settings. */
+static void check_settings(const struct tl_config *config, const char *name, const struct tl_engine_ops *ops,
+                           const json_t *settings, struct tl_diagnostics *findings) {
+    struct tl_engine *engine = NULL;
+    struct tl_error error = {0};
+    if (ops->create(name, settings, &engine, &error) == TL_OK) {
+        ops->destroy(engine);
+        return;
+    }
+    const char *setting = quoted_setting(settings, error.message);
+    struct tl_yaml_mark mark = where(config, name, setting);
+    tl_diagnostics_add(findings, TL_SEVERITY_ERROR, mark.line, mark.column, "engines.%s: %s", name, error.message);
+}
+
+static const char *check_device(const struct tl_config *config, const char *name, const json_t *device,
+                                struct tl_diagnostics *findings) {
+    struct tl_str path = TL_STR_INIT;
+    tl_str_printf(&path, "/engines/%s/device", name);
+    const char *text = device ? json_string_value(device) : "cpu";
+    const json_t *devices = json_object_get(config->root, "devices");
+    size_t count = json_array_size(devices);
+    if (!text || !*text) {
+        complain(config, findings, path.data, "engine '%s': 'device' must be the name of a device", name);
+    } else if (count > 0) {
+        const char **names = tl_mem_alloc(count * sizeof *names);
+        bool known = false;
+        for (size_t i = 0; i < count; i++) {
+            names[i] = json_string_value(json_array_get(devices, i));
+            known = known || (names[i] && strcmp(names[i], text) == 0);
+        }
+        if (!known && !device) {
+            text = names[0]; /* without a word of the engine, the first one listed */
+        } else if (!known) {
+            const char *nearest = tl_str_nearest(text, names, count);
+            complain(config, findings, path.data, "engine '%s': there is no device '%s'; did you mean '%s'?", name, text,
+                     nearest ? nearest : names[0]);
+        }
+        tl_mem_free(names);
+    }
+    tl_str_fini(&path);
+    return text;
+}
+
+static void check_devices(const struct tl_config *config, struct tl_diagnostics *findings) {
+    const json_t *devices = json_object_get(config->root, "devices");
+    bool good = !devices || (json_is_array(devices) && json_array_size(devices) > 0);
+    for (size_t i = 0; i < json_array_size(devices); i++)
+        good = good && json_is_string(json_array_get(devices, i));
+    if (!good) {
+        complain(config, findings, "/devices", "'devices' must be a list of names, such as [cpu, gpu0]");
+        json_object_del(config->root, "devices");
+    }
+}
+
+static uint32_t check_instances(const struct tl_config *config, const char *name, const json_t *instances,
+                                struct tl_diagnostics *findings) {
+    json_int_t count = instances ? json_integer_value(instances) : 1;
+    if (count >= 1 && count <= MOST_INSTANCES)
+        return (uint32_t)count;
+    struct tl_str path = TL_STR_INIT;
+    tl_str_printf(&path, "/engines/%s/instances", name);
+    complain(config, findings, path.data, "engine '%s': 'instances' must be an integer from 1 to %d", name, MOST_INSTANCES);
+    tl_str_fini(&path);
+    return 1;
+}
+
+/* "~/x" and, for values of the file, "./x" and "../x" become whole; owned. */
+static char *whole_path(const struct tl_config *config, const char *engine, const char *setting, const char *path) {
+    struct tl_str out = TL_STR_INIT;
+    const char *home = getenv("HOME");
+    const char *slash = config->file ? strrchr(config->file, '/') : NULL;
+    struct tl_str at = TL_STR_INIT;
+    tl_str_printf(&at, "/engines/%s/%s", engine, setting);
+    bool of_file = tl_map_has(&config->yaml.marks, at.data) ||
+                   (strcmp(engine, "store") == 0 && tl_map_has(&config->yaml.marks, "/store"));
+    if (tl_str_starts_with(path, "~/") && home)
+        tl_str_printf(&out, "%s%s", home, path + 1);
+    else if (of_file && slash && (tl_str_starts_with(path, "./") || tl_str_starts_with(path, "../")))
+        tl_str_printf(&out, "%.*s%s", (int)(slash - config->file + 1), config->file, path);
+    else
+        tl_str_puts(&out, path);
+    tl_str_fini(&at);
+    return tl_str_detach(&out);
+}
+
+static void whole_paths(const struct tl_config *config, const char *engine, json_t *settings) {
+    const char *key;
+    json_t *value;
+    void *next;
+    json_object_foreach_safe(settings, next, key, value) {
+        const char *text = json_string_value(value);
+        if (!text || (text[0] != '~' && text[0] != '.'))
+            continue;
+        char *path = whole_path(config, engine, key, text);
+        json_object_set_new(settings, key, json_string(path));
+        tl_mem_free(path);
+    }
+}
+
+static void default_store(const char *type, json_t *settings) {
+    struct tl_str path = TL_STR_INIT;
+    if (strcmp(type, "sqlite") == 0 && !json_object_get(settings, "path") &&
+        tl_file_data_path("store.sqlite", &path, NULL) == TL_OK)
+        json_object_set_new(settings, "path", json_string(path.data));
+    tl_str_fini(&path);
+}
+
+static void build_engines(struct tl_config *config, struct tl_diagnostics *findings) {
+    json_t *engines = json_object_get(config->root, "engines");
+    size_t most = json_object_size(engines);
+    config->engines = tl_mem_zalloc((most + 1) * sizeof *config->engines);
+    config->settings = tl_mem_zalloc((most + 1) * sizeof *config->settings);
+    const char *name, *key;
+    json_t *members, *value;
+    json_object_foreach(engines, name, members) {
+        const struct tl_engine_ops *ops = check_type(config, name, members, findings);
+        if (!ops)
+            continue;
+        json_t *settings = json_object();
+        json_object_foreach(members, key, value) {
+            if (!tl_config_is_engine_key(key))
+                json_object_set(settings, key, value);
+        }
+        whole_paths(config, name, settings);
+        default_store(ops->type, settings);
+        struct tl_yaml_mark mark = where(config, name, NULL);
+        config->settings[config->engine_count] = settings;
+        config->engines[config->engine_count++] = (struct tl_config_engine){
+            .name = name,
+            .type = ops->type,
+            .device = check_device(config, name, json_object_get(members, "device"), findings),
+            .instances = check_instances(config, name, json_object_get(members, "instances"), findings),
+            .settings = settings,
+            .line = mark.line,
+            .column = mark.column,
+        };
+        check_settings(config, name, ops, settings, findings);
+    }
+}
+
+/* ---- the rest ---- */
+
+static void check_models(const struct tl_config *config, struct tl_diagnostics *findings) {
+    const char *name;
+    json_t *value;
+    json_object_foreach(json_object_get(config->root, "models"), name, value) {
+        struct tl_str path = TL_STR_INIT;
+        tl_str_printf(&path, "/models/%s", name);
+        if (!json_is_string(value))
+            complain(config, findings, path.data, "model '%s' must be a path or the name of a model", name);
+        tl_str_fini(&path);
+    }
+}
+
+static void read_scalars(struct tl_config *config, struct tl_diagnostics *findings) {
+    const char *optimize = json_string_value(json_object_get(config->root, "optimize"));
+    /* YAML reads a bare `off` as a word since 1.2, but many write false. */
+    if (json_is_false(json_object_get(config->root, "optimize")))
+        optimize = "off";
+    if (!optimize || !tl_optimize_parse(optimize, &config->optimize))
+        complain(config, findings, "/optimize", "'optimize' must be off, paper or cost, not '%s'", optimize ? optimize : "?");
+    config->policy = json_string_value(json_object_get(config->root, "policy"));
+    if (!config->policy || !tl_policy_find(config->policy))
+        complain(config, findings, "/policy", "there is no policy '%s'; there is fifo", config->policy ? config->policy : "?");
+    const json_t *timeout = json_object_get(config->root, "timeout");
+    const char *text = json_string_value(timeout);
+    double seconds = json_number_value(timeout);
+    if (text ? !tl_duration_parse(text, &config->timeout_ms)
+             : timeout && !json_is_null(timeout) && !(json_is_number(timeout) && seconds >= 0 && seconds < 1e9))
+        complain(config, findings, "/timeout", "'timeout' must be a time such as 500ms, 30s or 2m");
+    else if (!text)
+        config->timeout_ms = (uint64_t)(seconds * 1000);
+}
+
+struct tl_config *tl_config_load(const struct tl_config_options *options, struct tl_diagnostics *findings) {
+    struct tl_config *config = tl_mem_zalloc(sizeof *config);
+    config->optimize = TL_OPTIMIZE_COST;
+    if (tl_config_gather(config, options, findings)) {
+        size_t before = findings->errors;
+        derive(config->root);
+        check_devices(config, findings);
+        check_models(config, findings);
+        read_scalars(config, findings);
+        build_engines(config, findings);
+        if (findings->errors == before)
+            return config;
+    }
+    tl_config_destroy(config);
+    return NULL;
+}
+
+void tl_config_destroy(struct tl_config *config) {
+    if (!config)
+        return;
+    for (size_t i = 0; i < config->engine_count; i++)
+        json_decref(config->settings[i]);
+    tl_mem_free(config->settings);
+    tl_mem_free(config->engines);
+    json_decref(config->root);
+    tl_yaml_fini(&config->yaml);
+    tl_mem_free(config->file);
+    tl_mem_free(config);
+}
+
+const char *tl_config_file(const struct tl_config *config) {
+    return config->file;
+}
+
+size_t tl_config_engine_count(const struct tl_config *config) {
+    return config->engine_count;
+}
+
+const struct tl_config_engine *tl_config_engine(const struct tl_config *config, size_t position) {
+    return &config->engines[position];
+}
+
+const struct tl_config_engine *tl_config_find_engine(const struct tl_config *config, const char *name) {
+    for (size_t i = 0; i < config->engine_count; i++)
+        if (strcmp(config->engines[i].name, name) == 0)
+            return &config->engines[i];
+    return NULL;
+}
+
+const char *tl_config_store_path(const struct tl_config *config) {
+    const struct tl_config_engine *store = tl_config_find_engine(config, "store");
+    const char *path = store ? json_string_value(json_object_get(store->settings, "path")) : NULL;
+    return path ? path : "";
+}
+
+const char *tl_config_model(const struct tl_config *config, const char *model) {
+    const char *named = json_string_value(json_object_get(json_object_get(config->root, "models"), model));
+    return named ? named : model;
+}
+
+enum tl_optimize tl_config_optimize(const struct tl_config *config) {
+    return config->optimize;
+}
+
+const char *tl_config_policy(const struct tl_config *config) {
+    return config->policy;
+}
+
+uint64_t tl_config_timeout_ms(const struct tl_config *config) {
+    return config->timeout_ms;
+}

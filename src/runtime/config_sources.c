@@ -1,0 +1,368 @@
+/* config_sources.c: where the configuration comes from, and how the sources are laid over one
+ * another: defaults, file, environment, flags. What the values mean is config.c's. */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "runtime/config_internal.h"
+
+#define LARGEST_FILE ((size_t)1 << 20)
+
+static const char defaults[] = "engines:\n"
+                               "  llm: {type: llama, model: smollm2-135m-instruct-q8_0}\n"
+                               "  embedder: {type: embed, model: all-minilm-l6-v2-f16}\n"
+                               "  reranker: {type: rerank}\n"
+                               "  store: {type: sqlite}\n"
+                               "  documents: {type: documents}\n"
+                               "optimize: cost\n"
+                               "policy: fifo\n";
+
+static const char *const top_keys[] = {"store", "models", "devices", "engines", "optimize", "policy", "timeout"};
+static const char *const engine_keys[] = {"type", "device", "instances"};
+#define TOP_KEY_COUNT (sizeof top_keys / sizeof top_keys[0])
+
+bool tl_config_is_engine_key(const char *key) {
+    for (size_t i = 0; i < sizeof engine_keys / sizeof engine_keys[0]; i++)
+        if (strcmp(engine_keys[i], key) == 0)
+            return true;
+    return false;
+}
+
+static bool is_top_key(const char *key) {
+    for (size_t i = 0; i < TOP_KEY_COUNT; i++)
+        if (strcmp(top_keys[i], key) == 0)
+            return true;
+    return false;
+}
+
+/* ---- laying one source over another ---- */
+
+/* Sets one member of an engine. Another type drops the settings made for the former one. */
+static void set_engine_member(json_t *engine, const char *key, json_t *value) {
+    const char *type = json_string_value(json_object_get(engine, "type"));
+    if (strcmp(key, "type") == 0 && type && json_is_string(value) && strcmp(type, json_string_value(value)) != 0) {
+        const char *name;
+        json_t *former;
+        void *next;
+        json_object_foreach_safe(engine, next, name, former) {
+            if (!tl_config_is_engine_key(name))
+                json_object_del(engine, name);
+        }
+    }
+    json_object_set(engine, key, value);
+}
+
+static json_t *engine_entry(json_t *root, const char *name) {
+    json_t *engines = json_object_get(root, "engines");
+    json_t *engine = json_object_get(engines, name);
+    if (!json_is_object(engine)) {
+        engine = json_object();
+        json_object_set_new(engines, name, engine);
+    }
+    return engine;
+}
+
+static void lay_engines(json_t *root, json_t *engines) {
+    const char *name, *key;
+    json_t *members, *value;
+    json_object_foreach(engines, name, members) {
+        json_t *engine = engine_entry(root, name);
+        json_t *type = json_object_get(members, "type");
+        if (type)
+            set_engine_member(engine, "type", type);
+        json_object_foreach(members, key, value) set_engine_member(engine, key, value);
+    }
+}
+
+static void lay_store(json_t *root, json_t *path) {
+    json_object_set(engine_entry(root, "store"), "path", path);
+}
+
+static void lay_file(json_t *root, json_t *file) {
+    const char *key;
+    json_t *value;
+    json_object_foreach(file, key, value) {
+        if (strcmp(key, "engines") != 0 && strcmp(key, "store") != 0)
+            json_object_set(root, key, value);
+    }
+    if (json_object_get(file, "store"))
+        lay_store(root, json_object_get(file, "store"));
+    lay_engines(root, json_object_get(file, "engines"));
+}
+
+/* ---- the file ---- */
+
+/* Replaces ${NAME} and ${NAME:-otherwise}; $$ is a dollar. NULL, with a finding, when a variable is not set. */
+static json_t *substituted(const struct tl_yaml *yaml, const char *path, const char *text, struct tl_diagnostics *findings) {
+    struct tl_str out = TL_STR_INIT;
+    bool good = true;
+    struct tl_yaml_mark mark = tl_yaml_where(yaml, path);
+    for (const char *at = text; *at; at++) {
+        if (at[0] == '$' && at[1] == '$') {
+            tl_str_putc(&out, *at++);
+            continue;
+        }
+        const char *end = at[0] == '$' && at[1] == '{' ? strchr(at, '}') : NULL;
+        if (!end) {
+            tl_str_putc(&out, *at);
+            continue;
+        }
+        char *name = tl_mem_strndup(at + 2, (size_t)(end - at) - 2);
+        char *otherwise = strstr(name, ":-");
+        if (otherwise) {
+            *otherwise = '\0';
+            otherwise += 2;
+        }
+        const char *value = getenv(name);
+        if ((!value || !*value) && otherwise)
+            value = otherwise;
+        if (value)
+            tl_str_puts(&out, value);
+        else
+            tl_diagnostics_add(findings, TL_SEVERITY_ERROR, mark.line, mark.column,
+                               "the environment variable %s is not set; set it, or write ${%s:-otherwise}", name, name);
+        good = good && value;
+        tl_mem_free(name);
+        at = end;
+    }
+    json_t *string = good ? json_string(out.data) : NULL;
+    tl_str_fini(&out);
+    return string;
+}
+
+static void substitute_all(const struct tl_yaml *yaml, json_t *value, struct tl_str *path, struct tl_diagnostics *findings) {
+    size_t length = path->length;
+    const char *key;
+    json_t *child;
+    void *next;
+    if (json_is_object(value)) {
+        json_object_foreach_safe(value, next, key, child) {
+            tl_str_printf(path, "/%s", key);
+            if (json_is_string(child)) {
+                json_t *replaced = strchr(json_string_value(child), '$')
+                                       ? substituted(yaml, path->data, json_string_value(child), findings)
+                                       : NULL;
+                if (replaced)
+                    json_object_set_new(value, key, replaced);
+            } else {
+                substitute_all(yaml, child, path, findings);
+            }
+            tl_str_truncate(path, length);
+        }
+    } else if (json_is_array(value)) {
+        size_t index;
+        json_array_foreach(value, index, child) {
+            tl_str_printf(path, "/%zu", index);
+            if (json_is_string(child) && strchr(json_string_value(child), '$')) {
+                json_t *replaced = substituted(yaml, path->data, json_string_value(child), findings);
+                if (replaced)
+                    json_array_set_new(value, index, replaced);
+            } else {
+                substitute_all(yaml, child, path, findings);
+            }
+            tl_str_truncate(path, length);
+        }
+    }
+}
+
+/* The shape of the file, before anything is merged: names, and what must be a mapping. */
+static void check_file(const struct tl_yaml *yaml, struct tl_diagnostics *findings) {
+    struct tl_yaml_mark mark = tl_yaml_where(yaml, "");
+    if (!json_is_object(yaml->root)) {
+        if (!json_is_null(yaml->root))
+            tl_diagnostics_add(findings, TL_SEVERITY_ERROR, mark.line, mark.column,
+                               "expected a mapping such as 'engines: {llm: {model: NAME}}'");
+        return;
+    }
+    const char *key, *name;
+    json_t *value, *members;
+    struct tl_str path = TL_STR_INIT;
+    json_object_foreach(yaml->root, key, value) {
+        tl_str_clear(&path);
+        tl_str_printf(&path, "/%s", key);
+        mark = tl_yaml_where(yaml, path.data);
+        if (!is_top_key(key)) {
+            const char *nearest = tl_str_nearest(key, top_keys, TOP_KEY_COUNT);
+            tl_diagnostics_add(findings, TL_SEVERITY_ERROR, mark.line, mark.column,
+                               "unknown setting '%s'; %s%s%s", key, nearest ? "did you mean '" : "there are: ",
+                               nearest ? nearest : "store, models, devices, engines, optimize, policy, timeout",
+                               nearest ? "'?" : "");
+        } else if ((strcmp(key, "engines") == 0 || strcmp(key, "models") == 0) && !json_is_object(value)) {
+            tl_diagnostics_add(findings, TL_SEVERITY_ERROR, mark.line, mark.column,
+                               "'%s' must be a mapping from names to settings", key);
+        }
+    }
+    json_object_foreach(json_object_get(yaml->root, "engines"), name, members) {
+        if (json_is_object(members))
+            continue;
+        tl_str_clear(&path);
+        tl_str_printf(&path, "/engines/%s", name);
+        mark = tl_yaml_where(yaml, path.data);
+        tl_diagnostics_add(findings, TL_SEVERITY_ERROR, mark.line, mark.column,
+                           "engine '%s' must be a mapping such as {type: llama, model: NAME}", name);
+    }
+    tl_str_fini(&path);
+}
+
+static char *find_file(const struct tl_config_options *options) {
+    if (options->path)
+        return tl_mem_strdup(options->path);
+    const char *named = options->no_environment ? NULL : getenv("TEOLA_CONFIG");
+    if (named && *named)
+        return tl_mem_strdup(named);
+    if (tl_file_exists("teola.yaml"))
+        return tl_mem_strdup("teola.yaml");
+    struct tl_str user = TL_STR_INIT;
+    char *found = NULL;
+    if (!options->no_environment && tl_file_config_path("teola.yaml", &user, NULL) == TL_OK && tl_file_exists(user.data))
+        found = tl_mem_strdup(user.data);
+    tl_str_fini(&user);
+    return found;
+}
+
+static void name_findings(struct tl_diagnostics *findings, const char *file) {
+    tl_mem_free(findings->file);
+    findings->file = tl_mem_strdup(file);
+}
+
+static bool read_file(struct tl_config *config, const struct tl_config_options *options, struct tl_diagnostics *findings) {
+    struct tl_str text = TL_STR_INIT;
+    bool good = true;
+    if (options->text) {
+        name_findings(findings, "configuration");
+        config->file = tl_mem_strdup("configuration");
+        tl_str_puts(&text, options->text);
+    } else {
+        config->file = find_file(options);
+        name_findings(findings, config->file ? config->file : "built-in configuration");
+        struct tl_error error;
+        if (config->file && tl_file_read(config->file, LARGEST_FILE, &text, &error) != TL_OK) {
+            tl_diagnostics_add(findings, TL_SEVERITY_ERROR, 0, 0, "%s", error.message);
+            good = false;
+        }
+    }
+    good = tl_yaml_parse(&config->yaml, text.data, text.length, findings) && good;
+    tl_str_fini(&text);
+    if (good) {
+        struct tl_str path = TL_STR_INIT;
+        size_t before = findings->errors;
+        substitute_all(&config->yaml, config->yaml.root, &path, findings);
+        check_file(&config->yaml, findings);
+        tl_str_fini(&path);
+        good = findings->errors == before;
+    }
+    return good;
+}
+
+/* ---- environment and flags ---- */
+
+/* "name.setting=value" or "timeout=5s". */
+static void lay_flag(json_t *root, const char *setting, struct tl_diagnostics *findings) {
+    const char *equals = strchr(setting, '=');
+    const char *dot = equals ? memchr(setting, '.', (size_t)(equals - setting)) : NULL;
+    if (!equals || equals == setting || dot == setting || (dot && dot + 1 == equals)) {
+        tl_diagnostics_add(findings, TL_SEVERITY_ERROR, 0, 0,
+                           "'%s' is no setting; expected ENGINE.SETTING=VALUE, such as llm.model=NAME, or timeout=30s",
+                           setting);
+        return;
+    }
+    json_t *value = tl_yaml_scalar(equals + 1);
+    char *name = tl_mem_strndup(setting, (size_t)((dot ? dot : equals) - setting));
+    if (dot) {
+        char *key = tl_mem_strndup(dot + 1, (size_t)(equals - dot) - 1);
+        set_engine_member(engine_entry(root, name), key, value);
+        tl_mem_free(key);
+    } else if (strcmp(name, "store") == 0) {
+        lay_store(root, value);
+    } else if (strcmp(name, "optimize") == 0 || strcmp(name, "policy") == 0 || strcmp(name, "timeout") == 0) {
+        json_object_set(root, name, value);
+    } else {
+        const char *nearest = tl_str_nearest(name, top_keys, TOP_KEY_COUNT);
+        tl_diagnostics_add(findings, TL_SEVERITY_ERROR, 0, 0,
+                           "'%s' cannot be set here; expected ENGINE.SETTING=VALUE, or %s", setting,
+                           nearest ? nearest : "store, optimize, policy or timeout");
+    }
+    json_decref(value);
+    tl_mem_free(name);
+}
+
+static char *environment_name(const char *engine, const char *suffix) {
+    struct tl_str out = TL_STR_INIT;
+    tl_str_printf(&out, "TEOLA_%s%s", engine, suffix);
+    for (size_t i = 6; i < out.length; i++)
+        out.data[i] = isalnum((unsigned char)out.data[i]) ? (char)toupper((unsigned char)out.data[i]) : '_';
+    return tl_str_detach(&out);
+}
+
+/* True when `variable` names a setting of an engine whose name is longer, such as llm_judge beside llm. */
+static bool belongs_to_longer(json_t *engines, const char *variable, size_t length) {
+    const char *name;
+    json_t *members;
+    bool longer = false;
+    json_object_foreach(engines, name, members) {
+        char *prefix = environment_name(name, "_");
+        longer = longer || (strlen(prefix) > length && strncmp(variable, prefix, strlen(prefix)) == 0);
+        tl_mem_free(prefix);
+    }
+    return longer;
+}
+
+static void lay_environment(json_t *root) {
+    static const char *const scalars[] = {"optimize", "policy", "timeout"};
+    for (size_t i = 0; i < sizeof scalars / sizeof scalars[0]; i++) {
+        char *name = environment_name(scalars[i], "");
+        const char *value = getenv(name);
+        if (value && *value)
+            json_object_set_new(root, scalars[i], tl_yaml_scalar(value));
+        tl_mem_free(name);
+    }
+    const char *store = getenv("TEOLA_STORE");
+    if (store && *store) {
+        json_t *path = json_string(store);
+        lay_store(root, path);
+        json_decref(path);
+    }
+    const char *engine;
+    json_t *members, *engines = json_object_get(root, "engines");
+    json_object_foreach(engines, engine, members) {
+        char *prefix = environment_name(engine, "_");
+        size_t length = strlen(prefix);
+        for (char **entry = environ; *entry; entry++) {
+            const char *equals = strchr(*entry, '=');
+            if (!equals || equals[1] == '\0' || strncmp(*entry, prefix, length) != 0 || *entry + length >= equals ||
+                belongs_to_longer(engines, *entry, length))
+                continue;
+            char *key = tl_mem_strndup(*entry + length, (size_t)(equals - *entry) - length);
+            for (char *c = key; *c; c++)
+                *c = (char)tolower((unsigned char)*c);
+            json_t *value = tl_yaml_scalar(equals + 1);
+            set_engine_member(members, key, value);
+            json_decref(value);
+            tl_mem_free(key);
+        }
+        tl_mem_free(prefix);
+    }
+}
+
+bool tl_config_gather(struct tl_config *config, const struct tl_config_options *options, struct tl_diagnostics *findings) {
+    struct tl_yaml built_in;
+    if (!tl_yaml_parse(&built_in, defaults, sizeof defaults - 1, findings))
+        TL_BUG("the built-in configuration is malformed");
+    config->root = json_deep_copy(built_in.root);
+    tl_yaml_fini(&built_in);
+
+    size_t before = findings->errors;
+    if (!read_file(config, options, findings))
+        return false;
+    if (json_is_object(config->yaml.root))
+        lay_file(config->root, config->yaml.root);
+    if (!options->no_environment)
+        lay_environment(config->root);
+    for (size_t i = 0; i < options->setting_count; i++)
+        lay_flag(config->root, options->settings[i], findings);
+    return findings->errors == before;
+}
