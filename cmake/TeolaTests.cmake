@@ -1,5 +1,6 @@
 # Unit tests: src/<folder>/x_test.c is the test <folder>_x (target <folder>_x_test), labelled unit.
-# Other tests: tests/<area>/CMakeLists.txt each add their own; tests/support/*.c and src/**/x_test_support.c are linked into all.
+# Other tests: tests/<area>/CMakeLists.txt each add their own. src/**/x_test_support.c and tests/support/*.c are linked
+# into all of them, and only into them.
 #
 # teola_test_environment(NAME...) gives tests the variables by which they find models and the program.
 # teola_add_test(NAME SOURCE... [LABEL label] [TIMEOUT seconds]) adds one cmocka program as a test.
@@ -13,8 +14,6 @@ set(TEOLA_TEST_VEC0 "${teola_data_home}/teola/vec0.so" CACHE FILEPATH "sqlite-ve
 file(GLOB support_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/support/*.c")
 file(GLOB_RECURSE own_support_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/*_test_support.c")
 list(APPEND support_sources ${own_support_sources})
-file(GLOB_RECURSE module_support_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/*_test_support.c")
-list(APPEND support_sources ${module_support_sources})
 add_library(teola_test_support INTERFACE)
 target_include_directories(teola_test_support INTERFACE
     "${PROJECT_SOURCE_DIR}/src" "${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}/tests")

@@ -19,6 +19,9 @@ fail() {
     exit 1
 }
 
+# os_field NAME: a field of /etc/os-release, empty where there is none.
+os_field() { sed -n "s/^$1=\"\{0,1\}\([^\"]*\)\"\{0,1\}\$/\1/p" /etc/os-release 2>/dev/null || true; }
+
 offline() { [ "${TEOLA_OFFLINE:-0}" = 1 ]; }
 # Ends the script when something must be fetched and TEOLA_OFFLINE=1 forbids it.
 need_network() { ! offline || fail "TEOLA_OFFLINE=1, but this is not here yet: $1"; }

@@ -20,8 +20,8 @@ llama_key() {
         uname -m
         grep -m1 -E '^(flags|Features)[[:space:]]*:' /proc/cpuinfo | cut -d: -f2 | tr ' ' '\n' | sort
         "${CXX:-c++}" --version 2>/dev/null | head -n 1 || echo 'no compiler'
-        # shellcheck disable=SC1091
-        (. /etc/os-release && echo "${ID:-} ${VERSION_ID:-}")
+        os_field ID
+        os_field VERSION_ID
     } | sha256sum | cut -c 1-16
 }
 

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # Step 1: the distribution's packages. Installs what is missing with apt, as root or by sudo, or lists it.
+# shellcheck disable=SC2034 # each script takes the lists that it needs
 
 build_packages=(build-essential cmake ninja-build pkg-config python3 python3-venv ca-certificates
     libuv1-dev libcurl4-openssl-dev libjansson-dev libyaml-dev libsqlite3-dev libutf8proc-dev libxml2-dev libmd4c-dev
@@ -21,21 +22,14 @@ missing_packages() {
 
 # ensure_packages PACKAGE...
 ensure_packages() {
-    local id='' version='' name='an unknown system' missing sudo=()
-    if [ -r /etc/os-release ]; then
-        # shellcheck disable=SC1091
-        id=$(. /etc/os-release && echo "${ID:-}")
-        # shellcheck disable=SC1091
-        version=$(. /etc/os-release && echo "${VERSION_ID:-}")
-        # shellcheck disable=SC1091
-        name=$(. /etc/os-release && echo "${PRETTY_NAME:-$ID}")
-    fi
-    step "Packages of the system ($name)"
+    local system missing sudo=()
+    system=$(os_field ID)-$(os_field VERSION_ID)
+    step "Packages of the system ($(os_field PRETTY_NAME))"
     if ! command -v dpkg-query >/dev/null; then
         note "not a Debian or Ubuntu: nothing is installed here; docs/dependencies.md says what is needed"
         return
     fi
-    case $id-$version in
+    case $system in
     debian-12 | debian-13 | ubuntu-24.04) ;;
     *) note "tried on Debian 12, Debian 13 and Ubuntu 24.04; here it may work as well" ;;
     esac

@@ -1,0 +1,92 @@
+"""Includes point one way, and each library is seen by one folder only (docs/architecture.md)."""
+import re
+
+from sources import code_only, files, lines_matching, relative, report
+
+# Each module and what it may include besides itself. `engine` is the contract (files directly in src/engine); an
+# engine is a folder below it, and sees the contract and base alone.
+BELOW = {
+    "base": [],
+    "graph": ["base"],
+    "workflow": ["base", "graph"],
+    "cost": ["base", "graph"],
+    "opt": ["base", "graph", "workflow", "cost"],
+    "plan": ["base", "graph", "workflow", "cost", "opt"],
+    "engine": ["base"],
+    "builtin": ["base", "engine"],
+    "models": ["base"],
+    "sched": ["base", "graph", "workflow", "cost", "opt", "plan", "engine", "builtin"],
+}
+BELOW["runtime"] = [*BELOW["sched"], "sched", "models"]
+BELOW["server"] = [*BELOW["runtime"], "runtime"]
+BELOW["cli"] = [*BELOW["server"], "server"]
+
+# The one place where a file may see a folder that its module may not: the table of engines names them all.
+EXCEPTIONS = {
+    ("src/workflow", "builtin"): "the checker parses prompt templates as `render` does",
+}
+
+# Library header: the folders in which it may be included.
+LIBRARIES = {
+    r"(llama|ggml.*|gguf)\.h": ["src/engine/llama"],
+    r"sqlite3\.h": ["src/engine/sqlite"],
+    r"curl/.*": ["src/models", "src/engine/openai", "src/engine/web"],
+    r"uv\.h": ["src/runtime", "src/server"],
+    r"libpq-fe\.h": ["src/engine/postgres"],
+    r"libxml/.*": ["src/engine/documents"],
+    r"md4c.*\.h": ["src/engine/documents"],
+    r"utf8proc\.h": ["src/base", "src/engine/documents"],
+}
+
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
+
+
+def module_of(folder):
+    parts = folder.split("/")
+    return "/".join(parts[1:3]) if parts[1:2] == ["engine"] and len(parts) > 2 else parts[1]
+
+
+def project_module(header):
+    parts = header.split("/")
+    if parts[0] == "engine" and len(parts) > 2:
+        return "/".join(parts[:2])
+    return parts[0]
+
+
+def may_include(module, other):
+    if module == other or other == "teola":
+        return True
+    if module.startswith("engine/"):
+        return other in ("base", "engine")
+    return other in BELOW.get(module, [])
+
+
+def main():
+    findings = []
+    sources = [path for path in files("*.c", "*.h") if relative(path).startswith("src/")]
+    for path in sources:
+        name = relative(path)
+        folder = name.rsplit("/", 1)[0]
+        module = module_of(folder)
+        # Tests may reach for anything that helps them; what ships may not.
+        is_test = name.endswith(("_test.c", "_test_support.c"))
+        if module.split("/")[0] not in BELOW:
+            findings.append(f"{name}:1: src/{module} is not in the table of modules in {__file__}")
+            continue
+        text = code_only(path.read_text(errors="replace"), keep_strings=True)
+        for line, match in lines_matching(text, INCLUDE):
+            header = match.group(2)
+            for pattern, folders in LIBRARIES.items():
+                if re.fullmatch(pattern, header) and not any((folder + "/").startswith(f + "/") for f in folders):
+                    findings.append(f"{name}:{line}: <{header}> belongs to {', '.join(folders)} alone")
+            if match.group(1) != '"' or is_test or "/" not in header:
+                if match.group(1) == '"' and "/" not in header and not re.fullmatch(r"(llama|gguf|ggml.*)\.h", header):
+                    findings.append(f'{name}:{line}: write "{header}" from src/: "FOLDER/{header}"')
+                continue
+            other = project_module(header)
+            if not may_include(module, other) and (folder, other) not in EXCEPTIONS:
+                findings.append(f'{name}:{line}: src/{module} may not see "{header}"')
+    report(findings, len(sources))
+
+
+main()
