@@ -14,7 +14,7 @@ from sources import SKIPPED, c_files, relative, report
 
 OLDEST = 16  # the first to understand the project's .clang-format
 
-BRACE = re.compile(r"^((?![#/ ])[^\n]*\)|[ \t]+[^\n]*\))\n\{\n", re.M)
+BRACE = re.compile(r"^((?![#/}])[^\n]*[^\s;{}])\n\{\n", re.M)
 
 
 def formatter():
