@@ -165,10 +165,13 @@ void tl_graph_each_use(struct tl_node *node,
                        void (*fn)(void *context, struct tl_node *user, size_t input, struct tl_body *result_of, size_t result),
                        void *context);
 size_t tl_graph_use_count(struct tl_ref ref);
+/* Every use of `from` becomes one of `to`; the caller sees to it that `to` stands before them. */
 void tl_graph_replace_uses(struct tl_ref from, struct tl_ref to);
-/* Removes a node without users; its waits are passed on to those that wait for it. */
+/* Removes a node without users (else it is a bug). Those that wait for it wait for what it waited for:
+ * by control edges where both were, else by order edges. */
 void tl_graph_remove(struct tl_node *node);
-/* Moves a node to stand right before `before` (of any body; NULL: at the end of `body`). */
+/* Moves a node to stand right before `before` of `body` (NULL: at its end), any body of the same graph.
+ * Waits stay as they are: when the body changes, the caller removes those that join the two bodies. */
 void tl_graph_move(struct tl_node *node, struct tl_body *body, struct tl_node *before);
 bool tl_graph_body_contains(const struct tl_body *outer, const struct tl_body *inner); /* itself included */
 const struct tl_primitive_info *tl_graph_info(const struct tl_node *node);

@@ -40,10 +40,12 @@ struct tl_plan_node {
     const uint16_t *waiters;      /* the reverse: nodes of the same body that wait for this one */
     uint16_t waiter_count;
     struct tl_plan_body *bodies[2]; /* of regions */
-    const struct tl_plan_source *captures; /* of regions: outer slots that its bodies use, seen from this node's body; held until it is complete */
+    const struct tl_plan_source *captures; /* of regions: the outer slots that its bodies, and all bodies in them, use as
+                                     inputs or results; each once; seen from this node's body (up = 0: a slot of
+                                     that); held until the region is complete */
     uint16_t capture_count;
     bool streamed;                /* map: takes items as they come */
-    bool pieces;                  /* some consumer takes this node's list items as they come */
+    bool pieces;                  /* some streamed map takes this node's list items as they come */
     double rank;                  /* upward rank: predicted ms from its start to the end of the query; until a
                                      profile is there, the number of nodes on the longest way to the end */
 };
@@ -54,7 +56,12 @@ struct tl_plan_body {
     const struct tl_plan_node *nodes;
     const struct tl_plan_source *results;
     const char *const *result_names;
-    const uint16_t *slot_uses;    /* per slot: data inputs in this body, results, and captures of its regions */
+    const uint16_t *slot_uses;    /* per slot of this body, the number of
+                                       - inputs of its own nodes (regions too) with that source and up = 0,
+                                       - its own results with that source and up = 0,
+                                       - its own region nodes with that source and up = 0 among their captures.
+                                     What is in nested bodies counts only through captures. So a value may go when
+                                     so many nodes and results of this body instance are complete; 0: at once */
     const struct tl_output *slots;/* name and type of each */
     uint32_t number;              /* index in tl_plan.bodies */
 };
@@ -74,7 +81,8 @@ struct tl_plan {
     struct tl_graph *graph;       /* the e-graph that it was frozen from; owned; for explain and draw */
 };
 
-/* Freezes a verified graph. Takes the graph (also on failure). TL_ERR_LIMIT above 65,535 nodes or slots a body. */
+/* Freezes a verified graph. Takes the graph (also on failure). Verifies it first: TL_ERR_INVALID
+ * tells the first finding. TL_ERR_LIMIT when a body has more than 65,534 values or uses of values. */
 enum tl_status tl_plan_freeze(struct tl_graph *graph, struct tl_plan **plan, struct tl_error *error);
 struct tl_plan *tl_plan_ref(struct tl_plan *plan);
 void tl_plan_unref(struct tl_plan *plan); /* NULL is allowed */
