@@ -50,6 +50,8 @@ struct tl_conformance_subject {
     /* The same kind and variation must give an equal item. May compute what the item needs
      * (a kv handle, a filled collection) with tl_conformance_compute. */
     void (*make)(struct tl_conformance *run, size_t kind, uint32_t variation, struct tl_conformance_item *item);
+    /* Whether two results are equal; NULL: tl_value_equal. */
+    bool (*equal)(const struct tl_value *a, const struct tl_value *b);
     /* LOOP engines: runs their loop until something was reported or nothing is left. */
     void (*pump)(struct tl_engine *engine);
     /* Optional. Called when nothing is held and every value is released: asserts that the

@@ -140,13 +140,14 @@ struct reference {
 
 #define VARIATIONS 4
 
-static void check_equal(const struct reference *reference, struct tl_conformance_held *held) {
+static void check_equal(const struct tl_conformance_subject *subject, const struct reference *reference,
+                        struct tl_conformance_held *held) {
     const struct tl_conformance_outcome *outcome = tl_conformance_outcome(held);
     if (outcome->status != TL_OK || !reference->comparable)
         return;
     assert_int_equal(outcome->output_count, reference->output_count);
     for (size_t i = 0; i < outcome->output_count; i++)
-        if (!tl_value_equal(outcome->outputs[i], reference->outputs[i])) {
+        if (!(subject->equal ? subject->equal : tl_value_equal)(outcome->outputs[i], reference->outputs[i])) {
             char *alone = json_dumps(tl_value_to_json(reference->outputs[i]), JSON_ENCODE_ANY);
             char *together = json_dumps(tl_value_to_json(outcome->outputs[i]), JSON_ENCODE_ANY);
             fail_msg("%s: differs in company:\nalone    %.600s\ntogether %.600s", tl_conformance_item_of(held)->label,
@@ -215,7 +216,7 @@ static void random_round(struct tl_conformance *run, const struct tl_conformance
     tl_conformance_finish(run);
     for (size_t i = 0; i < total; i++) {
         check_outcome(held[i], cancelled[i], expected[i]->fails);
-        check_equal(expected[i], held[i]);
+        check_equal(subject, expected[i], held[i]);
         tl_conformance_release(held[i]);
     }
     tl_mem_free(held);
