@@ -25,6 +25,12 @@ size_t tl_graph_region_results(const struct tl_node *region, struct tl_region_po
 /* Checks the bodies' results against that, as tl_graph_check_inputs does. */
 bool tl_graph_check_results(const struct tl_node *region, unsigned line, struct tl_diagnostics *findings);
 
+/* Kinds, ranges and choices of the attributes; unknown ones are a warning. (attribute.c) */
+void tl_graph_check_attributes(const struct tl_node *node, unsigned line, struct tl_diagnostics *findings);
+/* The outputs of a node that is no region and whose signature leaves them to the builder. Its inputs must be
+ * well typed. (attribute.c) */
+void tl_graph_check_built_outputs(const struct tl_node *node, unsigned line, struct tl_diagnostics *findings);
+
 /* The input called `name`, or NULL. */
 const struct tl_input *tl_graph_find_input(const struct tl_node *node, const char *name);
 
