@@ -22,47 +22,41 @@ struct reduce_level {
     size_t count;             /* of this level, once known (the list of items is whole before a reduce opens) */
 };
 
-enum { PARAMETER_ITEM = 0, PARAMETER_INDEX = 1, PARAMETER_CARRIED = 2 };
+enum { PARAMETER_ITEM = 0,
+       PARAMETER_INDEX = 1,
+       PARAMETER_CARRIED = 2 };
 
-static struct tl_value *input_value(const struct node_state *node, uint32_t input)
-{
+static struct tl_value *input_value(const struct node_state *node, uint32_t input) {
     return tl_instance_slot(node->instance, node->plan->inputs[input])->value;
 }
 
-static struct tl_type output_element(const struct node_state *node, uint32_t output)
-{
+static struct tl_type output_element(const struct node_state *node, uint32_t output) {
     return tl_type_element(node->instance->body->slots[node->plan->first_output + output].type);
 }
 
 /* Completes the region node with one value per output; references are taken. */
-static void complete_region(struct node_state *node, struct tl_value **outputs)
-{
+static void complete_region(struct node_state *node, struct tl_value **outputs) {
     for (uint32_t i = 0; i < node->plan->output_count; i++)
         tl_instance_set_slot(node->instance, node->plan->first_output + i, outputs[i]);
     tl_node_complete(node);
 }
 
-static struct tl_value *result_of(struct body_instance *instance, uint32_t result)
-{
+static struct tl_value *result_of(struct body_instance *instance, uint32_t result) {
     return tl_instance_slot(instance, instance->body->results[result])->value;
 }
 
 /* ---- map ---- */
 
-static int64_t slice_of(const struct node_state *node)
-{
+static int64_t slice_of(const struct node_state *node) {
     return tl_attributes_integer(node->plan->attributes, "slice", 0);
 }
 
-static void map_reserve(struct node_state *node, size_t count)
-{
+static void map_reserve(struct node_state *node, size_t count) {
     struct region *region = node->region;
-    if (count <= region->result_capacity)
-        return;
+    if (count <= region->result_capacity) return;
     size_t rows = node->plan->output_count;
     size_t capacity = region->result_capacity + region->result_capacity / 2;
-    if (capacity < count)
-        capacity = count;
+    if (capacity < count) capacity = count;
     struct tl_value **grown = tl_mem_zalloc((rows ? rows : 1) * capacity * sizeof *grown);
     for (size_t r = 0; r < rows && region->result_capacity; r++)
         memcpy(grown + r * capacity, region->results + r * region->result_capacity,
@@ -74,8 +68,8 @@ static void map_reserve(struct node_state *node, size_t count)
 
 static void map_begin(struct node_state *node, size_t position, struct tl_value *item) /* takes item */
 {
-    struct body_instance *instance = tl_instance_create(node->instance->run, node->plan->bodies[0], node->instance, node, 0,
-                                                        (uint32_t)position);
+    struct body_instance *instance =
+        tl_instance_create(node->instance->run, node->plan->bodies[0], node->instance, node, 0, (uint32_t)position);
     if (!instance) {
         tl_value_unref(item);
         return;
@@ -86,15 +80,14 @@ static void map_begin(struct node_state *node, size_t position, struct tl_value 
     tl_instance_start(instance);
 }
 
-static void map_maybe_complete(struct node_state *node)
-{
+static void map_maybe_complete(struct node_state *node) {
     struct region *region = node->region;
-    if (!region->closed || region->finished < region->total)
-        return;
+    if (!region->closed || region->finished < region->total) return;
     uint32_t count = node->plan->output_count;
     struct tl_value **outputs = tl_mem_zalloc((count + 1) * sizeof *outputs);
     for (uint32_t r = 0; r < count; r++)
-        outputs[r] = tl_value_list(output_element(node, r), region->results + r * region->result_capacity, region->total);
+        outputs[r] =
+            tl_value_list(output_element(node, r), region->results + r * region->result_capacity, region->total);
     tl_mem_free(region->results); /* its references went into the lists */
     region->results = NULL;
     region->result_capacity = 0;
@@ -102,17 +95,14 @@ static void map_maybe_complete(struct node_state *node)
     tl_mem_free(outputs);
 }
 
-static struct tl_value *slice_item(struct tl_value *list, size_t position, size_t slice)
-{
+static struct tl_value *slice_item(struct tl_value *list, size_t position, size_t slice) {
     size_t begin = position * slice;
     size_t count = list->as.list.count - begin < slice ? list->as.list.count - begin : slice;
-    for (size_t i = 0; i < count; i++)
-        tl_value_ref(list->as.list.items[begin + i]);
+    for (size_t i = 0; i < count; i++) tl_value_ref(list->as.list.items[begin + i]);
     return tl_value_list(tl_type_element(list->type), list->as.list.items + begin, count);
 }
 
-void tl_region_close_list(struct node_state *node, struct tl_value *list)
-{
+void tl_region_close_list(struct node_state *node, struct tl_value *list) {
     struct region *region = node->region;
     size_t slice = (size_t)slice_of(node);
     size_t count = list->as.list.count;
@@ -120,30 +110,28 @@ void tl_region_close_list(struct node_state *node, struct tl_value *list)
     region->closed = true;
     region->total = slice ? (count + slice - 1) / slice : count;
     if (region->begun > region->total) {
-        tl_run_fail(node->instance->run, TL_ERR_ENGINE, "%s: %zu list items were passed on early but the whole list has %zu",
-                    tl_node_label(node), region->begun, region->total);
+        tl_run_fail(node->instance->run, TL_ERR_ENGINE,
+                    "%s: %zu list items were passed on early but the whole list has %zu", tl_node_label(node),
+                    region->begun, region->total);
         return;
     }
     map_reserve(node, region->total);
     while (region->begun < region->total && node->instance->run->phase == RUN_LIVE) {
         size_t position = region->begun;
-        map_begin(node, position, slice ? slice_item(list, position, slice) : tl_value_ref(list->as.list.items[position]));
+        map_begin(node, position,
+                  slice ? slice_item(list, position, slice) : tl_value_ref(list->as.list.items[position]));
     }
-    if (node->instance->run->phase == RUN_LIVE)
-        map_maybe_complete(node);
+    if (node->instance->run->phase == RUN_LIVE) map_maybe_complete(node);
 }
 
 /* Pieces begin in order of position: what comes early waits in the slot until the list is whole. */
-void tl_region_piece(struct node_state *node, size_t position, struct tl_value *value)
-{
-    if (position != node->region->begun || slice_of(node) > 0)
-        return;
+void tl_region_piece(struct node_state *node, size_t position, struct tl_value *value) {
+    if (position != node->region->begun || slice_of(node) > 0) return;
     map_reserve(node, position + 1);
     map_begin(node, position, tl_value_ref(value));
 }
 
-static void map_open(struct node_state *node)
-{
+static void map_open(struct node_state *node) {
     struct slot *slot = tl_instance_slot(node->instance, node->plan->inputs[0]);
     if (slot->ready) {
         tl_region_close_list(node, slot->value);
@@ -154,12 +142,10 @@ static void map_open(struct node_state *node)
     subscriber->region = node;
     subscriber->next = slot->subscribers;
     slot->subscribers = subscriber;
-    for (size_t i = 0; i < slot->piece_count && slot->pieces[i]; i++)
-        tl_region_piece(node, i, slot->pieces[i]);
+    for (size_t i = 0; i < slot->piece_count && slot->pieces[i]; i++) tl_region_piece(node, i, slot->pieces[i]);
 }
 
-static void map_instance_complete(struct body_instance *instance)
-{
+static void map_instance_complete(struct body_instance *instance) {
     struct node_state *node = instance->owner;
     struct region *region = node->region;
     for (uint32_t r = 0; r < node->plan->output_count; r++) {
@@ -174,8 +160,7 @@ static void map_instance_complete(struct body_instance *instance)
 
 /* ---- fold ---- */
 
-static void fold_open(struct node_state *node)
-{
+static void fold_open(struct node_state *node) {
     struct region *region = node->region;
     struct run *run = node->instance->run;
     struct tl_value *list = input_value(node, 0);
@@ -191,20 +176,17 @@ static void fold_open(struct node_state *node)
     for (size_t i = 0; i < region->total; i++) {
         struct body_instance *instance =
             tl_instance_create(run, node->plan->bodies[0], node->instance, node, 0, (uint32_t)i);
-        if (!instance)
-            return;
+        if (!instance) return;
         region->instances[i] = instance;
         region->begun++;
         tl_instance_set_slot(instance, PARAMETER_ITEM, tl_value_ref(list->as.list.items[i]));
         tl_instance_set_slot(instance, PARAMETER_INDEX, tl_value_number((double)i));
-        if (i == 0)
-            tl_instance_set_slot(instance, PARAMETER_CARRIED, tl_value_ref(initial));
+        if (i == 0) tl_instance_set_slot(instance, PARAMETER_CARRIED, tl_value_ref(initial));
         tl_instance_start(instance);
     }
 }
 
-static void fold_instance_complete(struct body_instance *instance)
-{
+static void fold_instance_complete(struct body_instance *instance) {
     struct node_state *node = instance->owner;
     struct region *region = node->region;
     struct tl_value *carried = tl_value_ref(result_of(instance, 0));
@@ -217,8 +199,7 @@ static void fold_instance_complete(struct body_instance *instance)
         region->results = tl_mem_zalloc(sizeof *region->results);
         region->results[0] = carried;
     }
-    if (region->finished < region->total)
-        return;
+    if (region->finished < region->total) return;
     struct tl_value *output = region->results[0];
     region->results[0] = NULL;
     complete_region(node, &output);
@@ -226,13 +207,13 @@ static void fold_instance_complete(struct body_instance *instance)
 
 /* ---- reduce ---- */
 
-static size_t reduce_arity(const struct node_state *node)
-{
+static size_t reduce_arity(const struct node_state *node) {
     int64_t arity = tl_attributes_integer(node->plan->attributes, "arity", 2);
     return arity < 2 ? 2 : (size_t)arity;
 }
 
-static void reduce_offer(struct node_state *node, size_t level, size_t position, struct tl_value *value) /* takes value */
+static void reduce_offer(struct node_state *node, size_t level, size_t position,
+                         struct tl_value *value) /* takes value */
 {
     struct region *region = node->region;
     size_t arity = reduce_arity(node);
@@ -247,13 +228,11 @@ static void reduce_offer(struct node_state *node, size_t level, size_t position,
         size_t group = position / arity, begin = group * arity;
         size_t size = at->count - begin < arity ? at->count - begin : arity;
         for (size_t i = 0; i < size; i++)
-            if (!at->values[begin + i])
-                return;
+            if (!at->values[begin + i]) return;
         if (size > 1) {
-            struct body_instance *instance = tl_instance_create(node->instance->run, node->plan->bodies[0], node->instance,
-                                                                node, (uint32_t)level, (uint32_t)group);
-            if (!instance)
-                return;
+            struct body_instance *instance = tl_instance_create(node->instance->run, node->plan->bodies[0],
+                                                                node->instance, node, (uint32_t)level, (uint32_t)group);
+            if (!instance) return;
             region->begun++;
             struct tl_type element = node->instance->body->slots[node->plan->first_output].type;
             tl_instance_set_slot(instance, 0, tl_value_list(element, at->values + begin, size));
@@ -269,8 +248,7 @@ static void reduce_offer(struct node_state *node, size_t level, size_t position,
     }
 }
 
-static void reduce_open(struct node_state *node)
-{
+static void reduce_open(struct node_state *node) {
     struct region *region = node->region;
     struct run *run = node->instance->run;
     struct tl_value *list = input_value(node, 0);
@@ -288,8 +266,7 @@ static void reduce_open(struct node_state *node)
         struct reduce_level *level = &region->levels[region->level_count++];
         level->values = tl_arena_alloc(&run->arena, n * sizeof(struct tl_value *));
         level->count = n;
-        if (n == 1)
-            break;
+        if (n == 1) break;
     }
     for (size_t i = 0; i < count && run->phase == RUN_LIVE; i++)
         reduce_offer(node, 0, i, tl_value_ref(list->as.list.items[i]));
@@ -311,8 +288,7 @@ static void loop_begin(struct node_state *node, uint32_t index, struct tl_value 
     tl_instance_start(instance);
 }
 
-static void loop_instance_complete(struct body_instance *instance)
-{
+static void loop_instance_complete(struct body_instance *instance) {
     struct node_state *node = instance->owner;
     int64_t limit = tl_attributes_integer(node->plan->attributes, "limit", 8);
     struct tl_value *carried = tl_value_ref(result_of(instance, 0));
@@ -326,101 +302,69 @@ static void loop_instance_complete(struct body_instance *instance)
 
 /* ---- cond ---- */
 
-static void cond_open(struct node_state *node)
-{
+static void cond_open(struct node_state *node) {
     const struct tl_plan_body *body = node->plan->bodies[input_value(node, 0)->as.boolean ? 0 : 1];
     struct body_instance *instance = tl_instance_create(node->instance->run, body, node->instance, node, 0, 0);
-    if (!instance)
-        return;
+    if (!instance) return;
     node->region->begun++;
     tl_instance_start(instance);
 }
 
-static void cond_instance_complete(struct body_instance *instance)
-{
+static void cond_instance_complete(struct body_instance *instance) {
     struct node_state *node = instance->owner;
     uint32_t count = node->plan->output_count;
     struct tl_value **outputs = tl_mem_zalloc((count + 1) * sizeof *outputs);
-    for (uint32_t r = 0; r < count; r++)
-        outputs[r] = tl_value_ref(result_of(instance, r));
+    for (uint32_t r = 0; r < count; r++) outputs[r] = tl_value_ref(result_of(instance, r));
     complete_region(node, outputs);
     tl_mem_free(outputs);
 }
 
 /* ---- all of them ---- */
 
-void tl_region_open(struct node_state *node)
-{
+void tl_region_open(struct node_state *node) {
     node->phase = NODE_OPEN;
     node->region = tl_arena_alloc(&node->instance->run->arena, sizeof *node->region);
     switch (node->plan->op) {
-    case TL_OP_MAP:
-        map_open(node);
-        break;
-    case TL_OP_FOLD:
-        fold_open(node);
-        break;
-    case TL_OP_REDUCE:
-        reduce_open(node);
-        break;
-    case TL_OP_COND:
-        cond_open(node);
-        break;
-    case TL_OP_LOOP:
-        loop_begin(node, 0, tl_value_ref(input_value(node, 0)));
-        break;
-    default:
-        TL_BUG("%s is not a region", tl_primitive_info(node->plan->op)->name);
+    case TL_OP_MAP: map_open(node); break;
+    case TL_OP_FOLD: fold_open(node); break;
+    case TL_OP_REDUCE: reduce_open(node); break;
+    case TL_OP_COND: cond_open(node); break;
+    case TL_OP_LOOP: loop_begin(node, 0, tl_value_ref(input_value(node, 0))); break;
+    default: TL_BUG("%s is not a region", tl_primitive_info(node->plan->op)->name);
     }
 }
 
-void tl_region_instance_complete(struct body_instance *instance)
-{
+void tl_region_instance_complete(struct body_instance *instance) {
     switch (instance->owner->plan->op) {
-    case TL_OP_MAP:
-        map_instance_complete(instance);
-        break;
-    case TL_OP_FOLD:
-        fold_instance_complete(instance);
-        break;
+    case TL_OP_MAP: map_instance_complete(instance); break;
+    case TL_OP_FOLD: fold_instance_complete(instance); break;
     case TL_OP_REDUCE:
         instance->owner->region->finished++;
         reduce_offer(instance->owner, instance->level + 1, instance->index, tl_value_ref(result_of(instance, 0)));
         break;
-    case TL_OP_COND:
-        cond_instance_complete(instance);
-        break;
-    case TL_OP_LOOP:
-        loop_instance_complete(instance);
-        break;
-    default:
-        TL_BUG("%s is not a region", tl_primitive_info(instance->owner->plan->op)->name);
+    case TL_OP_COND: cond_instance_complete(instance); break;
+    case TL_OP_LOOP: loop_instance_complete(instance); break;
+    default: TL_BUG("%s is not a region", tl_primitive_info(instance->owner->plan->op)->name);
     }
 }
 
-bool tl_region_is_last(const struct body_instance *instance)
-{
+bool tl_region_is_last(const struct body_instance *instance) {
     const struct region *region = instance->owner->region;
-    if (instance->owner->plan->op == TL_OP_FOLD)
-        return region->closed && instance->index + 1 == region->total;
+    if (instance->owner->plan->op == TL_OP_FOLD) return region->closed && instance->index + 1 == region->total;
     return instance->level + 2 == region->level_count; /* reduce: the next level is the last */
 }
 
-void tl_region_fini(struct node_state *node)
-{
+void tl_region_fini(struct node_state *node) {
     struct region *region = node->region;
-    if (!region)
-        return;
+    if (!region) return;
     if (region->results) {
         size_t rows = node->plan->op == TL_OP_FOLD ? 1 : node->plan->output_count;
         size_t columns = node->plan->op == TL_OP_FOLD ? 1 : region->result_capacity;
-        for (size_t i = 0; i < rows * columns; i++)
-            tl_value_unref(region->results[i]);
+        for (size_t i = 0; i < rows * columns; i++) tl_value_unref(region->results[i]);
         tl_mem_free(region->results);
     }
     for (size_t l = 0; l < region->level_count; l++)
-        for (size_t i = 0; i < region->levels[l].count; i++)
-            tl_value_unref(region->levels[l].values[i]);
+        for (size_t i = 0; i < region->levels[l].count; i++) tl_value_unref(region->levels[l].values[i]);
     tl_mem_free(region->levels);
     region->levels = NULL;
     region->level_count = 0;

@@ -10,21 +10,17 @@
 
 /* ---- table by id ---- */
 
-static struct run **bucket_of(const struct tl_sched *sched, uint64_t id)
-{
+static struct run **bucket_of(const struct tl_sched *sched, uint64_t id) {
     return &sched->buckets[tl_hash_u64(id, 0) & (sched->bucket_count - 1)];
 }
 
-struct run *tl_run_find(const struct tl_sched *sched, uint64_t id)
-{
+struct run *tl_run_find(const struct tl_sched *sched, uint64_t id) {
     struct run *run = *bucket_of(sched, id);
-    while (run && run->id != id)
-        run = run->next_in_bucket;
+    while (run && run->id != id) run = run->next_in_bucket;
     return run;
 }
 
-static void table_insert(struct tl_sched *sched, struct run *run)
-{
+static void table_insert(struct tl_sched *sched, struct run *run) {
     if (sched->run_count >= sched->bucket_count) {
         tl_mem_free(sched->buckets);
         sched->bucket_count *= 2;
@@ -39,37 +35,31 @@ static void table_insert(struct tl_sched *sched, struct run *run)
     run->next_in_bucket = *bucket;
     *bucket = run;
     run->next = sched->runs;
-    if (sched->runs)
-        sched->runs->previous = run;
+    if (sched->runs) sched->runs->previous = run;
     sched->runs = run;
     sched->run_count++;
 }
 
-static void table_remove(struct tl_sched *sched, struct run *run)
-{
+static void table_remove(struct tl_sched *sched, struct run *run) {
     struct run **link = bucket_of(sched, run->id);
-    while (*link != run)
-        link = &(*link)->next_in_bucket;
+    while (*link != run) link = &(*link)->next_in_bucket;
     *link = run->next_in_bucket;
     if (run->previous)
         run->previous->next = run->next;
     else
         sched->runs = run->next;
-    if (run->next)
-        run->next->previous = run->previous;
+    if (run->next) run->next->previous = run->previous;
     sched->run_count--;
 }
 
 /* ---- heap by deadline: position + 1 is kept in the run ---- */
 
-static void heap_place(struct tl_sched *sched, size_t position, struct run *run)
-{
+static void heap_place(struct tl_sched *sched, size_t position, struct run *run) {
     sched->heap[position] = run;
     run->heap_position = position + 1;
 }
 
-static void heap_up(struct tl_sched *sched, size_t position)
-{
+static void heap_up(struct tl_sched *sched, size_t position) {
     struct run *run = sched->heap[position];
     while (position > 0 && run->deadline < sched->heap[(position - 1) / 2]->deadline) {
         heap_place(sched, position, sched->heap[(position - 1) / 2]);
@@ -78,39 +68,31 @@ static void heap_up(struct tl_sched *sched, size_t position)
     heap_place(sched, position, run);
 }
 
-static void heap_down(struct tl_sched *sched, size_t position)
-{
+static void heap_down(struct tl_sched *sched, size_t position) {
     struct run *run = sched->heap[position];
     for (;;) {
         size_t child = 2 * position + 1;
-        if (child >= sched->heap_count)
-            break;
-        if (child + 1 < sched->heap_count && sched->heap[child + 1]->deadline < sched->heap[child]->deadline)
-            child++;
-        if (run->deadline <= sched->heap[child]->deadline)
-            break;
+        if (child >= sched->heap_count) break;
+        if (child + 1 < sched->heap_count && sched->heap[child + 1]->deadline < sched->heap[child]->deadline) child++;
+        if (run->deadline <= sched->heap[child]->deadline) break;
         heap_place(sched, position, sched->heap[child]);
         position = child;
     }
     heap_place(sched, position, run);
 }
 
-static void heap_insert(struct tl_sched *sched, struct run *run)
-{
+static void heap_insert(struct tl_sched *sched, struct run *run) {
     sched->heap = tl_mem_grow(sched->heap, &sched->heap_capacity, sched->heap_count + 1, sizeof *sched->heap);
     sched->heap[sched->heap_count++] = run;
     heap_up(sched, sched->heap_count - 1);
 }
 
-static void heap_remove(struct tl_sched *sched, struct run *run)
-{
-    if (run->heap_position == 0)
-        return;
+static void heap_remove(struct tl_sched *sched, struct run *run) {
+    if (run->heap_position == 0) return;
     size_t position = run->heap_position - 1;
     run->heap_position = 0;
     struct run *last = sched->heap[--sched->heap_count];
-    if (last == run)
-        return;
+    if (last == run) return;
     heap_place(sched, position, last);
     heap_down(sched, position);
     heap_up(sched, last->heap_position - 1);
@@ -119,8 +101,7 @@ static void heap_remove(struct tl_sched *sched, struct run *run)
 /* ---- submit ---- */
 
 /* Finds the group of each engine of the plan; false when the run was ended because one is missing. */
-static bool resolve_engines(struct run *run)
-{
+static bool resolve_engines(struct run *run) {
     struct tl_sched *sched = run->sched;
     run->groups = tl_arena_alloc(&run->arena, (run->plan->engine_count + 1) * sizeof *run->groups);
     for (uint32_t i = 0; i < run->plan->engine_count; i++) {
@@ -135,8 +116,7 @@ static bool resolve_engines(struct run *run)
         const struct tl_plan_body *body = run->plan->bodies[b];
         for (uint32_t n = 0; n < body->node_count; n++) {
             const struct tl_plan_node *node = &body->nodes[n];
-            if (node->engine == TL_PLAN_NO_ENGINE)
-                continue;
+            if (node->engine == TL_PLAN_NO_ENGINE) continue;
             const struct group *group = &sched->groups[run->groups[node->engine]];
             for (size_t i = 0; i < group->instance_count; i++) {
                 const struct instance *instance = &sched->instances[group->instances[i]];
@@ -151,8 +131,7 @@ static bool resolve_engines(struct run *run)
     return true;
 }
 
-void tl_run_submit(struct tl_sched *sched, const struct tl_event *event)
-{
+void tl_run_submit(struct tl_sched *sched, const struct tl_event *event) {
     TL_ASSERT(tl_run_find(sched, event->as.submitted.run) == NULL);
     struct run *run = tl_mem_zalloc(sizeof *run);
     tl_arena_init(&run->arena);
@@ -169,23 +148,19 @@ void tl_run_submit(struct tl_sched *sched, const struct tl_event *event)
     size_t count = event->as.submitted.input_count;
     TL_ASSERT(count == root->parameter_count);
     run->root = tl_instance_create(run, root, NULL, NULL, 0, 0);
-    for (size_t i = 0; i < count; i++)
-        tl_instance_set_slot(run->root, (uint32_t)i, event->as.submitted.inputs[i]);
+    for (size_t i = 0; i < count; i++) tl_instance_set_slot(run->root, (uint32_t)i, event->as.submitted.inputs[i]);
     if (run->deadline && run->deadline <= sched->now) {
         tl_run_end(run, TL_ERR_DEADLINE, "the deadline had passed before the run began", NULL);
         return;
     }
-    if (!resolve_engines(run))
-        return;
-    if (run->deadline)
-        heap_insert(sched, run);
+    if (!resolve_engines(run)) return;
+    if (run->deadline) heap_insert(sched, run);
     tl_instance_start(run->root);
 }
 
 /* ---- end ---- */
 
-static void count_end(struct tl_sched *sched, enum tl_status status)
-{
+static void count_end(struct tl_sched *sched, enum tl_status status) {
     if (status == TL_OK)
         sched->counters.runs_done++;
     else if (status == TL_ERR_CANCELLED)
@@ -196,16 +171,14 @@ static void count_end(struct tl_sched *sched, enum tl_status status)
         sched->counters.runs_failed++;
 }
 
-void tl_run_end(struct run *run, enum tl_status status, const char *message, struct tl_value **outputs)
-{
+void tl_run_end(struct run *run, enum tl_status status, const char *message, struct tl_value **outputs) {
     struct tl_sched *sched = run->sched;
     TL_ASSERT(run->phase == RUN_LIVE);
     run->phase = RUN_ENDED;
     heap_remove(sched, run);
     tl_engine_drop_queued(run);
     for (struct sched_item *item = run->held; item; item = item->next_held) {
-        if (item->cancelling)
-            continue;
+        if (item->cancelling) continue;
         item->cancelling = true;
         struct tl_action *cancel = tl_sched_act(sched, TL_ACTION_CANCEL_ITEM);
         cancel->as.cancel.instance = item->instance;
@@ -226,8 +199,7 @@ void tl_run_end(struct run *run, enum tl_status status, const char *message, str
     tl_run_may_be_over(run);
 }
 
-void tl_run_fail(struct run *run, enum tl_status status, const char *format, ...)
-{
+void tl_run_fail(struct run *run, enum tl_status status, const char *format, ...) {
     char message[TL_ERROR_MESSAGE_MAX];
     va_list args;
     va_start(args, format);
@@ -236,29 +208,26 @@ void tl_run_fail(struct run *run, enum tl_status status, const char *format, ...
     tl_run_end(run, status, message, NULL);
 }
 
-void tl_run_expire(struct tl_sched *sched)
-{
+void tl_run_expire(struct tl_sched *sched) {
     while (sched->heap_count && sched->heap[0]->deadline <= sched->now) {
         struct run *run = sched->heap[0];
-        tl_run_fail(run, TL_ERR_DEADLINE, "the deadline passed after %.3f s", (double)(sched->now - run->arrival) / 1e9);
+        tl_run_fail(run, TL_ERR_DEADLINE, "the deadline passed after %.3f s",
+                    (double)(sched->now - run->arrival) / 1e9);
     }
 }
 
 /* ---- free ---- */
 
-static void free_run(struct run *run)
-{
+static void free_run(struct run *run) {
     struct tl_sched *sched = run->sched;
     for (struct body_instance *instance = run->instances; instance; instance = instance->next) {
         for (uint32_t i = 0; i < instance->body->slot_count; i++) {
             struct slot *slot = &instance->slots[i];
             tl_value_unref(slot->value);
-            for (size_t p = 0; p < slot->piece_count; p++)
-                tl_value_unref(slot->pieces[p]);
+            for (size_t p = 0; p < slot->piece_count; p++) tl_value_unref(slot->pieces[p]);
             tl_mem_free(slot->pieces);
         }
-        for (uint32_t i = 0; i < instance->body->node_count; i++)
-            tl_region_fini(&instance->nodes[i]);
+        for (uint32_t i = 0; i < instance->body->node_count; i++) tl_region_fini(&instance->nodes[i]);
     }
     table_remove(sched, run);
     tl_plan_unref(run->plan);
@@ -268,28 +237,23 @@ static void free_run(struct run *run)
 
 /* Frees the ended runs of which no engine holds an item any more. A run gets onto the list when it ends
  * and whenever an item of it comes back after that. */
-void tl_run_reap(struct tl_sched *sched)
-{
+void tl_run_reap(struct tl_sched *sched) {
     while (sched->reap) {
         struct run *run = sched->reap;
         sched->reap = run->next_reap;
         run->reaping = false;
-        if (run->held_count == 0)
-            free_run(run);
+        if (run->held_count == 0) free_run(run);
     }
 }
 
-void tl_run_may_be_over(struct run *run)
-{
-    if (run->phase != RUN_ENDED || run->reaping)
-        return;
+void tl_run_may_be_over(struct run *run) {
+    if (run->phase != RUN_ENDED || run->reaping) return;
     run->reaping = true;
     run->next_reap = run->sched->reap;
     run->sched->reap = run;
 }
 
-void tl_run_forget_departed(struct tl_sched *sched)
-{
+void tl_run_forget_departed(struct tl_sched *sched) {
     while (sched->departed) {
         struct departed *departed = sched->departed;
         sched->departed = departed->next;

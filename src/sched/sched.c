@@ -8,19 +8,14 @@
 #include "base/mem.h"
 #include "sched/sched_impl.h"
 
-void tl_actions_init(struct tl_actions *actions)
-{
-    memset(actions, 0, sizeof *actions);
-}
+void tl_actions_init(struct tl_actions *actions) { memset(actions, 0, sizeof *actions); }
 
-void tl_actions_fini(struct tl_actions *actions)
-{
+void tl_actions_fini(struct tl_actions *actions) {
     tl_mem_free(actions->items);
     memset(actions, 0, sizeof *actions);
 }
 
-struct tl_action *tl_sched_act(struct tl_sched *sched, enum tl_action_kind kind)
-{
+struct tl_action *tl_sched_act(struct tl_sched *sched, enum tl_action_kind kind) {
     struct tl_actions *actions = sched->actions;
     actions->items = tl_mem_grow(actions->items, &actions->capacity, actions->count + 1, sizeof *actions->items);
     struct tl_action *action = &actions->items[actions->count++];
@@ -29,31 +24,26 @@ struct tl_action *tl_sched_act(struct tl_sched *sched, enum tl_action_kind kind)
     return action;
 }
 
-struct tl_sched *tl_sched_create(const struct tl_sched_config *config)
-{
+struct tl_sched *tl_sched_create(const struct tl_sched_config *config) {
     struct tl_sched *sched = tl_mem_zalloc(sizeof *sched);
     sched->config = *config;
     sched->policy = config->policy ? config->policy : &tl_policy_fifo;
-    if (sched->config.most_instances == 0)
-        sched->config.most_instances = 100000;
+    if (sched->config.most_instances == 0) sched->config.most_instances = 100000;
     tl_map_init(&sched->group_names);
     sched->bucket_count = 64;
     sched->buckets = tl_mem_zalloc(sched->bucket_count * sizeof *sched->buckets);
     return sched;
 }
 
-void tl_sched_destroy(struct tl_sched *sched)
-{
-    if (!sched)
-        return;
+void tl_sched_destroy(struct tl_sched *sched) {
+    if (!sched) return;
     TL_ASSERT(sched->run_count == 0);
     tl_run_forget_departed(sched);
     for (size_t i = 0; i < sched->device_count; i++) {
         tl_mem_free(sched->devices[i].name);
         tl_mem_free(sched->devices[i].instances);
     }
-    for (size_t i = 0; i < sched->instance_count; i++)
-        tl_mem_free(sched->instances[i].batch);
+    for (size_t i = 0; i < sched->instance_count; i++) tl_mem_free(sched->instances[i].batch);
     for (size_t i = 0; i < sched->group_count; i++) {
         tl_mem_free(sched->groups[i].name);
         tl_mem_free(sched->groups[i].instances);
@@ -72,18 +62,16 @@ void tl_sched_destroy(struct tl_sched *sched)
     tl_mem_free(sched);
 }
 
-uint32_t tl_sched_add_device(struct tl_sched *sched, const char *name)
-{
-    sched->devices = tl_mem_grow(sched->devices, &sched->device_capacity, sched->device_count + 1, sizeof *sched->devices);
+uint32_t tl_sched_add_device(struct tl_sched *sched, const char *name) {
+    sched->devices =
+        tl_mem_grow(sched->devices, &sched->device_capacity, sched->device_count + 1, sizeof *sched->devices);
     sched->devices[sched->device_count] = (struct device){.name = tl_mem_strdup(name)};
     return (uint32_t)sched->device_count++;
 }
 
-static uint32_t find_or_add_group(struct tl_sched *sched, const char *name)
-{
+static uint32_t find_or_add_group(struct tl_sched *sched, const char *name) {
     uintptr_t known = (uintptr_t)tl_map_get(&sched->group_names, name);
-    if (known)
-        return (uint32_t)(known - 1);
+    if (known) return (uint32_t)(known - 1);
     sched->groups = tl_mem_grow(sched->groups, &sched->group_capacity, sched->group_count + 1, sizeof *sched->groups);
     sched->groups[sched->group_count] = (struct group){.name = tl_mem_strdup(name)};
     sched->group_count++;
@@ -91,15 +79,13 @@ static uint32_t find_or_add_group(struct tl_sched *sched, const char *name)
     return (uint32_t)(sched->group_count - 1);
 }
 
-static void append_index(uint32_t **array, size_t *count, size_t *capacity, uint32_t value)
-{
+static void append_index(uint32_t **array, size_t *count, size_t *capacity, uint32_t value) {
     *array = tl_mem_grow(*array, capacity, *count + 1, sizeof **array);
     (*array)[(*count)++] = value;
 }
 
-uint32_t tl_sched_add_instance(struct tl_sched *sched, const char *engine, const struct tl_engine_description *description,
-                               uint32_t device, const void *owner)
-{
+uint32_t tl_sched_add_instance(struct tl_sched *sched, const char *engine,
+                               const struct tl_engine_description *description, uint32_t device, const void *owner) {
     TL_ASSERT((description->executor == TL_EXECUTOR_DEVICE) == (device != TL_SCHED_NO_DEVICE));
     TL_ASSERT(device == TL_SCHED_NO_DEVICE || device < sched->device_count);
     uint32_t number = (uint32_t)sched->instance_count;
@@ -117,17 +103,14 @@ uint32_t tl_sched_add_instance(struct tl_sched *sched, const char *engine, const
     return number;
 }
 
-static void set_wake(struct tl_sched *sched)
-{
+static void set_wake(struct tl_sched *sched) {
     uint64_t next = sched->heap_count ? sched->heap[0]->deadline : 0;
-    if (next == sched->wake)
-        return;
+    if (next == sched->wake) return;
     sched->wake = next;
     tl_sched_act(sched, TL_ACTION_WAKE)->as.wake.at = next;
 }
 
-void tl_sched_step(struct tl_sched *sched, const struct tl_event *event, struct tl_actions *actions)
-{
+void tl_sched_step(struct tl_sched *sched, const struct tl_event *event, struct tl_actions *actions) {
     TL_ASSERT(event->now >= sched->now);
     sched->now = event->now;
     sched->actions = actions;
@@ -137,25 +120,17 @@ void tl_sched_step(struct tl_sched *sched, const struct tl_event *event, struct 
      * the deadline starts nothing. */
     tl_run_expire(sched);
     switch (event->kind) {
-    case TL_EVENT_RUN_SUBMITTED:
-        tl_run_submit(sched, event);
-        break;
+    case TL_EVENT_RUN_SUBMITTED: tl_run_submit(sched, event); break;
     case TL_EVENT_ITEM_DONE:
     case TL_EVENT_ITEM_FAILED:
-    case TL_EVENT_ITEM_PIECE:
-        tl_item_outcome(sched, event);
-        break;
-    case TL_EVENT_STEP_DONE:
-        tl_engine_step_done(sched, event->as.step.instance, event->as.step.more);
-        break;
+    case TL_EVENT_ITEM_PIECE: tl_item_outcome(sched, event); break;
+    case TL_EVENT_STEP_DONE: tl_engine_step_done(sched, event->as.step.instance, event->as.step.more); break;
     case TL_EVENT_CANCEL: {
         struct run *run = tl_run_find(sched, event->as.cancel.run);
-        if (run && run->phase == RUN_LIVE)
-            tl_run_end(run, TL_ERR_CANCELLED, "cancelled", NULL);
+        if (run && run->phase == RUN_LIVE) tl_run_end(run, TL_ERR_CANCELLED, "cancelled", NULL);
         break;
     }
-    case TL_EVENT_TIME:
-        break;
+    case TL_EVENT_TIME: break;
     }
     tl_sched_drain(sched);
     tl_sched_dispatch(sched);
@@ -164,33 +139,17 @@ void tl_sched_step(struct tl_sched *sched, const struct tl_event *event, struct 
     sched->actions = NULL;
 }
 
-static const struct sched_item *of_item(const struct tl_item *item)
-{
-    return (const struct sched_item *)item;
-}
+static const struct sched_item *of_item(const struct tl_item *item) { return (const struct sched_item *)item; }
 
-uint64_t tl_sched_item_run(const struct tl_item *item)
-{
-    return of_item(item)->ready.run;
-}
+uint64_t tl_sched_item_run(const struct tl_item *item) { return of_item(item)->ready.run; }
 
-uint64_t tl_sched_item_ready(const struct tl_item *item)
-{
-    return of_item(item)->ready.ready;
-}
+uint64_t tl_sched_item_ready(const struct tl_item *item) { return of_item(item)->ready.ready; }
 
-uint32_t tl_sched_item_instance(const struct tl_item *item)
-{
-    return of_item(item)->instance;
-}
+uint32_t tl_sched_item_instance(const struct tl_item *item) { return of_item(item)->instance; }
 
-const char *tl_sched_item_step_id(const struct tl_item *item)
-{
-    return of_item(item)->node->plan->step;
-}
+const char *tl_sched_item_step_id(const struct tl_item *item) { return of_item(item)->node->plan->step; }
 
-void tl_sched_get_counters(const struct tl_sched *sched, struct tl_sched_counters *counters)
-{
+void tl_sched_get_counters(const struct tl_sched *sched, struct tl_sched_counters *counters) {
     *counters = sched->counters;
     counters->runs_live = sched->run_count;
 }

@@ -50,7 +50,8 @@ struct tl_sched_config {
     const struct tl_policy *policy; /* NULL: tl_policy_fifo */
     /* Executes a builtin primitive (render, aggregate, ...) inside the step: pure, microseconds. Writes one
      * reference per output port. */
-    enum tl_status (*builtin)(const struct tl_item *item, struct tl_value **outputs, size_t count, struct tl_error *error);
+    enum tl_status (*builtin)(const struct tl_item *item, struct tl_value **outputs, size_t count,
+                              struct tl_error *error);
     uint32_t most_instances; /* body instances of one run, a bound against runaway workflows; 0: 100,000 */
 };
 
@@ -63,8 +64,8 @@ uint32_t tl_sched_add_device(struct tl_sched *sched, const char *name);
 #define TL_SCHED_NO_DEVICE UINT32_MAX
 /* An instance of the engine called `engine`. `owner` is the pointer that its resources carry (the
  * struct tl_engine), so that items go where their handles live. device: of TL_EXECUTOR_DEVICE engines. */
-uint32_t tl_sched_add_instance(struct tl_sched *sched, const char *engine, const struct tl_engine_description *description,
-                               uint32_t device, const void *owner);
+uint32_t tl_sched_add_instance(struct tl_sched *sched, const char *engine,
+                               const struct tl_engine_description *description, uint32_t device, const void *owner);
 
 /* ---- events ---- */
 enum tl_event_kind {
@@ -139,8 +140,8 @@ struct tl_action {
         struct {
             uint64_t run;
             enum tl_status status;        /* TL_OK, or why it ended: ENGINE..., CANCELLED, DEADLINE */
-            const char *message;          /* sentence naming primitive, sizes of its inputs and the cause; "" when OK */
-            struct tl_value **outputs;    /* one per root result; the caller's references; NULL unless OK */
+            const char *message; /* sentence naming primitive, sizes of its inputs and the cause; "" when OK */
+            struct tl_value **outputs; /* one per root result; the caller's references; NULL unless OK */
             size_t output_count;
         } finished;
         struct {
@@ -161,17 +162,17 @@ void tl_actions_fini(struct tl_actions *actions);
 void tl_sched_step(struct tl_sched *sched, const struct tl_event *event, struct tl_actions *actions);
 
 /* ---- looking ---- */
-uint64_t tl_sched_item_run(const struct tl_item *item);          /* run id; constant while the item lives: any thread */
-uint64_t tl_sched_item_ready(const struct tl_item *item);        /* ns: when its last input was there */
-uint32_t tl_sched_item_instance(const struct tl_item *item);     /* that holds it */
-const char *tl_sched_item_step_id(const struct tl_item *item);   /* workflow step; "" for none */
+uint64_t tl_sched_item_run(const struct tl_item *item); /* run id; constant while the item lives: any thread */
+uint64_t tl_sched_item_ready(const struct tl_item *item); /* ns: when its last input was there */
+uint32_t tl_sched_item_instance(const struct tl_item *item); /* that holds it */
+const char *tl_sched_item_step_id(const struct tl_item *item); /* workflow step; "" for none */
 
 struct tl_sched_counters {
     uint64_t runs_submitted, runs_done, runs_failed, runs_cancelled, runs_expired;
     uint64_t items_started, items_done, items_failed, builtins;
-    uint64_t batches;          /* RUN actions with items */
-    uint64_t quanta;           /* RUN actions in all */
-    size_t runs_live;          /* not yet freed, those that wait for their last items included */
+    uint64_t batches; /* RUN actions with items */
+    uint64_t quanta; /* RUN actions in all */
+    size_t runs_live; /* not yet freed, those that wait for their last items included */
     size_t items_queued, items_held;
 };
 void tl_sched_get_counters(const struct tl_sched *sched, struct tl_sched_counters *counters);

@@ -142,11 +142,10 @@ struct departed {
     struct tl_value **outputs;
 };
 
-/* One thing to do before the step ends. */
+/* One thing to do before the step ends; skipped when its run has ended meanwhile. */
 struct task {
     struct node_state *node;        /* ready; or */
     struct body_instance *instance; /* complete */
-    uint64_t run;                   /* its id: tasks of a run that has ended are skipped */
 };
 
 struct group {
@@ -232,7 +231,8 @@ struct body_instance *tl_instance_create(struct run *run, const struct tl_plan_b
 void tl_instance_set_slot(struct body_instance *instance, uint32_t slot, struct tl_value *value); /* takes value */
 void tl_instance_start(struct body_instance *instance);
 struct slot *tl_instance_slot(struct body_instance *instance, struct tl_plan_source source);
-void tl_instance_piece(struct body_instance *instance, uint32_t slot, size_t position, struct tl_value *value); /* takes value */
+void tl_instance_piece(struct body_instance *instance, uint32_t slot, size_t position,
+                       struct tl_value *value); /* takes value */
 /* The node's outputs are in their slots: gives back its inputs, frees those who wait for it. */
 void tl_node_complete(struct node_state *node);
 void tl_sched_drain(struct tl_sched *sched);

@@ -9,11 +9,9 @@ struct check {
     size_t queued, held, findings;
 };
 
-__attribute__((format(printf, 2, 3))) static void finding(struct check *check, const char *format, ...)
-{
+__attribute__((format(printf, 2, 3))) static void finding(struct check *check, const char *format, ...) {
     check->findings++;
-    if (!check->why)
-        return;
+    if (!check->why) return;
     va_list args;
     va_start(args, format);
     tl_str_vprintf(check->why, format, args);
@@ -21,26 +19,21 @@ __attribute__((format(printf, 2, 3))) static void finding(struct check *check, c
     tl_str_putc(check->why, '\n');
 }
 
-static bool input_there(const struct node_state *node, uint32_t input)
-{
+static bool input_there(const struct node_state *node, uint32_t input) {
     struct tl_plan_source source = node->plan->inputs[input];
-    if (source.slot == TL_PLAN_NO_SLOT || (node->plan->streamed && input == 0))
-        return true;
+    if (source.slot == TL_PLAN_NO_SLOT || (node->plan->streamed && input == 0)) return true;
     return tl_instance_slot(node->instance, source)->ready;
 }
 
-static uint32_t still_missing(const struct node_state *node)
-{
+static uint32_t still_missing(const struct node_state *node) {
     uint32_t missing = 0;
-    for (uint32_t i = 0; i < node->plan->input_count; i++)
-        missing += !input_there(node, i);
+    for (uint32_t i = 0; i < node->plan->input_count; i++) missing += !input_there(node, i);
     for (uint32_t i = 0; i < node->plan->wait_count; i++)
         missing += node->instance->nodes[node->plan->waits[i]].phase != NODE_COMPLETE;
     return missing;
 }
 
-static void check_node(struct check *check, const struct node_state *node)
-{
+static void check_node(struct check *check, const struct node_state *node) {
     uint32_t missing = still_missing(node);
     if (missing != node->missing)
         finding(check, "%s counts %u missing things but %u are missing", node->plan->label, node->missing, missing);
@@ -48,8 +41,7 @@ static void check_node(struct check *check, const struct node_state *node)
         finding(check, "%s waits for nothing but is not ready", node->plan->label);
     if (node->phase != NODE_WAITING && missing > 0)
         finding(check, "%s went on with %u things missing", node->plan->label, missing);
-    if (node->phase == NODE_READY)
-        finding(check, "%s was left on the task list", node->plan->label);
+    if (node->phase == NODE_READY) finding(check, "%s was left on the task list", node->plan->label);
     if (node->phase == NODE_QUEUED || node->phase == NODE_HELD)
         for (size_t i = 0; i < node->item->item.input_count; i++)
             if (node->plan->inputs[i].slot != TL_PLAN_NO_SLOT && !node->item->item.inputs[i])
@@ -58,15 +50,13 @@ static void check_node(struct check *check, const struct node_state *node)
     check->held += node->phase == NODE_HELD;
 }
 
-static void check_slots(struct check *check, const struct body_instance *instance)
-{
+static void check_slots(struct check *check, const struct body_instance *instance) {
     for (uint32_t i = 0; i < instance->body->slot_count; i++) {
         const struct slot *slot = &instance->slots[i];
         uint32_t uses = 0;
         for (uint32_t n = 0; n < instance->body->node_count; n++) {
             const struct node_state *node = &instance->nodes[n];
-            if (node->phase == NODE_COMPLETE)
-                continue;
+            if (node->phase == NODE_COMPLETE) continue;
             for (uint32_t k = 0; k < node->plan->input_count; k++)
                 uses += node->plan->inputs[k].up == 0 && node->plan->inputs[k].slot == i;
             for (uint32_t k = 0; k < node->plan->capture_count; k++)
@@ -84,16 +74,14 @@ static void check_slots(struct check *check, const struct body_instance *instanc
     }
 }
 
-static void check_run(struct check *check, const struct run *run)
-{
+static void check_run(struct check *check, const struct run *run) {
     size_t queued = check->queued, held = check->held;
     uint32_t instances = 0;
     for (const struct body_instance *instance = run->instances; instance; instance = instance->next) {
         instances++;
         if (run->phase == RUN_LIVE) {
             check_slots(check, instance);
-            for (uint32_t n = 0; n < instance->body->node_count; n++)
-                check_node(check, &instance->nodes[n]);
+            for (uint32_t n = 0; n < instance->body->node_count; n++) check_node(check, &instance->nodes[n]);
         } else {
             for (uint32_t n = 0; n < instance->body->node_count; n++)
                 check->held += instance->nodes[n].item && instance->nodes[n].phase == NODE_HELD;
@@ -106,16 +94,16 @@ static void check_run(struct check *check, const struct run *run)
         if (run->phase == RUN_ENDED && !item->cancelling)
             finding(check, "item %s of an ended run was not cancelled", item->item.label);
     }
-    if (run->phase == RUN_ENDED)
-        check->held = held + listed;
+    if (run->phase == RUN_ENDED) check->held = held + listed;
     if (instances != run->instance_count)
-        finding(check, "run %llu counts %u instances but has %u", (unsigned long long)run->id, run->instance_count, instances);
+        finding(check, "run %llu counts %u instances but has %u", (unsigned long long)run->id, run->instance_count,
+                instances);
     if (check->queued - queued != run->queued_count)
         finding(check, "run %llu counts %zu queued items but has %zu", (unsigned long long)run->id, run->queued_count,
                 check->queued - queued);
     if (listed != run->held_count || check->held - held != listed)
-        finding(check, "run %llu counts %zu held items, lists %zu and has %zu", (unsigned long long)run->id, run->held_count,
-                listed, check->held - held);
+        finding(check, "run %llu counts %zu held items, lists %zu and has %zu", (unsigned long long)run->id,
+                run->held_count, listed, check->held - held);
     if (run->phase == RUN_ENDED && run->held_count == 0)
         finding(check, "run %llu has ended and holds nothing but was not freed", (unsigned long long)run->id);
     if (run->phase == RUN_LIVE && run->held_count == 0 && run->queued_count == 0)
@@ -124,8 +112,7 @@ static void check_run(struct check *check, const struct run *run)
         finding(check, "run %llu is live after its deadline", (unsigned long long)run->id);
 }
 
-static void check_queues(struct check *check)
-{
+static void check_queues(struct check *check) {
     const struct tl_sched *sched = check->sched;
     size_t queued = 0;
     for (size_t g = 0; g < sched->group_count; g++) {
@@ -141,11 +128,11 @@ static void check_queues(struct check *check)
         for (size_t k = 0; k < group->instance_count; k++) {
             const struct instance *instance = &sched->instances[group->instances[k]];
             bool device_busy = instance->device != TL_SCHED_NO_DEVICE && sched->devices[instance->device].busy;
-            if (instance->busy || device_busy || instance->held_items > 0)
-                continue;
+            if (instance->busy || device_busy || instance->held_items > 0) continue;
             for (size_t i = 0; i < group->queued; i++)
                 if (!group->queue[i]->pinned || group->queue[i]->instance == group->instances[k]) {
-                    finding(check, "an instance of %s is idle while %s is ready", group->name, group->queue[i]->item.label);
+                    finding(check, "an instance of %s is idle while %s is ready", group->name,
+                            group->queue[i]->item.label);
                     break;
                 }
         }
@@ -164,8 +151,7 @@ static void check_queues(struct check *check)
                 check->held);
 }
 
-static void check_devices(struct check *check)
-{
+static void check_devices(struct check *check) {
     const struct tl_sched *sched = check->sched;
     for (size_t d = 0; d < sched->device_count; d++) {
         size_t busy = 0;
@@ -176,16 +162,14 @@ static void check_devices(struct check *check)
     }
 }
 
-bool tl_sched_is_valid(const struct tl_sched *sched, struct tl_str *why)
-{
+bool tl_sched_is_valid(const struct tl_sched *sched, struct tl_str *why) {
     struct check check = {.sched = sched, .why = why};
     size_t runs = 0;
     for (const struct run *run = sched->runs; run; run = run->next) {
         runs++;
         check_run(&check, run);
     }
-    if (runs != sched->run_count)
-        finding(&check, "%zu runs are listed, %zu are counted", runs, sched->run_count);
+    if (runs != sched->run_count) finding(&check, "%zu runs are listed, %zu are counted", runs, sched->run_count);
     check_queues(&check);
     check_devices(&check);
     return check.findings == 0;

@@ -10,15 +10,10 @@
  */
 #include "sched/policy.h"
 
-static bool fifo_before(const struct tl_ready *a, const struct tl_ready *b)
-{
-    return a->sequence < b->sequence;
-}
+static bool fifo_before(const struct tl_ready *a, const struct tl_ready *b) { return a->sequence < b->sequence; }
 
-static size_t fifo_take(const struct tl_ready *const *offered, size_t count, uint32_t free_units)
-{
-    if (free_units == 0)
-        return count;
+static size_t fifo_take(const struct tl_ready *const *offered, size_t count, uint32_t free_units) {
+    if (free_units == 0) return count;
     uint32_t left = free_units;
     size_t taken = 0;
     while (taken < count && offered[taken]->units <= left) {
@@ -28,8 +23,7 @@ static size_t fifo_take(const struct tl_ready *const *offered, size_t count, uin
     return taken;
 }
 
-static size_t fifo_turn(const struct tl_turn *turns, size_t count)
-{
+static size_t fifo_turn(const struct tl_turn *turns, size_t count) {
     size_t best = 0;
     for (size_t i = 1; i < count; i++)
         if (turns[i].last_served < turns[best].last_served ||
