@@ -38,6 +38,8 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/teolaConfigVersion.cmake
 install(FILES "${PROJECT_BINARY_DIR}/teolaConfig.cmake" "${PROJECT_BINARY_DIR}/teolaConfigVersion.cmake"
     DESTINATION "${cmake_dir}")
 
+# What a static libteola needs stands in the public fields: with pkg-config's --static the libraries that it uses would
+# be linked statically too, with all that they stand on in turn.
 set(pc_requires "")
 set(pc_libs "")
 if(TEOLA_IS_STATIC)
@@ -45,5 +47,6 @@ if(TEOLA_IS_STATIC)
     set(pc_libs "-L${llama_pc_dir} -Wl,-rpath,${llama_pc_dir} -lllama -lggml -lggml-cpu -lggml-base -lm -pthread")
 endif()
 file(RELATIVE_PATH pc_to_prefix "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
+string(REGEX REPLACE "/$" "" pc_to_prefix "${pc_to_prefix}")
 configure_file(cmake/teola.pc.in "${PROJECT_BINARY_DIR}/teola.pc" @ONLY)
 install(FILES "${PROJECT_BINARY_DIR}/teola.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")

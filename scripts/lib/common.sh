@@ -75,7 +75,7 @@ run_logged() {
     while kill -0 "$running_pid" 2>/dev/null; do
         elapsed=$((SECONDS - start))
         if [ -t 2 ] || [ $((elapsed - shown)) -ge 30 ]; then
-            last=$(tail -c 4000 "$log" 2>/dev/null | { grep -aoE "$pattern" || true; } | tail -n 1 | cut -c 1-60)
+            last=$(tail -c 20000 "$log" 2>/dev/null | { grep -aoE "$pattern" || true; } | tail -n 1 | cut -c 1-60)
             if [ -t 2 ]; then
                 printf '\r\033[K    %s: %d s  %s' "$name" "$elapsed" "$last" >&2
             else

@@ -70,7 +70,7 @@ llama_build() {
     make_scratch "$cache_dir/llama"
     run_logged llama-venv '.*' python3 -m venv "$scratch_dir/venv"
     # No package cache: it would hand out a library that was built for another processor or with other options.
-    run_logged llama-build '\[[0-9]+/[0-9]+\] [A-Z][a-z]+ ([A-Z]+ )?[a-z]+|^ *(Collecting|Downloading|Installing) .*' \
+    run_logged llama-build '\[[0-9]+/[0-9]+\]|^ *(Collecting|Downloading|Installing) .*' \
         env CMAKE_ARGS="$llama_options" CMAKE_BUILD_PARALLEL_LEVEL="$(llama_jobs)" TMPDIR="$scratch_dir" \
         "$scratch_dir/venv/bin/python" -m pip install -v --no-cache-dir --disable-pip-version-check --no-deps \
         --no-binary llama-cpp-python --target "$scratch_dir/prefix" -r "$llama_requirements"
