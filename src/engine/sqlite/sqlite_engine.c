@@ -180,9 +180,9 @@ static struct tl_value *shape_results(const struct tl_value *queries, struct tl_
     struct tl_value *list = NULL;
     if (made == count)
         list = tl_value_list((struct tl_type){TL_TYPE_HIT, queries->type.depth}, items, count);
-    if (!list)
-        for (size_t i = 0; i < made; i++)
-            tl_value_unref(items[i]);
+    else
+        while (made > 0)
+            tl_value_unref(items[--made]);
     tl_mem_free(items);
     return list;
 }

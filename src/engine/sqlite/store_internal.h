@@ -126,8 +126,9 @@ void tl_collection_free(struct tl_collection *collection); /* finalizes its stat
 enum tl_status tl_collection_normalise(const struct tl_collection *collection, const struct tl_vector *vector,
                                        const float **out, struct tl_error *error);
 
-/* Wraps several reads into one snapshot; nothing inside an open document. */
-enum tl_status tl_store_read_begin(struct tl_store *store, struct tl_error *error);
-void tl_store_read_end(struct tl_store *store);
+/* Wraps several reads into one snapshot, in which the collection exists; an open document is
+ * snapshot enough. */
+enum tl_status tl_collection_read_begin(struct tl_collection *collection, struct tl_error *error);
+void tl_collection_read_end(struct tl_collection *collection);
 
 #endif

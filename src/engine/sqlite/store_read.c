@@ -116,12 +116,12 @@ enum tl_status tl_collection_dump(struct tl_collection *collection,
     if (!error)
         error = &scratch;
     struct dump dump = {write, context};
-    enum tl_status status = tl_store_read_begin(collection->store, error);
+    enum tl_status status = tl_collection_read_begin(collection, error);
     if (status != TL_OK)
         return status;
     sqlite3_stmt *row = tl_collection_statement(collection, STATEMENT_EACH_DOCUMENT, error);
     if (!row) {
-        tl_store_read_end(collection->store);
+        tl_collection_read_end(collection);
         return error->status;
     }
     sqlite3_bind_int64(row, 1, collection->id);
@@ -146,7 +146,7 @@ enum tl_status tl_collection_dump(struct tl_collection *collection,
     if (status == TL_OK && go_on && rc != SQLITE_DONE)
         status = tl_store_fail(collection->store, "reading", error);
     sqlite3_reset(row);
-    tl_store_read_end(collection->store);
+    tl_collection_read_end(collection);
     tl_str_fini(&line);
     return status;
 }

@@ -100,9 +100,9 @@ static struct tl_value *make_hits(const struct candidate *candidates, size_t cou
     struct tl_value *list = NULL;
     if (made == count)
         list = tl_value_list(TL_TYPE_OF(HIT, 0), items, count);
-    if (!list)
-        for (size_t i = 0; i < made; i++)
-            tl_value_unref(items[i]);
+    else
+        while (made > 0)
+            tl_value_unref(items[--made]);
     tl_mem_free(items);
     return list;
 }
@@ -156,7 +156,7 @@ enum tl_status tl_collection_search(struct tl_collection *collection, const stru
     if (status == TL_OK)
         status = tl_collection_normalise(collection, vector, &data, error);
     if (status == TL_OK)
-        status = tl_store_read_begin(collection->store, error);
+        status = tl_collection_read_begin(collection, error);
     if (status != TL_OK)
         return status;
     sqlite3_stmt *statement = tl_collection_statement(collection, STATEMENT_NEAREST, error);
@@ -167,7 +167,7 @@ enum tl_status tl_collection_search(struct tl_collection *collection, const stru
     } else {
         status = error->status;
     }
-    tl_store_read_end(collection->store);
+    tl_collection_read_end(collection);
     return status;
 }
 
@@ -185,7 +185,7 @@ enum tl_status tl_collection_match(struct tl_collection *collection, const char 
         *hits = make_hits(NULL, 0);
         return *hits ? TL_OK : tl_error_set(error, TL_ERR_NO_MEMORY, "out of memory");
     }
-    status = tl_store_read_begin(collection->store, error);
+    status = tl_collection_read_begin(collection, error);
     if (status == TL_OK) {
         sqlite3_stmt *statement = tl_collection_statement(collection, STATEMENT_MATCHING, error);
         if (statement) {
@@ -195,7 +195,7 @@ enum tl_status tl_collection_match(struct tl_collection *collection, const char 
         } else {
             status = error->status;
         }
-        tl_store_read_end(collection->store);
+        tl_collection_read_end(collection);
     }
     tl_str_fini(&query);
     return status;

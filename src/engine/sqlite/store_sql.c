@@ -108,11 +108,20 @@ const char *tl_store_column_text(sqlite3_stmt *statement, int column) {
     return text ? (const char *)text : "";
 }
 
-enum tl_status tl_store_read_begin(struct tl_store *store, struct tl_error *error) {
-    return store->writing ? TL_OK : tl_store_run(store, "BEGIN", "reading", error);
+enum tl_status tl_collection_read_begin(struct tl_collection *collection, struct tl_error *error) {
+    struct tl_store *store = collection->store;
+    if (store->writing)
+        return TL_OK;
+    enum tl_status status = tl_store_run(store, "BEGIN", "reading", error);
+    if (status != TL_OK)
+        return status;
+    status = tl_collection_refresh(collection, error);
+    if (status != TL_OK)
+        tl_collection_read_end(collection);
+    return status;
 }
 
-void tl_store_read_end(struct tl_store *store) {
-    if (!store->writing)
-        sqlite3_exec(store->db, "COMMIT", NULL, NULL, NULL);
+void tl_collection_read_end(struct tl_collection *collection) {
+    if (!collection->store->writing)
+        sqlite3_exec(collection->store->db, "COMMIT", NULL, NULL, NULL);
 }
