@@ -1,0 +1,320 @@
+/* loop.c: the loop thread: messages become events of the scheduler, its actions become orders.
+ * It sleeps in epoll until an executor or a caller posts a message or the scheduler's timer fires. */
+#include <signal.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "runtime/runtime_impl.h"
+
+#define TL_NS_ROUND_UP_MS(ns) (((ns) + TL_NS_PER_MS - 1) / TL_NS_PER_MS)
+
+/* ---- actions ---- */
+
+static void act_run(struct tl_runtime *runtime, const struct tl_action *action, uint64_t now) {
+    struct tl_instance *instance = runtime->by_number[action->as.run.instance];
+    size_t count = action->as.run.count;
+    struct tl_order order = {.kind = TL_ORDER_RUN, .instance = instance, .count = count};
+    if (instance->kind != TL_EXECUTOR_LOOP)
+        runtime->quanta++;
+    if (count > 0) {
+        runtime->batches++;
+        order.items = tl_mem_alloc(count * sizeof(struct tl_item *));
+        memcpy(order.items, action->as.run.items, count * sizeof(struct tl_item *));
+        for (size_t i = 0; i < count; i++) {
+            struct tl_runtime_item *item = tl_mem_alloc(sizeof *item);
+            *item = (struct tl_runtime_item){
+                .run = tl_sched_item_run(order.items[i]),
+                .started = now,
+                .instance = action->as.run.instance,
+                .batch = runtime->batches,
+                .batch_items = (uint32_t)count,
+            };
+            tl_id_table_set(&runtime->items, order.items[i]->id, item);
+        }
+    }
+    tl_executor_order(instance->executor, &order);
+}
+
+static void act_cancel(struct tl_runtime *runtime, const struct tl_action *action) {
+    struct tl_instance *instance = runtime->by_number[action->as.cancel.instance];
+    tl_executor_order(instance->executor,
+                      &(struct tl_order){.kind = TL_ORDER_CANCEL, .instance = instance, .item = action->as.cancel.item});
+}
+
+static void act_finished(struct tl_runtime *runtime, const struct tl_action *action) {
+    struct tl_run_record *record = tl_runtime_live_run(runtime, action->as.finished.run);
+    TL_ASSERT(record);
+    tl_runtime_run_finished(runtime, record, action->as.finished.status, action->as.finished.message,
+                            action->as.finished.outputs, action->as.finished.output_count);
+}
+
+static void on_timer(uv_timer_t *timer);
+
+static void act_wake(struct tl_runtime *runtime, uint64_t at, uint64_t now) {
+    if (at == 0) {
+        uv_timer_stop(&runtime->timer);
+        return;
+    }
+    uv_update_time(&runtime->loop);
+    uv_timer_start(&runtime->timer, on_timer, at > now ? TL_NS_ROUND_UP_MS(at - now) : 0, 0);
+}
+
+/* One event through the scheduler. `record` (may be NULL) is charged with the time it took. */
+static void step(struct tl_runtime *runtime, struct tl_event *event, struct tl_run_record *record) {
+    uint64_t now = tl_clock_now();
+    event->now = now;
+    tl_sched_step(runtime->sched, event, &runtime->actions);
+    if (record)
+        record->overhead += tl_clock_now() - now;
+    for (size_t i = 0; i < runtime->actions.count; i++) {
+        const struct tl_action *action = &runtime->actions.items[i];
+        switch (action->kind) {
+        case TL_ACTION_RUN: act_run(runtime, action, now); break;
+        case TL_ACTION_CANCEL_ITEM: act_cancel(runtime, action); break;
+        case TL_ACTION_RUN_FINISHED: act_finished(runtime, action); break;
+        case TL_ACTION_WAKE: act_wake(runtime, action->as.wake.at, now); break;
+        }
+    }
+}
+
+static void on_timer(uv_timer_t *timer) {
+    step(timer->data, &(struct tl_event){.kind = TL_EVENT_TIME}, NULL);
+}
+
+/* ---- messages from executors ---- */
+
+/* The run that an item belongs to; NULL when the run has ended. */
+static struct tl_run_record *record_of(struct tl_runtime *runtime, const struct tl_item *item) {
+    return tl_runtime_live_run(runtime, tl_sched_item_run(item));
+}
+
+/* Before the scheduler frees the item. */
+static void record_outcome(struct tl_runtime *runtime, struct tl_run_record *record, const struct tl_message *message) {
+    struct tl_runtime_item *held = tl_id_table_remove(&runtime->items, message->item->id);
+    TL_ASSERT(held);
+    if (record) {
+        uint64_t ready = tl_sched_item_ready(message->item), zero = record->submitted;
+        struct tl_report_item item = {
+            .label = (char *)message->item->label,
+            .op = tl_primitive_info(message->item->op)->name,
+            .engine = runtime->by_number[held->instance]->name,
+            .ready = ready > zero ? ready - zero : 0,
+            .start = held->started > zero ? held->started - zero : 0,
+            .end = message->time > zero ? message->time - zero : 0,
+            .batch = held->batch,
+            .batch_items = held->batch_items,
+            .failed = message->kind == TL_MESSAGE_FAILED,
+            .usage = message->usage,
+        };
+        tl_report_add(&record->report, &item);
+    }
+    tl_mem_free(held);
+}
+
+static void on_outcome(struct tl_runtime *runtime, struct tl_message *message) {
+    struct tl_run_record *record = record_of(runtime, message->item);
+    record_outcome(runtime, record, message);
+    struct tl_event event = {.kind = TL_EVENT_ITEM_DONE};
+    if (message->kind == TL_MESSAGE_DONE) {
+        event.as.done.item = message->item;
+        event.as.done.outputs = message->outputs;
+        event.as.done.count = message->size;
+        event.as.done.usage = message->usage;
+    } else {
+        event.kind = TL_EVENT_ITEM_FAILED;
+        event.as.failed.item = message->item;
+        event.as.failed.status = message->status;
+        event.as.failed.message = message->text;
+    }
+    step(runtime, &event, record);
+    tl_mem_free(message->outputs);
+}
+
+static void on_piece(struct tl_runtime *runtime, const struct tl_message *message) {
+    struct tl_event event = {.kind = TL_EVENT_ITEM_PIECE};
+    event.as.piece.item = message->item;
+    event.as.piece.position = message->size;
+    event.as.piece.value = message->value;
+    step(runtime, &event, record_of(runtime, message->item));
+}
+
+static void on_step_done(struct tl_runtime *runtime, const struct tl_message *message) {
+    struct tl_event event = {.kind = TL_EVENT_STEP_DONE};
+    event.as.step.instance = message->instance->number;
+    event.as.step.more = message->more;
+    step(runtime, &event, NULL);
+}
+
+/* ---- messages from callers ---- */
+
+static void on_submit(struct tl_runtime *runtime, struct tl_run_record *record) {
+    struct tl_event event = {.kind = TL_EVENT_RUN_SUBMITTED};
+    event.as.submitted.run = record->id;
+    event.as.submitted.plan = tl_plan_ref(record->plan);
+    event.as.submitted.inputs = record->inputs;
+    event.as.submitted.input_count = record->input_count;
+    event.as.submitted.deadline = record->timeout_ms ? record->submitted + record->timeout_ms * TL_NS_PER_MS : 0;
+    event.as.submitted.priority = record->priority;
+    struct tl_value **inputs = record->inputs;
+    record->inputs = NULL;
+    step(runtime, &event, record);
+    tl_mem_free(inputs);
+}
+
+static void cancel_run(struct tl_runtime *runtime, uint64_t run) {
+    struct tl_event event = {.kind = TL_EVENT_CANCEL};
+    event.as.cancel.run = run;
+    step(runtime, &event, NULL);
+}
+
+static void cancel_all(struct tl_runtime *runtime) {
+    pthread_mutex_lock(&runtime->lock);
+    uint64_t *ids = tl_mem_alloc((runtime->runs.count + 1) * sizeof *ids);
+    size_t count = 0, cursor = 0;
+    for (struct tl_run_record *record; (record = tl_id_table_next(&runtime->runs, &cursor));)
+        if (!record->finished)
+            ids[count++] = record->id;
+    pthread_mutex_unlock(&runtime->lock);
+    for (size_t i = 0; i < count; i++)
+        cancel_run(runtime, ids[i]);
+    tl_mem_free(ids);
+}
+
+/* ---- the end ---- */
+
+static void end_loop(struct tl_runtime *runtime) {
+    uv_close((uv_handle_t *)&runtime->wake, NULL);
+    uv_close((uv_handle_t *)&runtime->timer, NULL);
+}
+
+/* Engines are closed when the last item has come back. */
+static void go_on_shutting_down(struct tl_runtime *runtime) {
+    struct tl_sched_counters counters;
+    tl_sched_get_counters(runtime->sched, &counters);
+    if (!runtime->shutting_down || runtime->engines_closing || counters.runs_live > 0 || runtime->quanta > 0)
+        return;
+    runtime->engines_closing = true;
+    if (runtime->open_instances == 0)
+        end_loop(runtime);
+    for (size_t i = 0; i < runtime->number_count; i++)
+        tl_executor_order(runtime->by_number[i]->executor,
+                          &(struct tl_order){.kind = TL_ORDER_CLOSE, .instance = runtime->by_number[i]});
+}
+
+static void on_closed(struct tl_runtime *runtime) {
+    if (--runtime->open_instances == 0)
+        end_loop(runtime);
+}
+
+/* ---- the loop ---- */
+
+static void handle(struct tl_runtime *runtime, struct tl_message *message) {
+    struct tl_run_record *record;
+    switch (message->kind) {
+    case TL_MESSAGE_DONE:
+    case TL_MESSAGE_FAILED:
+        on_outcome(runtime, message);
+        break;
+    case TL_MESSAGE_PIECE:
+        on_piece(runtime, message);
+        break;
+    case TL_MESSAGE_DELTA:
+        if ((record = record_of(runtime, message->item)))
+            tl_runtime_run_delta(record, message->text, message->size);
+        break;
+    case TL_MESSAGE_NOTICE:
+        if ((record = record_of(runtime, message->item)))
+            tl_runtime_run_notice(record, message->item->label, message->text);
+        break;
+    case TL_MESSAGE_STEP_DONE:
+        runtime->quanta--;
+        on_step_done(runtime, message);
+        break;
+    case TL_MESSAGE_OPEN:
+        tl_executor_order(message->instance->executor,
+                          &(struct tl_order){.kind = TL_ORDER_OPEN, .instance = message->instance});
+        break;
+    case TL_MESSAGE_OPENED:
+        tl_runtime_engine_opened(runtime, message->instance, message->status);
+        break;
+    case TL_MESSAGE_CLOSED:
+        on_closed(runtime);
+        break;
+    case TL_MESSAGE_SUBMIT:
+        on_submit(runtime, message->record);
+        break;
+    case TL_MESSAGE_CANCEL_RUN:
+        cancel_run(runtime, message->run);
+        break;
+    case TL_MESSAGE_CANCEL_ALL:
+        cancel_all(runtime);
+        break;
+    case TL_MESSAGE_SHUT_DOWN:
+        runtime->shutting_down = true;
+        break;
+    }
+    tl_mem_free(message->text);
+}
+
+static void on_wake(uv_async_t *wake) {
+    struct tl_runtime *runtime = wake->data;
+    atomic_fetch_add_explicit(&runtime->wakes, 1, memory_order_relaxed);
+    size_t count = tl_inbox_take(&runtime->inbox, &runtime->messages, &runtime->message_capacity);
+    for (size_t i = 0; i < count; i++)
+        handle(runtime, &runtime->messages[i]);
+    atomic_fetch_add_explicit(&runtime->handled, count, memory_order_relaxed);
+    go_on_shutting_down(runtime);
+}
+
+static void wake_loop(void *context) {
+    uv_async_send(context);
+}
+
+void tl_runtime_post(struct tl_runtime *runtime, const struct tl_message *message) {
+    tl_inbox_post(&runtime->inbox, message, 1);
+}
+
+static void *loop_main(void *argument) {
+    struct tl_runtime *runtime = argument;
+    pthread_setname_np(pthread_self(), "teola-loop");
+    uv_run(&runtime->loop, UV_RUN_DEFAULT);
+    return NULL;
+}
+
+enum tl_status tl_runtime_loop_start(struct tl_runtime *runtime, struct tl_error *error) {
+    int failed = uv_loop_init(&runtime->loop);
+    if (failed)
+        return tl_error_set(error, TL_ERR_IO, "the event loop cannot be made: %s", uv_strerror(failed));
+    failed = uv_async_init(&runtime->loop, &runtime->wake, on_wake);
+    if (failed) {
+        uv_loop_close(&runtime->loop);
+        return tl_error_set(error, TL_ERR_IO, "the event loop cannot be woken: %s", uv_strerror(failed));
+    }
+    uv_timer_init(&runtime->loop, &runtime->timer);
+    runtime->wake.data = runtime->timer.data = runtime;
+    tl_inbox_init(&runtime->inbox, wake_loop, &runtime->wake);
+    tl_actions_init(&runtime->actions);
+    tl_id_table_init(&runtime->items);
+    /* Signals are for the program's own threads. */
+    sigset_t all, former;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &former);
+    failed = pthread_create(&runtime->thread, NULL, loop_main, runtime);
+    pthread_sigmask(SIG_SETMASK, &former, NULL);
+    if (failed)
+        TL_BUG("the loop's thread cannot be started: %s", strerror(failed));
+    return TL_OK;
+}
+
+void tl_runtime_loop_join(struct tl_runtime *runtime) {
+    pthread_join(runtime->thread, NULL);
+    if (uv_loop_close(&runtime->loop) != 0)
+        TL_BUG("the event loop ended with handles left");
+    TL_ASSERT(runtime->items.count == 0);
+    tl_id_table_fini(&runtime->items);
+    tl_actions_fini(&runtime->actions);
+    tl_mem_free(runtime->messages);
+    tl_mem_free(runtime->by_number);
+}

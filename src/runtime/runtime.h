@@ -1,0 +1,45 @@
+/* runtime.h: what the command line and the server may do beyond the public API (teola/teola.h):
+ * look at the configuration, and at a plan without running it. */
+#ifndef TL_RUNTIME_RUNTIME_H
+#define TL_RUNTIME_RUNTIME_H
+
+#include "base/diagnostics.h"
+#include "base/str.h"
+#include "graph/graph.h"
+#include "plan/plan.h"
+#include "runtime/config.h"
+#include "teola/teola.h"
+#include "workflow/workflow.h"
+
+/* Borrowed; lives as long as the runtime. */
+const struct tl_config *tl_runtime_config(const struct tl_runtime *runtime);
+
+/* As tl_runtime_load_workflow, with all findings instead of one message. */
+enum tl_status tl_runtime_add_workflow(struct tl_runtime *runtime, const char *path, tl_workflow_id *id,
+                                       struct tl_diagnostics *findings);
+
+/* The loaded workflow; NULL when there is none of that id. Lives as long as the runtime. */
+const struct tl_workflow *tl_runtime_workflow(struct tl_runtime *runtime, tl_workflow_id id);
+
+/* What happens to a workflow's graph before it runs, for people. */
+struct tl_plan_steps {
+    struct tl_graph *before; /* the p-graph; owned */
+    struct tl_plan *plan;    /* reference; plan->graph is the e-graph */
+    struct tl_str passes;    /* what each pass did */
+};
+
+/* Plans without running; opens no engine. `shape` as in tl_workflow_decompose. */
+enum tl_status tl_runtime_plan(struct tl_runtime *runtime, tl_workflow_id id, const struct tl_query_shape *shape,
+                               enum tl_optimize optimize, const char *const *passes, size_t pass_count,
+                               struct tl_plan_steps *steps, struct tl_error *error);
+void tl_plan_steps_fini(struct tl_plan_steps *steps);
+
+struct tl_runtime_counters {
+    uint64_t messages;      /* that the loop has handled */
+    uint64_t wakes;         /* times that the loop woke up */
+    uint64_t plans_cached;  /* plans taken from the cache */
+    uint64_t plans_made;
+};
+void tl_runtime_get_counters(struct tl_runtime *runtime, struct tl_runtime_counters *counters);
+
+#endif

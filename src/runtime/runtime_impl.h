@@ -1,0 +1,154 @@
+/* runtime_impl.h: the runtime's own structs, for this folder only.
+ *
+ * Who owns what. The loop thread alone touches `sched`, `actions`, `items` and the records of runs
+ * that have not finished. `lock` guards everything that callers and the loop share: the tables of
+ * runs and workflows, instances' states, `finished` and what comes with it. It is held for
+ * moments, never while a callback, an engine or the scheduler runs.
+ *
+ *     caller: submit ── query.c: check, open engines, plan, values ──► inbox ──► loop.c: scheduler
+ *     loop:   actions ──► orders to executors;   executors ──► messages ──► events to the scheduler
+ *     loop:   RUN_FINISHED ──► runs.c: result, callback or waiting callers
+ */
+#ifndef TL_RUNTIME_RUNTIME_IMPL_H
+#define TL_RUNTIME_RUNTIME_IMPL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <uv.h>
+
+#include "base/str.h"
+#include "plan/plan.h"
+#include "runtime/config.h"
+#include "runtime/executor.h"
+#include "runtime/id_table.h"
+#include "runtime/report.h"
+#include "runtime/runtime.h"
+#include "sched/sched.h"
+#include "teola/teola.h"
+#include "workflow/workflow.h"
+
+/* A compute device: its executor thread, started when the first engine on it is opened. */
+struct tl_runtime_device {
+    const char *name; /* of the configuration */
+    uint32_t number;  /* of the scheduler */
+    struct tl_executor_thread *executor;
+};
+
+/* The instances of one engine of the configuration. */
+struct tl_runtime_engine {
+    const struct tl_config_engine *config;
+    struct tl_instance *instances;
+    struct tl_runtime_device *device;
+};
+
+/* One run, from submit until its result is fetched. */
+struct tl_run_record {
+    uint64_t id;
+    const char *workflow;   /* name; lives as long as the runtime */
+    struct tl_plan *plan;   /* reference: names of the outputs */
+    struct tl_value **inputs; /* references, given to the scheduler; NULL afterwards */
+    size_t input_count;
+    uint64_t timeout_ms;
+    double priority;
+    uint32_t flags;
+    void *context;
+    void (*delta)(void *context, tl_run_id run, const char *text, size_t length);
+    void (*notice)(void *context, tl_run_id run, const char *message);
+    void (*done)(void *context, tl_run_id run, enum tl_status status, const char *result);
+    uint64_t submitted;     /* ns; when the caller asked */
+    uint64_t first_text;    /* ns; 0: none yet */
+    uint64_t overhead;      /* ns that the runtime itself worked for it: planning, scheduling, values */
+    struct tl_str text;     /* what was streamed */
+    struct tl_report report;
+    bool finished;          /* the lock's, with the two below */
+    enum tl_status status;
+    char *result;
+    char *message;          /* of the failure; NULL when done */
+};
+
+/* An item that an engine holds: what the report needs when it ends. */
+struct tl_runtime_item {
+    uint64_t run;
+    uint64_t started; /* ns, when it was handed to the executor */
+    uint32_t instance;
+    uint32_t batch;   /* number of the RUN action */
+    uint32_t batch_items;
+};
+
+struct tl_runtime {
+    struct tl_config *config;
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* with lock: an instance's state, a run's end, the number of callers */
+    struct tl_runtime_device *devices;
+    size_t device_count;
+    struct tl_runtime_engine *engines; /* as config's */
+    size_t engine_count;
+    struct tl_workflow **workflows; /* id - 1; each lives as long as the runtime */
+    size_t workflow_count, workflow_capacity;
+    struct tl_id_table runs; /* id → struct tl_run_record * */
+    uint64_t next_run;
+    size_t callers; /* calls in progress: close waits for them */
+    bool closing;
+    struct tl_plan_cache *plans;
+    pthread_mutex_t plans_lock;
+
+    struct tl_inbox inbox;
+    struct tl_executor_pool *pool;
+    pthread_t thread;
+
+    /* The loop thread's. */
+    uv_loop_t loop;
+    uv_async_t wake;
+    uv_timer_t timer;
+    struct tl_sched *sched;
+    struct tl_actions actions;
+    struct tl_instance **by_number; /* scheduler's instance number → instance */
+    size_t number_count, number_capacity;
+    struct tl_id_table items;       /* item id → struct tl_runtime_item * */
+    uint32_t batches;
+    struct tl_message *messages;    /* being handled; exchanged with the inbox */
+    size_t message_capacity;
+    size_t open_instances;
+    size_t quanta;       /* RUN orders that are not answered yet */
+    bool shutting_down;
+    bool engines_closing;
+    _Atomic uint64_t wakes, handled;
+};
+
+/* ---- engines.c ---- */
+void tl_runtime_engines_init(struct tl_runtime *runtime);
+void tl_runtime_engines_fini(struct tl_runtime *runtime); /* after the loop has ended */
+struct tl_runtime_engine *tl_runtime_find_engine(struct tl_runtime *runtime, const char *name);
+/* Opens those that are not open, all at once, and waits for them. Any thread but the loop's. */
+enum tl_status tl_runtime_open_engines(struct tl_runtime *runtime, struct tl_runtime_engine *const *engines, size_t count,
+                                       struct tl_error *error);
+/* Loop: an OPENED message. */
+void tl_runtime_engine_opened(struct tl_runtime *runtime, struct tl_instance *instance, enum tl_status status);
+
+/* ---- loop.c ---- */
+enum tl_status tl_runtime_loop_start(struct tl_runtime *runtime, struct tl_error *error);
+void tl_runtime_loop_join(struct tl_runtime *runtime);
+void tl_runtime_post(struct tl_runtime *runtime, const struct tl_message *message);
+
+/* ---- runs.c ---- */
+struct tl_run_record *tl_runtime_record_create(void);
+void tl_runtime_record_destroy(struct tl_run_record *record);
+/* Loop: a run that has not finished, or NULL. Only the loop finishes runs, so the record stays. */
+struct tl_run_record *tl_runtime_live_run(struct tl_runtime *runtime, uint64_t id);
+/* Loop: text of the answer, and notices. */
+void tl_runtime_run_delta(struct tl_run_record *record, const char *text, size_t length);
+void tl_runtime_run_notice(struct tl_run_record *record, const char *label, const char *message);
+/* Loop: the end; takes the references in outputs. The record may be gone afterwards. */
+void tl_runtime_run_finished(struct tl_runtime *runtime, struct tl_run_record *record, enum tl_status status,
+                             const char *message, struct tl_value **outputs, size_t count);
+
+/* ---- query.c ---- */
+/* Everything before the first primitive: fills record->plan, inputs. Any thread but the loop's. */
+enum tl_status tl_runtime_query(struct tl_runtime *runtime, const struct tl_request *request, struct tl_run_record *record,
+                                struct tl_error *error);
+
+/* Callers are counted, so that close can wait for them. False (and the error) when closing. */
+bool tl_runtime_enter(struct tl_runtime *runtime, struct tl_error *error);
+void tl_runtime_leave(struct tl_runtime *runtime);
+
+#endif
