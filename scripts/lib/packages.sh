@@ -7,7 +7,7 @@ build_packages=(build-essential cmake ninja-build pkg-config python3 python3-ven
     libssl-dev)
 run_packages=(poppler-utils graphviz)
 demo_packages=(sqlite3-doc)
-test_packages=(libcmocka-dev shellcheck sqlite3 sqlite3-doc)
+test_packages=(libcmocka-dev shellcheck sqlite3-doc)
 
 # The wanted packages that are not installed, one a line.
 missing_packages() {
@@ -34,7 +34,7 @@ ensure_packages() {
     *) note "tried on Debian 12, Debian 13 and Ubuntu 24.04; here it may work as well" ;;
     esac
 
-    mapfile -t missing < <(missing_packages "$@")
+    mapfile -t missing < <(missing_packages "$@" | awk '!seen[$0]++')
     if [ ${#missing[@]} -eq 0 ]; then
         note "all installed"
         return
