@@ -35,7 +35,7 @@ struct sqlite_engine {
     struct tl_engine base;
     const struct tl_emit *emit;
     char *path, *vec0, *model, *model_digest; /* settings; NULL: default */
-    int64_t dimension;                        /* setting; 0: as the vectors come */
+    int64_t dimension;                        /* setting: of collections made without vectors; 0: none */
     struct tl_store *store;                   /* NULL until needed */
     struct held_item *first;
 };
@@ -293,10 +293,10 @@ static enum tl_status find_target(struct sqlite_engine *engine, struct held_item
     return held->name ? TL_OK : tl_sqlite_temporary_create(engine->vec0, &held->temporary, error);
 }
 
-/* Opens or makes the target's collection for vectors like the first one. */
+/* Opens or makes the target's collection for vectors like the next one, or like the setting says. */
 static enum tl_status need_collection(struct sqlite_engine *engine, struct held_item *held,
                                       struct tl_collection **collection, struct tl_error *error) {
-    uint32_t dimension = vector_at(held, held->done)->dimension;
+    uint32_t dimension = held->count ? vector_at(held, held->done)->dimension : (uint32_t)engine->dimension;
     if (held->temporary)
         return tl_sqlite_temporary_prepare(held->temporary, dimension, collection, error);
     enum tl_status status = need_store(engine, true, error);
@@ -356,8 +356,11 @@ static void step_ingest(struct sqlite_engine *engine, struct held_item *held) {
     enum tl_status status = TL_OK;
     if (!held->temporary && !held->name)
         status = find_target(engine, held, &error);
+    struct tl_collection *made = NULL;
     if (status == TL_OK && held->done < held->count)
         status = ingest_document(engine, held, &error);
+    else if (status == TL_OK && held->name && engine->dimension) /* without chunks: it shall exist all the same */
+        status = need_collection(engine, held, &made, &error);
     if (status != TL_OK)
         fail_item(engine, held, status, error.message);
     else if (held->done == held->count)
