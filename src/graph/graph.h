@@ -125,6 +125,9 @@ struct tl_body {
     size_t result_count, result_capacity;
 };
 
+/* Bodies inside bodies; keeps every recursive walk within the stack. */
+#define TL_GRAPH_MOST_NESTING 64
+
 struct tl_graph {
     struct tl_arena arena;
     const char *name;

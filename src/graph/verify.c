@@ -8,9 +8,6 @@
 #include "base/mem.h"
 #include "graph/graph_impl.h"
 
-/* Bodies inside bodies; keeps every recursive walk within the stack. */
-#define MOST_NESTING 64
-
 enum seen { UNSEEN, VISIBLE, OUT_OF_SCOPE };
 
 struct verifier {
@@ -221,8 +218,8 @@ static void check_results(struct verifier *verifier, const struct tl_body *body)
 /* A node is visible from its definition to the end of its body, regions inside included. */
 static void verify_body(struct verifier *verifier, const struct tl_body *body, unsigned nesting) {
     const struct tl_node *at = body->owner != NULL ? body->owner : body->parameters;
-    if (nesting > MOST_NESTING) {
-        FIND(verifier, at, "regions are nested more than %d deep", MOST_NESTING);
+    if (nesting > TL_GRAPH_MOST_NESTING) {
+        FIND(verifier, at, "regions are nested more than %d deep", TL_GRAPH_MOST_NESTING);
         return;
     }
     struct tl_map labels;
