@@ -213,6 +213,7 @@ static void run_instance(struct tl_sched *sched, uint32_t number, size_t taken) 
     }
     if (instance->description.executor != TL_EXECUTOR_LOOP) {
         instance->busy = true;
+        instance->more = false; /* until the quantum says so again */
         instance->last_served = ++sched->next_quantum;
         if (instance->device != TL_SCHED_NO_DEVICE) sched->devices[instance->device].busy = number + 1;
         sched->counters.quanta++;

@@ -1,0 +1,229 @@
+/* lanes.c: see lanes.h. */
+#include "opt/lanes.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+
+static bool body_uses_marked(const struct tl_body *body, const bool *marked) {
+    for (size_t i = 0; i < body->node_count; i++) {
+        const struct tl_node *node = body->nodes[i];
+        for (size_t k = 0; k < node->input_count; k++)
+            if (marked[node->inputs[k].from.node->number]) return true;
+        for (size_t r = 0; r < 2 && node->regions[r]; r++)
+            if (body_uses_marked(node->regions[r], marked)) return true;
+    }
+    for (size_t i = 0; i < body->result_count; i++)
+        if (marked[body->results[i].from.node->number]) return true;
+    return false;
+}
+
+bool tl_opt_depends_on_marked(const struct tl_node *node, const bool *marked) {
+    for (size_t i = 0; i < node->input_count; i++)
+        if (marked[node->inputs[i].from.node->number]) return true;
+    for (size_t i = 0; i < node->wait_count; i++)
+        if (marked[node->waits[i].node->number]) return true;
+    for (size_t r = 0; r < 2 && node->regions[r]; r++)
+        if (body_uses_marked(node->regions[r], marked)) return true;
+    return false;
+}
+
+void tl_opt_sort(struct tl_body *body) {
+    /* Repeatedly the first node that depends on none of those still to be placed. */
+    bool *waiting = tl_mem_zalloc((body->graph->next_number + 1) * sizeof *waiting);
+    for (size_t i = 0; i < body->node_count; i++) waiting[body->nodes[i]->number] = true;
+    for (size_t placed = 0; placed < body->node_count; placed++) {
+        size_t next = placed;
+        for (; next < body->node_count; next++) {
+            waiting[body->nodes[next]->number] = false; /* a node may not wait for itself */
+            bool free = !tl_opt_depends_on_marked(body->nodes[next], waiting);
+            waiting[body->nodes[next]->number] = true;
+            if (free) break;
+        }
+        if (next == body->node_count) TL_BUG("body of \"%s\" has a cycle", body->owner ? body->owner->label : "root");
+        struct tl_node *node = body->nodes[next];
+        memmove(&body->nodes[placed + 1], &body->nodes[placed], (next - placed) * sizeof *body->nodes);
+        body->nodes[placed] = node;
+        waiting[node->number] = false;
+    }
+    tl_mem_free(waiting);
+}
+
+/* A use, outside the lanes, of something that was taken in. */
+struct outside_use {
+    struct tl_ref *place; /* the input or result that names it */
+    struct tl_ref of;
+};
+
+struct lanes {
+    struct tl_ref list;
+    struct tl_lanes_options options;
+    struct tl_body *body;
+    struct tl_node **taken; /* in order */
+    size_t taken_count, taken_capacity;
+    bool *inside;  /* by number: taken in */
+    bool *tainted; /* by number: taken in, or depends on something taken in */
+    struct outside_use *uses;
+    size_t use_count, use_capacity;
+};
+
+static bool of_lanes(const struct lanes *lanes, struct tl_ref ref) {
+    return lanes->inside[ref.node->number] || (ref.node == lanes->list.node && ref.port == lanes->list.port);
+}
+
+/* Elements come in here: the first input, or any input of a variadic first port. */
+static bool is_element_input(const struct tl_signature *signature, size_t position) {
+    return position == 0 || signature->inputs[0].variadic;
+}
+
+/* The list levels that the port needs by itself. */
+static unsigned needed_depth(const struct tl_signature *signature, struct tl_type type) {
+    const struct tl_signature_port *port = &signature->inputs[0];
+    for (size_t i = 0; i < port->type_count; i++)
+        if (port->types[i].base == type.base) return port->types[i].depth;
+    return 0;
+}
+
+static bool can_take(const struct lanes *lanes, const struct tl_node *node) {
+    uint32_t flags = tl_graph_info(node)->flags;
+    bool slices = lanes->options.slice > 0;
+    if (node->regions[0] || !(flags & (slices ? TL_BATCHABLE : TL_ELEMENTWISE)) || (flags & TL_EFFECTFUL)) return false;
+    const struct tl_signature *signature = tl_signature_of(node->op);
+    if (node->input_count == 0 || !of_lanes(lanes, node->inputs[0].from)) return false;
+    for (size_t i = 0; i < node->input_count; i++) {
+        struct tl_ref from = node->inputs[i].from;
+        bool comes_in = of_lanes(lanes, from);
+        if (is_element_input(signature, i)) {
+            struct tl_type type = tl_graph_type(from);
+            if (!comes_in || type.depth == 0) return false;
+            if (!slices && type.depth <= needed_depth(signature, type)) return false;
+        } else if (comes_in || lanes->tainted[from.node->number])
+            return false;
+    }
+    for (size_t i = 0; i < node->wait_count; i++)
+        if (lanes->tainted[node->waits[i].node->number]) return false;
+    return true;
+}
+
+static void collect(struct lanes *lanes) {
+    struct tl_body *body = lanes->body;
+    for (size_t i = 0; i < body->node_count; i++) {
+        struct tl_node *node = body->nodes[i];
+        if (node == lanes->list.node) continue;
+        if (can_take(lanes, node)) {
+            lanes->inside[node->number] = true;
+            lanes->taken =
+                tl_mem_grow(lanes->taken, &lanes->taken_capacity, lanes->taken_count + 1, sizeof *lanes->taken);
+            lanes->taken[lanes->taken_count++] = node;
+        }
+        if (lanes->inside[node->number] || tl_opt_depends_on_marked(node, lanes->tainted))
+            lanes->tainted[node->number] = true;
+    }
+}
+
+static void note_outside_use(void *context, struct tl_node *user, size_t input, struct tl_body *result_of, size_t result) {
+    struct lanes *lanes = context;
+    if (user && lanes->inside[user->number]) return;
+    struct tl_ref *place = user ? &user->inputs[input].from : &result_of->results[result].from;
+    lanes->uses = tl_mem_grow(lanes->uses, &lanes->use_capacity, lanes->use_count + 1, sizeof *lanes->uses);
+    lanes->uses[lanes->use_count++] = (struct outside_use){.place = place, .of = *place};
+}
+
+/* Moves the nodes into the region's body, over one element instead of the list. */
+static void move_in(struct lanes *lanes, struct tl_node *region) {
+    struct tl_body *inner = region->regions[0];
+    struct tl_ref element = {inner->parameters, 0};
+    for (size_t i = 0; i < lanes->taken_count; i++) {
+        struct tl_node *node = lanes->taken[i];
+        while (node->wait_count > 0) {
+            struct tl_wait wait = node->waits[0];
+            tl_graph_unwait(node, wait.node, wait.kind);
+            tl_graph_wait(region, wait.node, wait.kind);
+        }
+        tl_graph_move(node, inner, NULL);
+        for (size_t k = 0; k < node->input_count; k++)
+            if (node->inputs[k].from.node == lanes->list.node && node->inputs[k].from.port == lanes->list.port)
+                node->inputs[k].from = element;
+        struct tl_error error;
+        if (tl_graph_infer(node, &error) != TL_OK) TL_BUG("lanes: %s", error.message);
+    }
+    for (size_t i = 0; i < lanes->body->node_count; i++) {
+        struct tl_node *other = lanes->body->nodes[i];
+        for (size_t k = 0; k < other->wait_count;) {
+            struct tl_wait wait = other->waits[k];
+            if (!lanes->inside[wait.node->number]) {
+                k++;
+                continue;
+            }
+            tl_graph_unwait(other, wait.node, wait.kind);
+            tl_graph_wait(other, region, wait.kind);
+            k = 0;
+        }
+    }
+}
+
+/* One result per port that is used outside; the outside uses then name the region's output. Over slices the output
+ * is a list of lists, which is joined again. */
+static void join(struct lanes *lanes, struct tl_node *region) {
+    struct tl_body *inner = region->regions[0];
+    uint32_t *output_of = tl_mem_zalloc((lanes->use_count + 1) * sizeof *output_of);
+    for (size_t i = 0; i < lanes->use_count; i++) {
+        struct tl_ref of = lanes->uses[i].of;
+        uint32_t output = 0;
+        while (output < inner->result_count &&
+               (inner->results[output].from.node != of.node || inner->results[output].from.port != of.port))
+            output++;
+        if (output == inner->result_count) {
+            char *name = tl_arena_printf(&inner->graph->arena, "r%u", output);
+            tl_graph_add_result(inner, name, of);
+        }
+        output_of[i] = output;
+    }
+    struct tl_error error;
+    if (tl_graph_end_region(region, &error) != TL_OK) TL_BUG("lanes: %s", error.message);
+    struct tl_ref *joined = tl_mem_zalloc((inner->result_count + 1) * sizeof *joined);
+    for (uint32_t output = 0; output < inner->result_count; output++) {
+        joined[output] = tl_graph_output(region, output);
+        if (lanes->options.slice == 0) continue;
+        char *label = tl_arena_printf(&inner->graph->arena, "%s-join%u", region->label, output);
+        struct tl_node *concat = tl_graph_add(lanes->body, TL_OP_AGGREGATE, region->step, label, NULL);
+        tl_attributes_set_string(&concat->attributes, &inner->graph->arena, "mode", "flatten");
+        tl_graph_connect(concat, "lists", joined[output]);
+        joined[output] =
+            tl_graph_add_output(concat, "items", tl_type_element(tl_graph_type(tl_graph_output(region, output))));
+    }
+    for (size_t i = 0; i < lanes->use_count; i++) *lanes->uses[i].place = joined[output_of[i]];
+    tl_mem_free(joined);
+    tl_mem_free(output_of);
+}
+
+struct tl_node *tl_opt_lanes(struct tl_ref list, const struct tl_lanes_options *options, size_t *taken_in) {
+    struct tl_graph *graph = list.node->body->graph;
+    struct lanes lanes = {.list = list, .options = *options, .body = list.node->body};
+    lanes.inside = tl_mem_zalloc((graph->next_number + 1) * sizeof *lanes.inside);
+    lanes.tainted = tl_mem_zalloc((graph->next_number + 1) * sizeof *lanes.tainted);
+    struct tl_node *region = NULL;
+    collect(&lanes);
+    if (lanes.taken_count > 0) {
+        for (size_t i = 0; i < lanes.taken_count; i++)
+            tl_graph_each_use(lanes.taken[i], note_outside_use, &lanes);
+        const char *label = tl_arena_printf(&graph->arena, "%s/%s", lanes.taken[0]->step, options->name);
+        region = tl_graph_add(lanes.body, TL_OP_MAP, lanes.taken[0]->step, label, NULL);
+        tl_graph_connect(region, "items", list);
+        if (options->streamed) tl_attributes_set_bool(&region->attributes, &graph->arena, "streamed", true);
+        if (options->slice > 0)
+            tl_attributes_set_integer(&region->attributes, &graph->arena, "slice", options->slice);
+        struct tl_error error;
+        if (tl_graph_begin_region(region, &error) != TL_OK) TL_BUG("lanes: %s", error.message);
+        move_in(&lanes, region);
+        join(&lanes, region);
+        tl_opt_sort(lanes.body);
+    }
+    if (taken_in) *taken_in = lanes.taken_count;
+    tl_mem_free(lanes.taken);
+    tl_mem_free(lanes.uses);
+    tl_mem_free(lanes.inside);
+    tl_mem_free(lanes.tainted);
+    return region;
+}

@@ -1,0 +1,39 @@
+/* lanes.h: lanes: the work on the elements of a list as a map region, one lane per element (or slice). What the
+ * passes pipeline_decode and stages share.
+ *
+ *   before   list ──► embed ──► search ──► score ──► top            each takes the whole list of the former
+ *   after    list ──► map { embed ──► search ──► score } ──► top    each element goes its own way
+ *
+ * A consumer of the list, or of what has been taken into the lanes, is taken in when
+ *   - its work on one element is independent of the others: it is ELEMENTWISE, and the value comes in where
+ *     elements are counted (the first input, every input of a variadic one), at one list level more than it needs
+ *     (for slices BATCHABLE is enough, with the same list levels);
+ *   - none of its other inputs, and nothing that it waits for, depends on what is in the lanes: an instance would
+ *     wait for the whole region, which waits for the instance;
+ *   - it is not effectful (unless the caller says that it may be cut into slices).
+ * Waits of what is taken in become waits of the region, and what waited for it waits for the region: control edges
+ * hold, at the price that the region as a whole waits.
+ */
+#ifndef TL_OPT_LANES_H
+#define TL_OPT_LANES_H
+
+#include "graph/graph.h"
+
+struct tl_lanes_options {
+    const char *name; /* of the region: its label is "<step of the list>/<name>" */
+    bool streamed;    /* elements are taken as they come */
+    int64_t slice;    /* > 0: lanes over slices of at most so many elements */
+};
+
+/* Builds the region. Returns it, or NULL (and changes nothing) when no consumer can be taken in.
+ * `list` is an output of a node (not a parameter) with at least one list level. */
+struct tl_node *tl_opt_lanes(struct tl_ref list, const struct tl_lanes_options *options, size_t *taken_in);
+
+/* Orders the nodes of the body so that each stands after what it uses and waits for, keeping the present order
+ * where it can. The graph must be free of cycles. */
+void tl_opt_sort(struct tl_body *body);
+
+/* Whether `node`, or a body inside it, uses or waits for a marked node of its own body. `marked` is indexed by number. */
+bool tl_opt_depends_on_marked(const struct tl_node *node, const bool *marked);
+
+#endif

@@ -1,0 +1,411 @@
+/* world_test_support.c: see the header. Future events stand in a binary heap by (time, number). */
+#include "sched/world_test_support.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "builtin/builtin.h"
+#include "sched/sched_impl.h"
+
+struct future {
+    uint64_t at, number;
+    enum tl_event_kind kind;
+    struct tl_item *item;
+    uint32_t instance;
+    bool failing;
+    size_t position; /* of a piece */
+};
+
+struct held {
+    struct tl_item *item;
+    struct tl_value **outputs; /* computed when the item is taken; NULL: it fails */
+    size_t output_count;
+    unsigned quanta;           /* left, of DEVICE and POOL instances */
+    bool cancelled;
+};
+
+struct place { /* an instance */
+    enum tl_executor executor;
+    struct held *held;
+    size_t count, capacity;
+};
+
+struct world {
+    struct world_options options;
+    struct tl_sched *sched;
+    struct tl_actions actions;
+    struct place *places;
+    size_t place_count;
+    struct future *heap;
+    size_t heap_count, heap_capacity;
+    uint64_t now, number, random, wake, runs, trace;
+    struct world_outcome *outcomes; /* by run id - 1 */
+    size_t outcome_capacity;
+    struct tl_str order;
+};
+
+static uint64_t next_random(struct world *world) {
+    return world->random = tl_hash_u64(world->random, UINT64_C(0x9e3779b97f4a7c15));
+}
+
+static bool earlier(const struct future *a, const struct future *b) {
+    return a->at != b->at ? a->at < b->at : a->number < b->number;
+}
+
+static void schedule(struct world *world, struct future future) {
+    future.number = ++world->number;
+    world->heap = tl_mem_grow(world->heap, &world->heap_capacity, world->heap_count + 1, sizeof *world->heap);
+    size_t i = world->heap_count++;
+    for (; i > 0 && earlier(&future, &world->heap[(i - 1) / 2]); i = (i - 1) / 2)
+        world->heap[i] = world->heap[(i - 1) / 2];
+    world->heap[i] = future;
+}
+
+static struct future pop(struct world *world) {
+    struct future top = world->heap[0], last = world->heap[--world->heap_count];
+    size_t i = 0;
+    for (;;) {
+        size_t child = 2 * i + 1;
+        if (child >= world->heap_count) break;
+        if (child + 1 < world->heap_count && earlier(&world->heap[child + 1], &world->heap[child])) child++;
+        if (!earlier(&world->heap[child], &last)) break;
+        world->heap[i] = world->heap[child];
+        i = child;
+    }
+    if (world->heap_count) world->heap[i] = last;
+    return top;
+}
+
+/* ---- values that depend on inputs alone ---- */
+
+struct tl_value *world_value(struct tl_type type, uint64_t seed) {
+    if (type.depth > 0) {
+        struct tl_value *items[8];
+        size_t count = (size_t)(tl_hash_u64(seed, 1) % 5);
+        for (size_t i = 0; i < count; i++) items[i] = world_value(tl_type_element(type), tl_hash_u64(seed, 2 + i));
+        return tl_value_list(tl_type_element(type), items, count);
+    }
+    char text[32];
+    int length = snprintf(text, sizeof text, "%016llx", (unsigned long long)seed);
+    switch (type.base) {
+    case TL_TYPE_CHUNK:
+        return tl_value_chunk(&(struct tl_chunk){
+            .id = text, .uri = "u", .title = "t", .heading = "", .text = text, .length = (size_t)length});
+    case TL_TYPE_DOCUMENT:
+        return tl_value_document(&(struct tl_document){.uri = text, .data = text, .length = (size_t)length});
+    case TL_TYPE_HIT: {
+        struct tl_value *chunk = world_value(TL_TYPE_OF(CHUNK, 0), seed);
+        struct tl_value *hit = tl_value_hit(&(struct tl_hit){.chunk = chunk, .retrieval = (double)(seed % 1000)});
+        tl_value_unref(chunk);
+        return hit;
+    }
+    case TL_TYPE_VECTOR: return tl_value_vector(&(float){(float)(seed % 1024)}, 1);
+    case TL_TYPE_NUMBER: return tl_value_number((double)(seed % 100000));
+    case TL_TYPE_BOOL: return tl_value_bool(seed % 2);
+    case TL_TYPE_JSON: return tl_value_json(json_integer((json_int_t)(seed % 1000000)));
+    case TL_TYPE_PROMPT:
+        return tl_value_prompt(&(struct tl_prompt_part){.role = TL_ROLE_USER, .text = text, .length = (size_t)length},
+                               1);
+    case TL_TYPE_KV: return tl_value_kv(NULL, (uint32_t)(seed % 1000));
+    case TL_TYPE_INDEX: return tl_value_index(text, NULL, 0);
+    case TL_TYPE_CONTROL: return tl_value_control();
+    default: return tl_value_text(text, (size_t)length);
+    }
+}
+
+static uint64_t hash_value(const struct tl_value *value, uint64_t seed) {
+    if (!value) return tl_hash_u64(0, seed);
+    json_t *json = tl_value_to_json(value);
+    char *text = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
+    uint64_t hash = tl_hash_string(text, seed);
+    free(text);
+    json_decref(json);
+    return hash;
+}
+
+static uint64_t hash_item(const struct tl_item *item) {
+    uint64_t hash = tl_attributes_hash(item->attributes, item->op);
+    for (size_t i = 0; i < item->input_count; i++)
+        hash = hash_value(item->inputs[i], tl_hash_string(item->input_names[i], hash));
+    return hash;
+}
+
+/* Prompts are only carried around here, so a digest of what would be filled in stands for them. */
+static enum tl_status builtin(const struct tl_item *item, struct tl_value **outputs, size_t count,
+                              struct tl_error *error) {
+    if (item->op == TL_OP_RENDER)
+        outputs[0] = world_value(TL_TYPE_OF(PROMPT, 0), hash_item(item));
+    else if (item->op == TL_OP_CONDITION)
+        outputs[0] = world_value(TL_TYPE_OF(BOOL, 0), hash_item(item));
+    else
+        return tl_builtin_execute(item, outputs, count, error);
+    return TL_OK;
+}
+
+/* ---- engines ---- */
+
+static void take(struct world *world, uint32_t instance, struct tl_item *item) {
+    struct place *place = &world->places[instance];
+    const struct tl_plan_node *plan = ((struct sched_item *)item)->node->plan;
+    const struct tl_output *slots = ((struct sched_item *)item)->node->instance->body->slots;
+    struct held held = {.item = item, .quanta = 1 + (unsigned)(next_random(world) % 3)};
+    bool failing = (double)(next_random(world) % 1000000) < world->options.failure * 1e6;
+    if (!failing) {
+        held.output_count = plan->output_count;
+        held.outputs = tl_mem_zalloc((held.output_count + 1) * sizeof *held.outputs);
+        uint64_t hash = hash_item(item);
+        for (size_t i = 0; i < held.output_count; i++)
+            held.outputs[i] = world_value(slots[plan->first_output + i].type, tl_hash_u64(hash, i));
+    }
+    place->held = tl_mem_grow(place->held, &place->capacity, place->count + 1, sizeof *place->held);
+    place->held[place->count++] = held;
+    tl_str_printf(&world->order, "%s%s", world->order.length ? " " : "", item->label);
+    if (place->executor != TL_EXECUTOR_LOOP) return;
+    uint64_t at = world->now + 1 + next_random(world) % 1000;
+    if (item->pieces && !failing && held.outputs[0]->type.depth > 0)
+        for (size_t i = 0; i < held.outputs[0]->as.list.count; i++, at += 1 + next_random(world) % 100)
+            schedule(world,
+                     (struct future){
+                         .at = at, .kind = TL_EVENT_ITEM_PIECE, .item = item, .instance = instance, .position = i});
+    schedule(world, (struct future){.at = at,
+                                    .kind = failing ? TL_EVENT_ITEM_FAILED : TL_EVENT_ITEM_DONE,
+                                    .item = item,
+                                    .instance = instance});
+}
+
+static struct held *find_held(struct world *world, uint32_t instance, const struct tl_item *item) {
+    struct place *place = &world->places[instance];
+    for (size_t i = 0; i < place->count; i++)
+        if (place->held[i].item == item) return &place->held[i];
+    return NULL;
+}
+
+static void step(struct world *world, struct tl_event *event);
+
+static void report(struct world *world, uint32_t instance, struct held *found) {
+    struct place *place = &world->places[instance];
+    struct held held = *found;
+    *found = place->held[--place->count];
+    struct tl_event event = {.now = world->now};
+    if (held.outputs) {
+        event.kind = TL_EVENT_ITEM_DONE;
+        event.as.done.item = held.item;
+        event.as.done.outputs = held.outputs;
+        event.as.done.count = held.output_count;
+    } else {
+        event.kind = TL_EVENT_ITEM_FAILED;
+        event.as.failed.item = held.item;
+        event.as.failed.status = held.cancelled ? TL_ERR_CANCELLED : TL_ERR_ENGINE;
+        event.as.failed.message = held.cancelled ? "cancelled" : "injected failure";
+    }
+    step(world, &event);
+    tl_mem_free(held.outputs);
+}
+
+static void send_piece(struct world *world, struct held *held, size_t position) {
+    struct tl_event event = {.kind = TL_EVENT_ITEM_PIECE, .now = world->now};
+    event.as.piece.item = held->item;
+    event.as.piece.position = position;
+    event.as.piece.value = tl_value_ref(held->outputs[0]->as.list.items[position]);
+    step(world, &event);
+}
+
+/* The end of a quantum: items whose quanta are over are reported in random order, then STEP_DONE. */
+static void finish_quantum(struct world *world, uint32_t instance) {
+    struct place *place = &world->places[instance];
+    for (size_t i = 0; i < place->count; i++)
+        if (place->held[i].quanta > 0) place->held[i].quanta--;
+    size_t ready = 0;
+    do {
+        ready = 0;
+        size_t pick = SIZE_MAX;
+        for (size_t i = 0; i < place->count; i++)
+            if (place->held[i].quanta == 0 && next_random(world) % ++ready == 0) pick = i;
+        if (pick == SIZE_MAX) break;
+        struct tl_item *item = place->held[pick].item;
+        if (item->pieces && place->held[pick].outputs && place->held[pick].outputs[0]->type.depth > 0) {
+            size_t count = place->held[pick].outputs[0]->as.list.count;
+            for (size_t i = 0; i < count; i++)
+                if (next_random(world) % 4) /* an engine may skip announcing the last ones */
+                    send_piece(world, find_held(world, instance, item), i);
+                else
+                    break;
+        }
+        report(world, instance, find_held(world, instance, item));
+    } while (ready > 0);
+    struct tl_event event = {.kind = TL_EVENT_STEP_DONE, .now = world->now};
+    event.as.step.instance = instance;
+    event.as.step.more = place->count > 0;
+    step(world, &event);
+}
+
+/* ---- actions ---- */
+
+static void finished(struct world *world, const struct tl_action *action) {
+    struct world_outcome *outcome = &world->outcomes[action->as.finished.run - 1];
+    assert_false(outcome->finished);
+    outcome->finished = true;
+    outcome->status = action->as.finished.status;
+    outcome->message = tl_mem_strdup(action->as.finished.message);
+    outcome->at = world->now;
+    if (outcome->status != TL_OK) return;
+    json_t *all = json_array();
+    for (size_t i = 0; i < action->as.finished.output_count; i++) {
+        json_array_append_new(all, tl_value_to_json(action->as.finished.outputs[i]));
+        tl_value_unref(action->as.finished.outputs[i]);
+    }
+    outcome->outputs = json_dumps(all, JSON_COMPACT | JSON_SORT_KEYS);
+    json_decref(all);
+}
+
+static void act(struct world *world, const struct tl_action *action) {
+    switch (action->kind) {
+    case TL_ACTION_RUN: {
+        uint32_t instance = action->as.run.instance;
+        for (size_t i = 0; i < action->as.run.count; i++) take(world, instance, action->as.run.items[i]);
+        world->trace = tl_hash_u64(action->as.run.count, tl_hash_u64(instance, world->trace));
+        if (world->places[instance].executor != TL_EXECUTOR_LOOP)
+            schedule(world, (struct future){.at = world->now + 1 + next_random(world) % 1000,
+                                            .kind = TL_EVENT_STEP_DONE,
+                                            .instance = instance});
+        break;
+    }
+    case TL_ACTION_CANCEL_ITEM: {
+        struct held *held = find_held(world, action->as.cancel.instance, action->as.cancel.item);
+        assert_non_null(held);
+        held->cancelled = true;
+        held->quanta = held->quanta ? 1 : 0;
+        break;
+    }
+    case TL_ACTION_RUN_FINISHED:
+        world->trace = tl_hash_u64(action->as.finished.run, world->trace);
+        finished(world, action);
+        break;
+    case TL_ACTION_WAKE: world->wake = action->as.wake.at; break;
+    }
+}
+
+static void step(struct world *world, struct tl_event *event) {
+    world->trace = tl_hash_u64(event->kind, tl_hash_u64(event->now, world->trace));
+    tl_sched_step(world->sched, event, &world->actions);
+    for (size_t i = 0; i < world->actions.count; i++) act(world, &world->actions.items[i]);
+    if (!world->options.check) return;
+    struct tl_str why = TL_STR_INIT;
+    if (!tl_sched_is_valid(world->sched, &why))
+        fail_msg("seed %llu, after event %d: %s", (unsigned long long)world->options.seed, (int)event->kind, why.data);
+    tl_str_fini(&why);
+}
+
+/* ---- public ---- */
+
+struct world *world_create(const struct world_options *options) {
+    struct world *world = tl_mem_zalloc(sizeof *world);
+    world->options = *options;
+    world->random = tl_hash_u64(options->seed, 7);
+    world->now = 1;
+    tl_str_init(&world->order);
+    tl_actions_init(&world->actions);
+    struct tl_sched_config config = {.policy = options->policy, .builtin = builtin};
+    world->sched = tl_sched_create(&config);
+    unsigned devices = options->devices ? options->devices : 1;
+    for (unsigned d = 0; d < devices; d++) tl_sched_add_device(world->sched, "cpu");
+    unsigned instances = options->instances ? options->instances : 1;
+    world->place_count = options->engine_count * instances;
+    world->places = tl_mem_zalloc((world->place_count + 1) * sizeof *world->places);
+    for (size_t e = 0; e < options->engine_count; e++) {
+        enum tl_executor executor = (enum tl_executor)(next_random(world) % 3);
+        for (unsigned i = 0; i < instances; i++) {
+            struct tl_engine_description description = {.capabilities = UINT32_MAX,
+                                                        .executor = executor,
+                                                        .batch_units = options->batch_units,
+                                                        .model = "",
+                                                        .model_digest = ""};
+            uint32_t device =
+                executor == TL_EXECUTOR_DEVICE ? (uint32_t)(next_random(world) % devices) : TL_SCHED_NO_DEVICE;
+            uint32_t number = tl_sched_add_instance(world->sched, options->engines[e], &description, device, NULL);
+            world->places[number].executor = executor;
+        }
+    }
+    return world;
+}
+
+void world_destroy(struct world *world) {
+    for (size_t i = 0; i < world->place_count; i++) {
+        assert_int_equal(world->places[i].count, 0);
+        tl_mem_free(world->places[i].held);
+    }
+    for (uint64_t i = 0; i < world->runs; i++) {
+        assert_true(world->outcomes[i].finished);
+        tl_mem_free(world->outcomes[i].message);
+        free(world->outcomes[i].outputs);
+    }
+    tl_mem_free(world->outcomes);
+    tl_mem_free(world->places);
+    tl_mem_free(world->heap);
+    tl_actions_fini(&world->actions);
+    tl_str_fini(&world->order);
+    tl_sched_destroy(world->sched);
+    tl_mem_free(world);
+}
+
+uint64_t world_submit(struct world *world, struct tl_plan *plan, struct tl_value **inputs, size_t count,
+                      uint64_t deadline) {
+    world->outcomes = tl_mem_grow(world->outcomes, &world->outcome_capacity, world->runs + 1, sizeof *world->outcomes);
+    world->outcomes[world->runs] = (struct world_outcome){0};
+    struct tl_event event = {.kind = TL_EVENT_RUN_SUBMITTED, .now = world->now};
+    event.as.submitted.run = ++world->runs;
+    event.as.submitted.plan = tl_plan_ref(plan);
+    event.as.submitted.inputs = inputs;
+    event.as.submitted.input_count = count;
+    event.as.submitted.deadline = deadline;
+    step(world, &event);
+    return world->runs;
+}
+
+void world_cancel(struct world *world, uint64_t run) {
+    struct tl_event event = {.kind = TL_EVENT_CANCEL, .now = world->now};
+    event.as.cancel.run = run;
+    step(world, &event);
+}
+
+bool world_advance(struct world *world) {
+    bool timer_first = world->wake && (world->heap_count == 0 || world->wake < world->heap[0].at);
+    if (timer_first) {
+        world->now = world->wake > world->now ? world->wake : world->now;
+        struct tl_event event = {.kind = TL_EVENT_TIME, .now = world->now};
+        step(world, &event);
+        return true;
+    }
+    if (world->heap_count == 0) return false;
+    struct future future = pop(world);
+    world->now = future.at > world->now ? future.at : world->now;
+    if (future.kind == TL_EVENT_STEP_DONE)
+        finish_quantum(world, future.instance);
+    else if (future.kind == TL_EVENT_ITEM_PIECE)
+        send_piece(world, find_held(world, future.instance, future.item), future.position);
+    else
+        report(world, future.instance, find_held(world, future.instance, future.item));
+    return true;
+}
+
+void world_run(struct world *world) { while (world_advance(world)); }
+
+uint64_t world_now(const struct world *world) { return world->now; }
+
+const struct world_outcome *world_result(const struct world *world, uint64_t run) { return &world->outcomes[run - 1]; }
+
+const struct tl_sched *world_sched(const struct world *world) { return world->sched; }
+
+uint64_t world_trace(const struct world *world) { return world->trace; }
+
+const char *world_order(const struct world *world) { return world->order.data; }

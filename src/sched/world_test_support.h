@@ -1,0 +1,53 @@
+/* world_test_support.h: a world for the scheduler in virtual time, for tests: engines that answer after
+ * seeded random delays, in any order, with outputs that depend on their inputs alone; that may fail, send
+ * list items early and need several quanta. After each step the scheduler's invariants are checked. */
+#ifndef TL_SCHED_WORLD_TEST_SUPPORT_H
+#define TL_SCHED_WORLD_TEST_SUPPORT_H
+
+#include "sched/sched.h"
+
+struct world;
+
+struct world_options {
+    uint64_t seed;
+    unsigned devices;          /* for the DEVICE instances */
+    unsigned instances;        /* of each engine */
+    uint32_t batch_units;
+    double failure;            /* probability that an item fails */
+    const struct tl_policy *policy;
+    /* Engine names; the executor kind is chosen by seed. */
+    const char *const *engines;
+    size_t engine_count;
+    bool check;                /* tl_sched_is_valid after each step */
+};
+
+struct world_outcome {
+    bool finished;
+    enum tl_status status;
+    char *message;
+    char *outputs;             /* JSON text of the results; NULL unless OK */
+    uint64_t at;               /* virtual ns */
+};
+
+struct world *world_create(const struct world_options *options);
+void world_destroy(struct world *world); /* fails the test when something is left over */
+
+/* Submits a run with given inputs (references taken) at the present virtual time. Returns its id (from 1). */
+uint64_t world_submit(struct world *world, struct tl_plan *plan, struct tl_value **inputs, size_t count,
+                      uint64_t deadline);
+void world_cancel(struct world *world, uint64_t run);
+/* Lets the next thing happen; false when nothing is left to happen. */
+bool world_advance(struct world *world);
+void world_run(struct world *world); /* until nothing is left */
+uint64_t world_now(const struct world *world);
+const struct world_outcome *world_result(const struct world *world, uint64_t run);
+const struct tl_sched *world_sched(const struct world *world);
+/* Hash over all actions and events so far: the same seed must give the same. */
+uint64_t world_trace(const struct world *world);
+/* The labels of items in the order in which engines got them, separated by spaces. */
+const char *world_order(const struct world *world);
+
+/* A deterministic value of the type for a root parameter. */
+struct tl_value *world_value(struct tl_type type, uint64_t seed);
+
+#endif
