@@ -1,0 +1,8 @@
+/* commands.h: the commands of the program, one file each; argv[0] is the command's name.
+ * Each returns the exit status: 0 done, 1 failed, 2 wrong use or invalid file, 130 interrupted. */
+#ifndef TL_CLI_COMMANDS_H
+#define TL_CLI_COMMANDS_H
+
+int tl_cmd_models(int argc, char **argv);
+
+#endif
