@@ -26,7 +26,8 @@ offline() { [ "${TEOLA_OFFLINE:-0}" = 1 ]; }
 # Ends the script when something must be fetched and TEOLA_OFFLINE=1 forbids it.
 need_network() { ! offline || fail "TEOLA_OFFLINE=1, but this is not here yet: $1"; }
 
-# take_lock NAME: waits until no other script holds the lock; it is released when this shell ends.
+# take_lock NAME: waits until no other script holds the lock. It is given back by release_locks or when this shell ends.
+locks=()
 take_lock() {
     local file=$cache_dir/$1.lock fd
     mkdir -p "$cache_dir"
@@ -35,6 +36,14 @@ take_lock() {
         note "another run is at work here ($1); waiting for it"
         flock "$fd"
     fi
+    locks+=("$fd")
+}
+release_locks() {
+    local fd
+    for fd in "${locks[@]}"; do
+        exec {fd}>&-
+    done
+    locks=()
 }
 
 # What a script leaves behind when it is interrupted: the running command is stopped, scratch folders go.
@@ -51,9 +60,11 @@ trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# make_scratch PARENT: sets scratch_dir to a new folder in PARENT that is removed when the script ends.
+# make_scratch PARENT: sets scratch_dir to a new folder in PARENT that is removed when the script ends. The caller holds
+# the lock that guards PARENT; so what is there of the kind was left by a run that was killed, and goes first.
 make_scratch() {
     mkdir -p "$1"
+    rm -rf -- "$1"/.new.*
     scratch_dir=$(mktemp -d "$1/.new.XXXXXX")
     scratch+=("$scratch_dir")
 }
