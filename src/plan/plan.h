@@ -97,12 +97,14 @@ void tl_graph_draw_dot(const struct tl_graph *const *graphs, const char *const *
 /* Runs graphviz' `dot -Tsvg` as a child; TL_ERR_NOT_FOUND names the package when it is missing. */
 enum tl_status tl_graph_draw_svg(const char *dot, size_t length, struct tl_str *svg, struct tl_error *error);
 
-/* ---- the plan cache: (workflow digest, settings digest) → plan; bounded, least recently used goes ---- */
+/* ---- the plan cache: (workflow digest, settings digest) → plan; bounded, least recently used goes.
+ * May be called from any thread. ---- */
 struct tl_plan_cache;
-struct tl_plan_cache *tl_plan_cache_create(size_t capacity);
+struct tl_plan_cache *tl_plan_cache_create(size_t capacity); /* plans; at least 1 */
 void tl_plan_cache_destroy(struct tl_plan_cache *cache);
 struct tl_plan *tl_plan_cache_get(struct tl_plan_cache *cache, uint64_t key_high, uint64_t key_low); /* a reference or NULL */
+/* Takes a reference of its own; a plan that stood under the key goes. */
 void tl_plan_cache_put(struct tl_plan_cache *cache, uint64_t key_high, uint64_t key_low, struct tl_plan *plan);
-void tl_plan_cache_counters(const struct tl_plan_cache *cache, uint64_t *hits, uint64_t *misses, size_t *entries);
+void tl_plan_cache_counters(struct tl_plan_cache *cache, uint64_t *hits, uint64_t *misses, size_t *entries);
 
 #endif
