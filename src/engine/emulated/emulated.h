@@ -1,0 +1,106 @@
+/* emulated.h: the emulated engine's parts, for this folder only.
+ *
+ * An instance stands for any kind of engine: `serves` says for which. It takes the time that a
+ * latency model says (the defaults are those of the profile "rtx3090": a 7B model and its helpers
+ * on such a card), times `scale`, and gives results that follow from the inputs alone, so two runs
+ * of one query are equal however their work was batched.
+ *
+ *   embed        embed_ms + embed_token_ms x tokens                     a bag of words as a vector
+ *   rerank       score_ms + score_token_ms x tokens (query + passage)   shared words
+ *   ingest       ingest_ms + ingest_row_ms x rows                       kept in memory
+ *   search       search_ms + search_query_ms x queries                  by vector, or by words
+ *   documents    document_ms x documents                                cut at every `size` tokens
+ *   web, tool    web_ms, tool_ms, any number at once                    made up; the call itself
+ *   llm          one iteration: iteration_ms + prompt_token_ms x new prompt tokens
+ *                + sequence_ms x (sequences decoding - 1); the iteration that ends a prefill yields
+ *                the first token. Text is words chosen by a hash of the prompt.
+ * A token is four bytes of text, rounded up; one word of output is one token.
+ *
+ * For tests: fail_every n fails each nth item; hang keeps items until they are cancelled. */
+#ifndef TL_ENGINE_EMULATED_EMULATED_H
+#define TL_ENGINE_EMULATED_EMULATED_H
+
+#include "base/str.h"
+#include "engine/engine_impl.h"
+
+struct emulated_settings {
+    uint32_t capabilities;
+    int64_t batch, sequences, iteration_tokens, context_tokens, dimension, answer_tokens, list_tokens;
+    int64_t document_chunks, collection_chunks, fail_every;
+    double scale;
+    double embed_ms, embed_token_ms, score_ms, score_token_ms, ingest_ms, ingest_row_ms, search_ms, search_query_ms;
+    double document_ms, web_ms, tool_ms, iteration_ms, prompt_token_ms, sequence_ms;
+    bool hang, pool;
+};
+
+/* Chunks and vectors of one collection. Shared by the engine and, when it is temporary, by the
+ * resource of its index values: the last one frees it. */
+struct emulated_collection {
+    _Atomic uint32_t references;
+    char *name; /* NULL: temporary */
+    struct tl_value **chunks, **vectors; /* vectors: NULL where none was given */
+    size_t count, chunk_capacity, vector_capacity;
+    struct emulated_collection *next; /* of the engine's permanent ones */
+};
+
+/* One item that the engine holds. */
+struct emulated_job {
+    struct tl_item *item;
+    struct emulated_job *next;
+    struct tl_usage usage;
+    /* What is left of it, in the unit of its kind: texts, pairs, rows, queries; prompt tokens; tokens to write. */
+    uint64_t left;
+    uint64_t tokens; /* of all its units: its share of a batch's time goes by left / units */
+    uint64_t units;
+    bool llm;
+    /* decode */
+    struct tl_value **pieces; /* complete items of a list */
+    size_t piece_count;
+    struct tl_str text;
+    uint64_t hash;
+    uint32_t list_items, words;
+};
+
+struct emulated_engine {
+    struct tl_engine base;
+    struct emulated_settings settings;
+    const struct tl_emit *emit;
+    struct emulated_job *first, **end; /* in order of arrival */
+    struct emulated_collection *collections;
+    uint64_t submitted;
+    uint64_t temporaries; /* made so far: numbers for their names */
+    bool llm_was_last;
+};
+
+/* ---- emulated_text.c: deterministic texts and vectors ---- */
+uint64_t tl_emulated_tokens(size_t bytes);
+/* Appends the nth word that follows from `hash`; the first word of a text starts with a capital. */
+void tl_emulated_word(uint64_t hash, uint64_t n, bool first, struct tl_str *out);
+struct tl_value *tl_emulated_vector(const char *text, size_t length, uint32_t dimension);
+double tl_emulated_dot(const struct tl_value *a, const struct tl_value *b);
+/* How many words of `query` the text has too, as a share from 0 to 1. */
+double tl_emulated_overlap(const char *query, size_t query_length, const char *text, size_t length);
+/* A made-up passage. */
+struct tl_value *tl_emulated_chunk(const char *uri, uint32_t ordinal, uint32_t words);
+
+/* ---- emulated_work.c: results of all but the LLM ---- */
+/* How much work an item is: fills left, units, tokens. TL_ERR_UNSUPPORTED for what the instance does not serve. */
+enum tl_status tl_emulated_measure(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error);
+/* The output of a job whose time is over; owned; NULL with the error. */
+struct tl_value *tl_emulated_result(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error);
+void tl_emulated_collection_unref(struct emulated_collection *collection);
+
+/* ---- emulated_llm.c ---- */
+enum tl_status tl_emulated_llm_start(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error);
+/* One iteration over all LLM jobs: returns its duration in ms. */
+double tl_emulated_llm_plan(struct emulated_engine *engine);
+/* After that time: moves each job on; finished ones leave through tl_emulated_finish. */
+void tl_emulated_llm_advance(struct emulated_engine *engine);
+
+/* ---- emulated_engine.c ---- */
+/* Reports the job's outcome, takes `output` (NULL: it failed with the error) and frees the job, which
+ * must have been unlinked. */
+void tl_emulated_finish(struct emulated_engine *engine, struct emulated_job *job, struct tl_value *output,
+                        const struct tl_error *error);
+
+#endif

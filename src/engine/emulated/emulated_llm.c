@@ -1,0 +1,192 @@
+/* emulated_llm.c: the emulated LLM: prompts as canonical text, iterations, words by hash. */
+#include <string.h>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "engine/emulated/emulated.h"
+
+/* What a kv handle stands for: the prompt's text, in a form that does not depend on how it was cut into parts. */
+struct emulated_kv {
+    struct tl_resource resource; /* first */
+    char *text;
+    size_t length;
+};
+
+static void release_kv(struct tl_resource *resource) {
+    struct emulated_kv *kv = (struct emulated_kv *)resource;
+    tl_mem_free(kv->text);
+    tl_mem_free(kv);
+}
+
+static void canonical(const struct tl_prompt *prompt, struct tl_str *out) {
+    for (size_t i = 0; i < prompt->count; i++) {
+        const struct tl_prompt_part *part = &prompt->parts[i];
+        if (i == 0 || part->message != prompt->parts[i - 1].message)
+            tl_str_printf(out, "\n<%d>\n", (int)part->role);
+        tl_str_append(out, part->text, part->length);
+    }
+}
+
+static const struct emulated_kv *kv_of(const struct emulated_engine *engine, const struct tl_value *value) {
+    return value && value->as.kv.resource && value->as.kv.resource->owner == engine
+               ? (const struct emulated_kv *)value->as.kv.resource
+               : NULL;
+}
+
+static size_t common_prefix(const char *a, size_t a_length, const char *b, size_t b_length) {
+    size_t length = a_length < b_length ? a_length : b_length, i = 0;
+    while (i < length && a[i] == b[i])
+        i++;
+    return i;
+}
+
+static enum tl_status start_prefill(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error) {
+    const struct tl_item *item = job->item;
+    const struct tl_value *former = item->input_count > 1 ? item->inputs[1] : NULL;
+    const struct emulated_kv *kv = kv_of(engine, former);
+    if (former && !kv)
+        return tl_error_set(error, TL_ERR_ENGINE, "the kv handle belongs to another engine");
+    canonical(&item->inputs[0]->as.prompt, &job->text);
+    uint64_t tokens = tl_emulated_tokens(job->text.length), reused = 0;
+    if (tokens > (uint64_t)engine->settings.context_tokens)
+        return tl_error_set(error, TL_ERR_LIMIT, "the prompt has %llu tokens, but the context holds %lld",
+                            (unsigned long long)tokens, (long long)engine->settings.context_tokens);
+    if (kv)
+        reused = common_prefix(job->text.data, job->text.length, kv->text, kv->length) / 4;
+    job->usage.units = 1;
+    job->usage.tokens_in = tokens;
+    job->usage.tokens_reused = reused;
+    job->usage.tokens_computed = tokens - reused;
+    job->left = tokens - reused;
+    return TL_OK;
+}
+
+static enum tl_status start_decode(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error) {
+    const struct tl_item *item = job->item;
+    const struct emulated_kv *kv = kv_of(engine, item->inputs[0]);
+    if (!kv)
+        return tl_error_set(error, TL_ERR_ENGINE, "the kv handle belongs to another engine");
+    uint64_t most = (uint64_t)tl_attributes_integer(item->attributes, "max_tokens", 256);
+    bool list = strcmp(tl_attributes_string(item->attributes, "format", "text"), "list") == 0;
+    job->hash = tl_hash_bytes(kv->text, kv->length, (uint64_t)tl_attributes_integer(item->attributes, "seed", 0));
+    if (list) {
+        uint64_t words = (uint64_t)tl_attributes_integer(item->attributes, "item_tokens", 48);
+        if (words > (uint64_t)engine->settings.list_tokens)
+            words = (uint64_t)engine->settings.list_tokens;
+        job->words = (uint32_t)(words ? words : 1);
+        job->list_items = (uint32_t)tl_attributes_integer(item->attributes, "items", 3);
+        while (job->list_items > 0 && (uint64_t)job->list_items * job->words > most)
+            job->list_items--;
+        job->pieces = tl_mem_zalloc((job->list_items + 1) * sizeof(struct tl_value *));
+        job->usage.tokens_out = (uint64_t)job->list_items * job->words;
+        job->usage.units = job->list_items;
+    } else {
+        job->words = (uint32_t)(most < (uint64_t)engine->settings.answer_tokens ? most : (uint64_t)engine->settings.answer_tokens);
+        job->usage.tokens_out = job->words;
+        job->usage.units = 1;
+    }
+    job->left = job->usage.tokens_out;
+    return TL_OK;
+}
+
+static bool is_decode(const struct emulated_job *job) {
+    return job->item->op == TL_OP_DECODE || job->item->op == TL_OP_PARTIAL_DECODE;
+}
+
+enum tl_status tl_emulated_llm_start(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error) {
+    job->llm = true;
+    return is_decode(job) ? start_decode(engine, job, error) : start_prefill(engine, job, error);
+}
+
+/* Writes the next word; a list's item becomes a piece with its last word. */
+static void write_word(struct emulated_engine *engine, struct emulated_job *job) {
+    uint64_t written = job->usage.tokens_out - job->left;
+    size_t before = job->text.length;
+    tl_emulated_word(job->hash, written, job->text.length == 0, &job->text);
+    job->left--;
+    if (job->list_items == 0) {
+        if (job->left == 0)
+            tl_str_putc(&job->text, '.');
+        if (job->item->stream)
+            engine->emit->delta(engine->emit->context, job->item, job->text.data + before, job->text.length - before);
+    } else if ((written + 1) % job->words == 0) {
+        struct tl_value *piece = tl_value_text(job->text.data, job->text.length);
+        job->pieces[job->piece_count++] = piece;
+        if (job->item->pieces)
+            engine->emit->piece(engine->emit->context, job->item, job->piece_count - 1, tl_value_ref(piece));
+        tl_str_clear(&job->text);
+    }
+}
+
+static struct tl_value *prefilled(struct emulated_engine *engine, struct emulated_job *job) {
+    struct emulated_kv *kv = tl_mem_zalloc(sizeof *kv);
+    kv->resource.release = release_kv;
+    kv->resource.owner = engine;
+    kv->length = job->text.length;
+    kv->text = tl_str_detach(&job->text);
+    return tl_value_kv(&kv->resource, (uint32_t)job->usage.tokens_in);
+}
+
+static struct tl_value *decoded(struct emulated_job *job) {
+    if (!job->pieces)
+        return tl_value_text(job->text.data, job->text.length);
+    struct tl_value *list = tl_value_list(TL_TYPE_OF(TEXT, 0), job->pieces, job->piece_count);
+    job->piece_count = 0; /* the list has the references now */
+    return list;
+}
+
+/* New prompt tokens that this iteration computes for each job are taken in order of arrival. */
+double tl_emulated_llm_plan(struct emulated_engine *engine) {
+    uint64_t prompt = 0, sequences = 0;
+    for (struct emulated_job *job = engine->first; job; job = job->next) {
+        if (!job->llm)
+            continue;
+        if (is_decode(job))
+            sequences += job->left > 1; /* the first token came with the prefill */
+        else
+            prompt += job->left;
+    }
+    if (prompt > (uint64_t)engine->settings.iteration_tokens)
+        prompt = (uint64_t)engine->settings.iteration_tokens;
+    if (prompt == 0 && sequences == 0)
+        return 0;
+    return engine->settings.iteration_ms + engine->settings.prompt_token_ms * (double)prompt +
+           engine->settings.sequence_ms * (double)(sequences > 1 ? sequences - 1 : 0);
+}
+
+void tl_emulated_llm_advance(struct emulated_engine *engine) {
+    uint64_t budget = (uint64_t)engine->settings.iteration_tokens;
+    uint32_t together = 0;
+    for (struct emulated_job *job = engine->first; job; job = job->next)
+        together += job->llm;
+    struct emulated_job **link = &engine->first;
+    while (*link) {
+        struct emulated_job *job = *link;
+        if (!job->llm) {
+            link = &job->next;
+            continue;
+        }
+        if (job->usage.batch_units < together)
+            job->usage.batch_units = together;
+        if (is_decode(job)) {
+            bool begins = job->left == job->usage.tokens_out;
+            if (job->left > 0)
+                write_word(engine, job);
+            if (begins && job->left > 0)
+                write_word(engine, job);
+        } else {
+            uint64_t share = job->left < budget ? job->left : budget;
+            job->left -= share;
+            budget -= share;
+        }
+        if (job->left > 0) {
+            link = &job->next;
+            continue;
+        }
+        *link = job->next;
+        if (!*link)
+            engine->end = link;
+        tl_emulated_finish(engine, job, is_decode(job) ? decoded(job) : prefilled(engine, job), NULL);
+    }
+}

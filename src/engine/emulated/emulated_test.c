@@ -1,0 +1,234 @@
+/* emulated_test.c: the emulated engine passes the conformance suite for everything that it stands
+ * for, gives the same text however a prompt was split, and fails and hangs as it is told to. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "engine/conformance/conformance.h"
+#include "engine/engines.h"
+
+static struct tl_value *text(const char *prefix, uint32_t variation) {
+    struct tl_str out = TL_STR_INIT;
+    tl_str_printf(&out, "%s %u", prefix, variation);
+    struct tl_value *value = tl_value_text(out.data, out.length);
+    tl_str_fini(&out);
+    return value;
+}
+
+static struct tl_value *prompt(uint32_t variation, bool open) {
+    char question[32];
+    int length = snprintf(question, sizeof question, "question %u", variation);
+    struct tl_prompt_part parts[] = {
+        {TL_ROLE_SYSTEM, 0, TL_PART_STATIC, "Answer in one sentence.", 23},
+        {TL_ROLE_USER, 1, 0, "About ", 6},
+        {TL_ROLE_USER, 1, open ? TL_PART_OPEN : 0, question, (size_t)length},
+    };
+    return tl_value_prompt(parts, open ? 2 : 3);
+}
+
+static struct tl_value *prefilled(struct tl_conformance *run, uint32_t variation) {
+    struct tl_conformance_item item;
+    tl_conformance_item_init(run, &item);
+    item.op = TL_OP_PREFILL;
+    tl_conformance_input(&item, "prompt", prompt(variation, false));
+    return tl_conformance_compute(run, &item);
+}
+
+static struct tl_value *documents(uint32_t variation) {
+    char uri[16];
+    snprintf(uri, sizeof uri, "doc-%u", variation);
+    struct tl_value *document = tl_value_document(&(struct tl_document){.uri = uri});
+    return tl_value_list(TL_TYPE_OF(DOCUMENT, 0), &document, 1);
+}
+
+static struct tl_value *chunks(struct tl_conformance *run, uint32_t variation) {
+    struct tl_conformance_item item;
+    tl_conformance_item_init(run, &item);
+    item.op = TL_OP_CHUNK;
+    tl_conformance_input(&item, "documents", documents(variation));
+    return tl_conformance_compute(run, &item);
+}
+
+static struct tl_value *vectors(struct tl_conformance *run, struct tl_value *of) {
+    struct tl_conformance_item item;
+    tl_conformance_item_init(run, &item);
+    item.op = TL_OP_EMBED;
+    tl_conformance_input(&item, "input", of);
+    return tl_conformance_compute(run, &item);
+}
+
+static struct tl_value *filled(struct tl_conformance *run, uint32_t variation) {
+    struct tl_conformance_item item;
+    tl_conformance_item_init(run, &item);
+    item.op = TL_OP_INGEST;
+    struct tl_value *all = chunks(run, variation);
+    tl_conformance_input(&item, "chunks", all);
+    tl_conformance_input(&item, "vectors", vectors(run, tl_value_ref(all)));
+    return tl_conformance_compute(run, &item);
+}
+
+static struct tl_value *hits(struct tl_conformance *run, uint32_t variation) {
+    struct tl_conformance_item item;
+    tl_conformance_item_init(run, &item);
+    item.op = TL_OP_MATCH;
+    tl_attributes_set_integer(&item.attributes, item.arena, "count", 3);
+    tl_conformance_input(&item, "query", text("amber delta ocean", variation));
+    tl_conformance_input(&item, "index", tl_value_index("some collection", NULL, 0));
+    return tl_conformance_compute(run, &item);
+}
+
+enum kind { PREFILL, DECODE, LIST, EMBED, SCORE, INGEST, SEARCH, CHUNK, TOO_LONG, KINDS };
+
+static void make(struct tl_conformance *run, size_t kind, uint32_t variation, struct tl_conformance_item *item) {
+    switch ((enum kind)kind) {
+    case PREFILL:
+        item->op = TL_OP_PREFILL;
+        item->incomparable = true;
+        tl_conformance_input(item, "prompt", prompt(variation, false));
+        break;
+    case LIST:
+        tl_attributes_set_string(&item->attributes, item->arena, "format", "list");
+        tl_attributes_set_integer(&item->attributes, item->arena, "items", variation);
+        item->pieces = true;
+        __attribute__((fallthrough));
+    case DECODE:
+        item->op = TL_OP_DECODE;
+        item->stream = kind == DECODE;
+        tl_conformance_input(item, "kv", prefilled(run, variation));
+        break;
+    case EMBED:
+        item->op = TL_OP_EMBED;
+        tl_conformance_input(item, "input", text("amber lake", variation));
+        break;
+    case SCORE:
+        item->op = TL_OP_SCORE;
+        tl_conformance_input(item, "hits", hits(run, variation));
+        tl_conformance_input(item, "query", text("amber", variation));
+        break;
+    case INGEST:
+        item->op = TL_OP_INGEST;
+        item->incomparable = true;
+        tl_conformance_input(item, "chunks", chunks(run, variation));
+        tl_conformance_input(item, "vectors", vectors(run, chunks(run, variation)));
+        break;
+    case SEARCH:
+        item->op = TL_OP_SEARCH;
+        tl_conformance_input(item, "query", vectors(run, text("water", variation)));
+        tl_conformance_input(item, "index", filled(run, variation));
+        break;
+    case CHUNK:
+        item->op = TL_OP_CHUNK;
+        item->pieces = true;
+        tl_conformance_input(item, "documents", documents(variation));
+        break;
+    case TOO_LONG: {
+        char *long_text = tl_mem_zalloc(4000);
+        memset(long_text, 'x', 3999);
+        struct tl_prompt_part part = {TL_ROLE_USER, 0, 0, long_text, 3999};
+        item->op = TL_OP_PREFILL;
+        item->fails = true;
+        tl_conformance_input(item, "prompt", tl_value_prompt(&part, 1));
+        tl_mem_free(long_text);
+        break;
+    }
+    case KINDS:
+        break;
+    }
+}
+
+static const struct tl_conformance_subject subject = {
+    .ops = &tl_emulated_engine,
+    .settings = "{\"scale\": 0, \"serves\": [\"llm\", \"embed\", \"rerank\", \"store\", \"documents\"], \"context_tokens\": 500}",
+    .kinds = KINDS,
+    .make = make,
+};
+
+static void conforms(void **state) {
+    (void)state;
+    tl_conformance_check(&subject);
+}
+
+static char *decoded(struct tl_conformance *run, struct tl_value *kv) {
+    struct tl_conformance_item item;
+    tl_conformance_item_init(run, &item);
+    item.op = TL_OP_DECODE;
+    tl_conformance_input(&item, "kv", kv);
+    struct tl_value *output = tl_conformance_compute(run, &item);
+    char *copy = tl_mem_strdup(output->as.text.data);
+    tl_value_unref(output);
+    return copy;
+}
+
+static void a_split_prompt_gives_the_same_text(void **state) {
+    (void)state;
+    struct tl_conformance *run = tl_conformance_open(&subject);
+    struct tl_conformance_item item;
+    tl_conformance_item_init(run, &item);
+    item.op = TL_OP_PARTIAL_PREFILL;
+    tl_conformance_input(&item, "prompt", prompt(3, true));
+    struct tl_value *partial = tl_conformance_compute(run, &item);
+    tl_conformance_item_init(run, &item);
+    item.op = TL_OP_FULL_PREFILL;
+    tl_conformance_input(&item, "prompt", prompt(3, false));
+    tl_conformance_input(&item, "kv", partial);
+    struct tl_conformance_held *held = tl_conformance_submit(run, &item);
+    tl_conformance_finish(run);
+    struct tl_conformance_outcome *outcome = tl_conformance_outcome(held);
+    assert_true(outcome->usage.tokens_reused > 0);
+    assert_int_equal(outcome->usage.tokens_reused + outcome->usage.tokens_computed, outcome->usage.tokens_in);
+    char *split = decoded(run, tl_value_ref(outcome->outputs[0])), *whole = decoded(run, prefilled(run, 3));
+    char *other = decoded(run, prefilled(run, 4));
+    assert_string_equal(split, whole);
+    assert_string_not_equal(split, other);
+    tl_mem_free(split);
+    tl_mem_free(whole);
+    tl_mem_free(other);
+    tl_conformance_close(run);
+}
+
+static void fails_every_nth(void **state) {
+    (void)state;
+    struct tl_conformance_subject failing = subject;
+    failing.settings = "{\"scale\": 0, \"fail_every\": 3}";
+    struct tl_conformance *run = tl_conformance_open(&failing);
+    for (uint32_t i = 1; i <= 6; i++) {
+        struct tl_conformance_item item;
+        tl_conformance_item_init(run, &item);
+        make(run, EMBED, i, &item);
+        struct tl_conformance_held *held = tl_conformance_submit(run, &item);
+        tl_conformance_finish(run);
+        assert_int_equal(tl_conformance_outcome(held)->status, i % 3 == 0 ? TL_ERR_ENGINE : TL_OK);
+    }
+    tl_conformance_close(run);
+}
+
+static void hangs_until_cancelled(void **state) {
+    (void)state;
+    struct tl_conformance_subject hanging = subject;
+    hanging.settings = "{\"hang\": true}";
+    struct tl_conformance *run = tl_conformance_open(&hanging);
+    struct tl_conformance_item item;
+    tl_conformance_item_init(run, &item);
+    make(run, EMBED, 1, &item);
+    struct tl_conformance_held *held = tl_conformance_submit(run, &item);
+    assert_false(tl_conformance_step(run));
+    assert_false(tl_conformance_outcome(held)->finished);
+    tl_conformance_cancel(run, held);
+    assert_int_equal(tl_conformance_outcome(held)->status, TL_ERR_CANCELLED);
+    tl_conformance_close(run);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(conforms),
+        cmocka_unit_test(a_split_prompt_gives_the_same_text),
+        cmocka_unit_test(fails_every_nth),
+        cmocka_unit_test(hangs_until_cancelled),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
