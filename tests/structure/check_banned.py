@@ -4,8 +4,8 @@ import re
 from sources import c_files, code_only, lines_matching, relative, report
 
 INSTEAD = {
-    "strcpy": "a tl_str, or memcpy with a known length", "strcat": "a tl_str", "strncpy": "memcpy with a known length",
-    "strncat": "a tl_str", "stpcpy": "a tl_str", "sprintf": "snprintf or a tl_str", "vsprintf": "vsnprintf or a tl_str",
+    "strcpy": "a tl_str, or memcpy with a known length", "strcat": "a tl_str", "stpcpy": "a tl_str",
+    "sprintf": "snprintf or a tl_str", "vsprintf": "vsnprintf or a tl_str",
     "gets": "getline", "strtok": "strchr or memchr", "alloca": "the heap or an arena", "system": "posix_spawn",
     "popen": "posix_spawn", "tmpnam": "mkstemp", "mktemp": "mkstemp",
 }

@@ -1,6 +1,6 @@
 """clang-format agrees with indentation and spacing. Where lines break is the author's choice: a difference that changes
-the number of lines is not a finding, nor is the alignment of a macro of several lines. With --fix, the findings are put
-right in place, and functions' opening braces move to the end of the line before."""
+the number of lines is not a finding, nor are columns aligned by more spaces. With --fix, the findings are put right in
+place, and functions' opening braces move to the end of the line before."""
 import concurrent.futures
 import difflib
 import os
@@ -30,15 +30,24 @@ def formatter():
     return None
 
 
+def but_for_columns(line):
+    """The line with its runs of spaces shortened, but for its indentation; the end of a macro's line does not count."""
+    text = line.rstrip("\\ \n")
+    body = text.lstrip(" ")
+    return text[:len(text) - len(body)] + re.sub(" +", " ", body)
+
+
 def differences(tool, path):
     """(first line, its lines as they are, its lines as they should be) of each place with a finding."""
     have = path.read_text().splitlines(keepends=True)
     done = subprocess.run([tool, str(path)], capture_output=True, text=True, check=True)
     want = done.stdout.splitlines(keepends=True)
     for kind, a, b, c, d in difflib.SequenceMatcher(None, have, want, autojunk=False).get_opcodes():
-        in_macro = have[a:b] and have[a].rstrip().endswith("\\")
         after_table = a > 0 and have[a - 1].startswith("#undef")  # X-macros in an enum are beyond clang-format
-        if kind == "replace" and b - a == d - c and not in_macro and not after_table:
+        if kind != "replace" or b - a != d - c or after_table:
+            continue
+        in_macro = have[a].rstrip().endswith("\\")
+        if not in_macro and any(but_for_columns(x) != but_for_columns(y) for x, y in zip(have[a:b], want[c:d])):
             yield a, have[a:b], want[c:d]
 
 
