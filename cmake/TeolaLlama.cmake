@@ -2,7 +2,7 @@
 # the build in Teola's cache, which scripts/llama makes when it is not there yet. Sets TEOLA_LLAMA_BUNDLE to ON when
 # `install` must bring llama.cpp along, because it is in a cache that may vanish.
 set(TEOLA_LLAMA_PREFIX "$ENV{TEOLA_LLAMA_PREFIX}" CACHE PATH "Where llama.cpp is installed (empty: search)")
-option(TEOLA_FETCH_LLAMA "Build llama.cpp into the cache (${PROJECT_NAME}, about four minutes) when none is found" ON)
+option(TEOLA_FETCH_LLAMA "Build llama.cpp into the cache, once, when none is found" ON)
 option(TEOLA_SYSTEM_LLAMA "Use a llama.cpp that find_package finds before the one in the cache" ON)
 set(TEOLA_LLAMA_BUNDLE OFF)
 

@@ -34,6 +34,7 @@ function(teola_test_environment)
         "TEOLA_SOURCE_DIR=${PROJECT_SOURCE_DIR}"
         "TEOLA_BUILD_DIR=${PROJECT_BINARY_DIR}"
         "TEOLA_PROGRAM=${PROJECT_BINARY_DIR}/teola"
+        "PYTHONUTF8=1"
         "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1"
         "UBSAN_OPTIONS=print_stacktrace=1"
         "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")

@@ -8,7 +8,11 @@ source_dir=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 cache_dir=${XDG_CACHE_HOME:-$HOME/.cache}/teola
 data_dir=${XDG_DATA_HOME:-$HOME/.local/share}/teola
 log_dir=$cache_dir/log
-export source_dir cache_dir data_dir log_dir
+models_dir=${TEOLA_MODELS:-$data_dir/models}
+vec0_file=${TEOLA_VEC0:-$data_dir/vec0.so}
+export source_dir cache_dir data_dir log_dir models_dir vec0_file
+# A user's pip settings must not move packages out of the folders that they are told to go to.
+export PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0
 
 step() { printf '==> %s\n' "$*" >&2; }
 note() { printf '    %s\n' "$*" >&2; }

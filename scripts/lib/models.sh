@@ -5,9 +5,9 @@ demo_models=(smollm2-135m-instruct-q8_0 all-minilm-l6-v2-f16)
 
 ensure_models() {
     local name
-    step "Models ($data_dir/models)"
+    step "Models ($models_dir)"
     for name in "$@"; do
-        if [ -f "$data_dir/models/$name.gguf" ]; then
+        if [ -f "$models_dir/$name.gguf" ]; then
             note "$name: ready"
             continue
         fi

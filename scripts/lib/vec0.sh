@@ -2,9 +2,9 @@
 # Step 3: sqlite-vec's loadable extension, taken out of its wheel into the data folder.
 
 ensure_vec0() {
-    local file=$data_dir/vec0.so
+    local file=$vec0_file
     if [ -n "${TEOLA_VEC0:-}" ]; then
-        step "sqlite-vec: yours, $TEOLA_VEC0 (TEOLA_VEC0)"
+        step "sqlite-vec: yours, $vec0_file (TEOLA_VEC0)"
         return
     fi
     step "sqlite-vec ($file)"

@@ -1,11 +1,12 @@
 """cmake/llama-api.txt lists every function of llama.cpp that src/engine/llama calls, so that the configuration can refuse
-a llama.cpp that lacks one."""
+a llama.cpp that lacks one. With --fix, the list is written anew."""
 import re
+import sys
 
 from sources import ROOT, code_only, files, lines_matching, relative, report
 
-CALL = re.compile(r"\b(llama_\w+)\s*\(")
-DEFINITION = re.compile(r"^(?:[\w*][^;={}()]*?)[\s*](llama_\w+)\s*\([^;{}]*\)\s*[{;]", re.M)
+CALL = re.compile(r"\b((?:llama|ggml)_\w+)\s*\(")
+DEFINITION = re.compile(r"^(?:[\w*][^;={}()]*?)[\s*]((?:llama|ggml)_\w+)\s*\([^;{}]*\)\s*[{;]", re.M)
 
 
 def main():
@@ -22,6 +23,9 @@ def main():
                 called.add(name)
                 if name not in listed:
                     findings.append(f"{relative(path)}:{line}: {name} is not in cmake/llama-api.txt")
+    if "--fix" in sys.argv[1:]:
+        (ROOT / "cmake" / "llama-api.txt").write_text("\n".join(sorted(called)) + "\n")
+        return
     findings += [f"cmake/llama-api.txt: {name} is not called any more" for name in sorted(listed - called)]
     report(findings, len(called))
 
