@@ -86,11 +86,6 @@ __attribute__((format(printf, 4, 5))) static void complain(const struct tl_confi
 
 /* ---- engines ---- */
 
-/* What `setting` of an engine holds when its model is to be found: those that name a model. */
-static bool names_model(const char *setting) {
-    return strcmp(setting, "model") == 0 || strcmp(setting, "tokenizer") == 0;
-}
-
 static const char *engine_text(const json_t *root, const char *engine, const char *key) {
     return json_string_value(json_object_get(json_object_get(json_object_get(root, "engines"), engine), key));
 }
@@ -252,7 +247,7 @@ static void whole_paths(const struct tl_config *config, const char *engine, json
 static void default_store(const char *type, json_t *settings) {
     struct tl_str path = TL_STR_INIT;
     if (strcmp(type, "sqlite") == 0 && !json_object_get(settings, "path") &&
-        tl_file_data_path("store.sqlite", &path, NULL) == TL_OK)
+        tl_file_data_path("store.db", &path, NULL) == TL_OK)
         json_object_set_new(settings, "path", json_string(path.data));
     tl_str_fini(&path);
 }
