@@ -15,6 +15,7 @@ function(teola_llama_compiles result)
     list(JOIN uses "\n" uses)
     set(CMAKE_REQUIRED_LIBRARIES llama)
     set(CMAKE_REQUIRED_QUIET ON)
+    unset(${result}) # a value of an earlier call would be taken for the answer
     unset(${result} CACHE)
     check_source_compiles(C "#include <stddef.h>\n#include <llama.h>\nint main(int argc, char **argv)
         { const void *uses[] = { ${uses} }; (void)argv; return uses[argc % (int)(sizeof uses / sizeof *uses)] == 0; }"
