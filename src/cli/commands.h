@@ -3,6 +3,7 @@
 #ifndef TL_CLI_COMMANDS_H
 #define TL_CLI_COMMANDS_H
 
+int tl_cmd_index(int argc, char **argv);
 int tl_cmd_models(int argc, char **argv);
 
 #endif

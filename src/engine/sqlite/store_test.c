@@ -106,11 +106,10 @@ static void make_chunk(uint32_t document, uint32_t generation, uint32_t ordinal,
     snprintf(out->uri, sizeof out->uri, "docs/%u", document);
     snprintf(out->title, sizeof out->title, "Title %s", vocabulary[number(document, generation, 0, 200) % VOCABULARY]);
     snprintf(out->id, sizeof out->id, "%04x%04x:%u", document, generation, ordinal);
-    for (uint32_t i = 0; i < 8; i++) {
-        strncat(out->text, vocabulary[number(document, generation, ordinal, i) % VOCABULARY],
-                sizeof out->text - strlen(out->text) - 1);
-        strncat(out->text, " ", sizeof out->text - strlen(out->text) - 1);
-    }
+    size_t length = 0;
+    for (uint32_t i = 0; i < 8; i++)
+        length += (size_t)snprintf(out->text + length, sizeof out->text - length, "%s ",
+                                   vocabulary[number(document, generation, ordinal, i) % VOCABULARY]);
     double squares = 0;
     for (uint32_t i = 0; i < DIMENSION; i++) { /* few values, so that equal vectors happen */
         out->vector[i] = (float)(number(document, generation, ordinal, 16 + i / 3) % 3) + (i == 0);
