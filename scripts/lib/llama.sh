@@ -8,6 +8,7 @@
 
 llama_requirements=$source_dir/scripts/requirements-llama.txt
 llama_options='-DLLAVA_BUILD=OFF -DGGML_NATIVE=ON -DGGML_OPENMP=OFF'
+llama_cpuinfo=/proc/cpuinfo
 llama_recipe=1 # counted up when the steps below change what they leave behind
 
 llama_version() { sed -n 's/^llama-cpp-python==\([0-9.]*\).*/\1/p' "$llama_requirements"; }
@@ -18,7 +19,7 @@ llama_key() {
         cat "$llama_requirements"
         echo "$llama_options ${CFLAGS:-} ${CXXFLAGS:-}"
         uname -m
-        grep -m1 -E '^(flags|Features)[[:space:]]*:' /proc/cpuinfo | cut -d: -f2 | tr ' ' '\n' | sort
+        grep -m1 -E '^(flags|Features)[[:space:]]*:' "$llama_cpuinfo" | cut -d: -f2 | tr ' ' '\n' | sort
         "${CXX:-c++}" --version 2>/dev/null | head -n 1 || echo 'no compiler'
         os_field ID
         os_field VERSION_ID
