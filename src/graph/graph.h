@@ -167,6 +167,11 @@ enum tl_status tl_graph_end_region(struct tl_node *region, struct tl_error *erro
 void tl_graph_each_use(struct tl_node *node,
                        void (*fn)(void *context, struct tl_node *user, size_t input, struct tl_body *result_of, size_t result),
                        void *context);
+/* Calls fn for every node of the same body that must be complete before `node` is: those whose values it
+ * or a node inside its regions uses, and those that it waits for. A node may come more than once. */
+void tl_graph_each_predecessor(const struct tl_node *node,
+                               void (*fn)(void *context, struct tl_node *before, enum tl_edge_kind kind),
+                               void *context);
 size_t tl_graph_use_count(struct tl_ref ref);
 /* Every use of `from` becomes one of `to`; the caller sees to it that `to` stands before them. */
 void tl_graph_replace_uses(struct tl_ref from, struct tl_ref to);

@@ -39,6 +39,39 @@ static struct tl_ref *used_ref(struct tl_node *user, size_t input, struct tl_bod
     return user != NULL ? &user->inputs[input].from : &result_of->results[result].from;
 }
 
+typedef void predecessor_function(void *context, struct tl_node *before, enum tl_edge_kind kind);
+
+static void each_outer_use(const struct tl_body *in, const struct tl_body *outer, predecessor_function *fn,
+                           void *context) {
+    for (size_t i = 0; i < in->node_count; i++) {
+        const struct tl_node *node = in->nodes[i];
+        for (size_t k = 0; k < node->input_count; k++) {
+            struct tl_node *used = node->inputs[k].from.node;
+            if (used->body == outer && used->op != TL_OP_PARAMETERS)
+                fn(context, used, TL_EDGE_DATA);
+        }
+        for (size_t r = 0; r < 2 && node->regions[r] != NULL; r++)
+            each_outer_use(node->regions[r], outer, fn, context);
+    }
+    for (size_t i = 0; i < in->result_count; i++) {
+        struct tl_node *used = in->results[i].from.node;
+        if (used->body == outer && used->op != TL_OP_PARAMETERS)
+            fn(context, used, TL_EDGE_DATA);
+    }
+}
+
+void tl_graph_each_predecessor(const struct tl_node *node, predecessor_function *fn, void *context) {
+    for (size_t i = 0; i < node->input_count; i++) {
+        struct tl_node *used = node->inputs[i].from.node;
+        if (used->body == node->body && used->op != TL_OP_PARAMETERS)
+            fn(context, used, TL_EDGE_DATA);
+    }
+    for (size_t r = 0; r < 2 && node->regions[r] != NULL; r++)
+        each_outer_use(node->regions[r], node->body, fn, context);
+    for (size_t i = 0; i < node->wait_count; i++)
+        fn(context, node->waits[i].node, node->waits[i].kind);
+}
+
 struct count {
     uint32_t port;
     size_t uses;
