@@ -94,7 +94,7 @@ enum tl_primitive tl_primitive_find(const char *name);
 const char *tl_capability_name(enum tl_capability capability); /* "embed" */
 
 /* ---- Attributes that primitives read (all optional; defaults in parentheses) ----
- * constant   value:string (as text) 
+ * constant   value:string (as text)
  * render     template:string, a JSON array of [role, text]; {name} is replaced by the input of that name,
  *            {#name}...{/name} is left out when that input is empty, {{ and }} stand for braces.
  *            Inserted text is never expanded again. trim:string, comma-separated names of inputs that may be trimmed.

@@ -266,7 +266,12 @@ enum tl_status tl_download_file(const struct tl_download *download, struct tl_do
                                 struct tl_error *error) {
     struct tl_download_counters ours = {0};
     struct transfer transfer = {
-        .wanted = download, .counters = counters == NULL ? &ours : counters, .part = TL_STR_INIT, .note = TL_STR_INIT, .file = -1};
+        .wanted = download,
+        .counters = counters == NULL ? &ours : counters,
+        .part = TL_STR_INIT,
+        .note = TL_STR_INIT,
+        .file = -1,
+    };
     tl_str_printf(&transfer.part, "%s.part", download->path);
     tl_str_printf(&transfer.note, "%s.part.json", download->path);
     reset_digest(&transfer);
