@@ -1,0 +1,112 @@
+/* module_expand.c: rewrites of the question, so that a search finds what the user's own words would not:
+ *
+ *     question → render → prefill → decode (a list)      queries = question, list
+ *
+ * The question as asked is always the first lane: a small model writes poor rewrites, and a search must
+ * never depend on them. How many the model really writes is its own affair; nothing here counts on it. */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "workflow/workflow_impl.h"
+
+static const struct tl_placeholder placeholders[] = {
+    {"question", true, "the question as asked"},
+    {"count", false, "the setting `count`"},
+    {NULL, false, NULL},
+};
+
+static const struct tl_prompt_form forms[] = {
+    {.placeholders = placeholders,
+     .system = "You write search queries. Give {count} different queries that would find the answer to the question, "
+               "as a JSON list.",
+     .user = "Question: How can I copy a database while a program is using it?\n"
+             "Queries: [\"online backup of a live database\", \"backup API\", \"copy database file in use\"]\n"
+             "\n"
+             "Question: {question}\n"
+             "Queries:"},
+    {.placeholders = NULL},
+};
+
+static const struct tl_setting settings[] = {
+    {.name = "question", .kind = TL_SETTING_REFERENCE, .accepts = TL_ACCEPTS(TEXT), .single = true, .required = true,
+     .description = "the question to rewrite"},
+    {.name = "count", .kind = TL_SETTING_INTEGER, .least = 1, .most = 16, .otherwise = "3",
+     .description = "how many rewrites to ask for"},
+    {.name = "item_tokens", .kind = TL_SETTING_INTEGER, .least = 4, .most = 256, .otherwise = "32",
+     .description = "most tokens of one rewrite"},
+    {.name = "prompt", .kind = TL_SETTING_PROMPT, .forms = forms,
+     .description = "asks for the list; the engine writes its brackets and quotes itself"},
+    TL_SAMPLING_SETTINGS("256"),
+};
+
+static const struct tl_module_output outputs[] = {
+    {"queries", "texts", "the question as asked, always first, and the rewrites"},
+};
+
+static void lanes(const struct tl_step *step, struct tl_lanes *outputs_of_step) {
+    (void)step;
+    outputs_of_step[0] = (struct tl_lanes){.types = {TL_TYPE_OF(TEXT, 0), TL_TYPE_OF(TEXT, 1)}, .count = 2};
+}
+
+/* Copies a template's text with {count} replaced, so that it is literal text, the same for every query. */
+static void put_count(const char *text, int64_t count, struct tl_str *out) {
+    while (*text != '\0') {
+        if ((text[0] == '{' || text[0] == '}') && text[1] == text[0]) {
+            tl_str_append(out, text, 2);
+            text += 2;
+        } else if (tl_str_starts_with(text, "{count}")) {
+            tl_str_printf(out, "%lld", (long long)count);
+            text += strlen("{count}");
+        } else {
+            tl_str_putc(out, *text++);
+        }
+    }
+}
+
+static void fill_count(const char *template, int64_t count, struct tl_str *out) {
+    json_t *messages = json_loads(template, 0, NULL);
+    for (size_t i = 0; i < json_array_size(messages); i++) {
+        struct tl_str text = TL_STR_INIT;
+        put_count(json_string_value(json_array_get(json_array_get(messages, i), 1)), count, &text);
+        json_array_set_new(json_array_get(messages, i), 1, json_stringn(text.data, text.length));
+        tl_str_fini(&text);
+    }
+    char *dumped = json_dumps(messages, JSON_COMPACT);
+    tl_str_puts(out, dumped);
+    free(dumped);
+    json_decref(messages);
+}
+
+static void build(struct tl_build *build, const struct tl_step *step, struct tl_bundle *outputs_of_step) {
+    struct tl_ref question = tl_build_single(build, step, "question");
+    int64_t count = tl_step_value(step, "count")->integer;
+    struct tl_str template = TL_STR_INIT;
+    fill_count(tl_step_value(step, "prompt")->string, count, &template);
+    struct tl_node *render = tl_build_render(step, build->root, template.data, NULL);
+    tl_str_fini(&template);
+    tl_graph_connect(render, "question", question);
+    struct tl_ref kv = tl_build_prefill(step, render);
+
+    struct tl_node *decode = tl_build_node(step, build->root, TL_OP_DECODE, "decode", 0, TL_ROLE_LLM);
+    tl_graph_connect(decode, "kv", kv);
+    tl_build_set_sampling(step, decode);
+    tl_build_set_string(decode, "format", "list");
+    tl_build_set_integer(decode, "items", count);
+    tl_build_set_integer(decode, "item_tokens", tl_step_value(step, "item_tokens")->integer);
+    tl_build_finish(decode);
+    struct tl_ref items = tl_graph_add_output(decode, "items", TL_TYPE_OF(TEXT, 1));
+    outputs_of_step[0] = (struct tl_bundle){.lanes = {question, items}, .count = 2};
+}
+
+const struct tl_module tl_module_expand = {
+    .name = "expand",
+    .description = "Rewrites the question in several ways for the search.",
+    .settings = settings,
+    .setting_count = sizeof settings / sizeof settings[0],
+    .outputs = outputs,
+    .output_count = sizeof outputs / sizeof outputs[0],
+    .roles = 1u << TL_ROLE_LLM,
+    .lanes = lanes,
+    .build = build,
+};
