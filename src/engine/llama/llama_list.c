@@ -1,0 +1,203 @@
+/* llama_list.c: see llama_list.h. */
+#include "engine/llama/llama_list.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/utf8.h"
+
+#define START_WORDS 4
+#define PIECE_MAX 256 /* bytes of one token's text; longer ones are refused */
+
+void tl_llama_list_init(struct tl_llama_list *list, const struct llama_vocab *vocab, size_t wanted, size_t item_tokens) {
+    *list = (struct tl_llama_list){.vocab = vocab, .wanted = wanted, .item_tokens = item_tokens, .raw = TL_STR_INIT};
+    list->items = tl_mem_zalloc(wanted * sizeof(struct tl_value *));
+    list->starts = tl_mem_zalloc(wanted * sizeof(char *));
+}
+
+void tl_llama_list_fini(struct tl_llama_list *list) {
+    for (size_t i = 0; i < list->count; i++) {
+        tl_value_unref(list->items[i]);
+        tl_mem_free(list->starts[i]);
+    }
+    tl_mem_free(list->items);
+    tl_mem_free(list->starts);
+    tl_str_fini(&list->raw);
+}
+
+void tl_llama_list_begin(struct tl_llama_list *list, struct tl_llama_tokens *forced) {
+    tl_llama_tokenize(list->vocab, "[\"", 2, false, forced);
+}
+
+/* ---- what is inside an item ---- */
+
+static bool has_letter(const char *text, size_t length) {
+    for (size_t i = 0; i < length; i++)
+        if (isalpha((unsigned char)text[i]) || (unsigned char)text[i] >= 0x80)
+            return true;
+    return false;
+}
+
+/* Length of the JSON string content that is whole: no escape and no UTF-8 sequence begun. */
+static size_t whole_length(const struct tl_str *raw) {
+    size_t length = tl_utf8_complete_prefix(raw->data, raw->length);
+    size_t slashes = 0;
+    while (slashes < length && raw->data[length - 1 - slashes] == '\\')
+        slashes++;
+    return length - slashes % 2;
+}
+
+/* Appends the content without its escapes (\" \\ \/ are the only ones) and without spaces around it. */
+static void unescape(const char *raw, size_t length, struct tl_str *out) {
+    size_t begin = out->length;
+    for (size_t i = 0; i < length; i++) {
+        if (raw[i] == '\\' && i + 1 < length)
+            i++;
+        if (raw[i] != ' ' || out->length > begin)
+            tl_str_putc(out, raw[i]);
+    }
+    while (out->length > begin && out->data[out->length - 1] == ' ')
+        tl_str_truncate(out, out->length - 1);
+}
+
+/* True when the text, lower-cased, begins with the start of an earlier item. */
+static bool repeats(const struct tl_llama_list *list, const char *text, size_t length) {
+    for (size_t i = 0; i < list->count; i++) {
+        const char *start = list->starts[i];
+        size_t at = 0;
+        while (at < length && start[at] && tolower((unsigned char)text[at]) == (unsigned char)start[at])
+            at++;
+        if (!start[at])
+            return true;
+    }
+    return false;
+}
+
+/* The first words of an item, lower case; returns owned. */
+static char *start_of(const char *text, size_t length) {
+    size_t end = 0;
+    for (int words = 0; end < length && words < START_WORDS; words++) {
+        while (end < length && text[end] == ' ')
+            end++;
+        while (end < length && text[end] != ' ')
+            end++;
+    }
+    char *start = tl_mem_strndup(text, end);
+    for (size_t i = 0; i < end; i++)
+        start[i] = (char)tolower((unsigned char)start[i]);
+    return start;
+}
+
+/* ---- one token ---- */
+
+/* The token's text; -1 when it has none, or more than any reasonable token. */
+static int32_t piece_of(const struct tl_llama_list *list, llama_token id, char piece[PIECE_MAX]) {
+    int32_t length = llama_token_to_piece(list->vocab, id, piece, PIECE_MAX, 0, false);
+    return length > 0 ? length : -1;
+}
+
+/* Offset of the unescaped quote that ends the item in the bytes appended to `raw` from `from` on; -1: none. */
+static ptrdiff_t closing_quote(const struct tl_str *raw, size_t from) {
+    size_t slashes = 0;
+    while (slashes < from && raw->data[from - 1 - slashes] == '\\')
+        slashes++;
+    bool escaped = slashes % 2 == 1;
+    for (size_t i = from; i < raw->length; i++) {
+        if (!escaped && raw->data[i] == '"')
+            return (ptrdiff_t)i;
+        escaped = !escaped && raw->data[i] == '\\';
+    }
+    return -1;
+}
+
+/* Whether the content may stand in the list: no control characters, only the escapes that
+ * unescape knows, well-formed as far as it goes. */
+static bool well_formed(const struct tl_str *raw) {
+    bool escaped = false;
+    for (size_t i = 0; i < raw->length; i++) {
+        unsigned char c = (unsigned char)raw->data[i];
+        if (c < 0x20 || c == 0x7f || (escaped && !strchr("\"\\/", c)))
+            return false;
+        escaped = !escaped && c == '\\';
+    }
+    return tl_utf8_is_valid(raw->data, tl_utf8_complete_prefix(raw->data, raw->length));
+}
+
+bool tl_llama_list_allows(void *context, llama_token id) {
+    struct tl_llama_list *list = context;
+    if (llama_vocab_is_eog(list->vocab, id))
+        return whole_length(&list->raw) == list->raw.length && has_letter(list->raw.data, list->raw.length);
+    char piece[PIECE_MAX];
+    int32_t length = piece_of(list, id, piece);
+    if (length < 0)
+        return false;
+    size_t before = list->raw.length;
+    tl_str_append(&list->raw, piece, (size_t)length);
+    ptrdiff_t quote = closing_quote(&list->raw, before);
+    if (quote >= 0)
+        tl_str_truncate(&list->raw, (size_t)quote);
+    struct tl_str text = TL_STR_INIT;
+    unescape(list->raw.data, whole_length(&list->raw), &text);
+    bool allowed = well_formed(&list->raw) && !repeats(list, text.data, text.length);
+    if (quote >= 0)
+        allowed = allowed && whole_length(&list->raw) == list->raw.length && has_letter(text.data, text.length);
+    else
+        allowed = allowed && (text.length > 0 || list->raw.length > whole_length(&list->raw));
+    tl_str_fini(&text);
+    tl_str_truncate(&list->raw, before);
+    return allowed;
+}
+
+/* Turns the current content into an item and opens the next one's. */
+static void close_item(struct tl_llama_list *list) {
+    struct tl_str text = TL_STR_INIT;
+    unescape(list->raw.data, whole_length(&list->raw), &text);
+    list->starts[list->count] = start_of(text.data, text.length);
+    list->items[list->count] = tl_value_text(text.data, text.length);
+    if (!list->items[list->count])
+        TL_BUG("out of memory for a list item of at most a few hundred bytes");
+    list->count++;
+    tl_str_fini(&text);
+    tl_str_clear(&list->raw);
+    list->used = 0;
+}
+
+enum tl_llama_list_progress tl_llama_list_take(struct tl_llama_list *list, llama_token id, struct tl_llama_tokens *forced) {
+    struct tl_str written = TL_STR_INIT; /* bytes to be tokenised anew behind the last token */
+    bool closes = llama_vocab_is_eog(list->vocab, id);
+    if (!closes) {
+        char piece[PIECE_MAX];
+        int32_t length = piece_of(list, id, piece);
+        size_t before = list->raw.length;
+        tl_str_append(&list->raw, piece, length > 0 ? (size_t)length : 0);
+        ptrdiff_t quote = closing_quote(&list->raw, before);
+        closes = quote >= 0;
+        if (closes) {
+            tl_str_truncate(&list->raw, (size_t)quote);
+            tl_str_append(&written, list->raw.data + before, list->raw.length - before);
+        } else {
+            tl_llama_tokens_push(forced, id);
+        }
+        list->used++;
+        closes = closes || list->used >= list->item_tokens;
+    }
+    enum tl_llama_list_progress progress = TL_LLAMA_LIST_GOES_ON;
+    if (closes) {
+        close_item(list);
+        progress = list->count < list->wanted ? TL_LLAMA_LIST_ITEM : TL_LLAMA_LIST_COMPLETE;
+        tl_str_puts(&written, "\", \"");
+        if (progress == TL_LLAMA_LIST_ITEM)
+            tl_llama_tokenize(list->vocab, written.data, written.length, false, forced);
+        else
+            forced->count = 0;
+    }
+    tl_str_fini(&written);
+    return progress;
+}
+
+void tl_llama_list_end(struct tl_llama_list *list) {
+    if (list->count < list->wanted && has_letter(list->raw.data, whole_length(&list->raw)))
+        close_item(list);
+}
