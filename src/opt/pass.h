@@ -21,6 +21,9 @@ void tl_opt_note(const struct tl_pass_ctx *ctx, const char *format, ...) __attri
 bool tl_opt_fail(const struct tl_pass_ctx *ctx, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 tl_pass_function tl_pass_prune;
+tl_pass_function tl_pass_share;
+tl_pass_function tl_pass_pipeline_decode;
+tl_pass_function tl_pass_split_prefill;
 
 /* The runner with passes that are not in the table, for its tests. */
 struct tl_pass {

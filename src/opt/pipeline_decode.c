@@ -1,0 +1,40 @@
+/* pipeline_decode.c: the items of a list go on while the model still writes the next ones.
+ *
+ *   before   decode ──► embed all ──► search all ──► score all ──► top
+ *   after    decode ──► map over items as they come { embed ──► search ──► score } ──► top
+ *
+ * A decode whose output is a list (splittable: each item has a meaning of its own) feeds a streamed map with all the
+ * work on single items that follows (lanes.h says what can be taken in). A lane starts when the item's last token is
+ * there. How many items the model writes does not matter: fewer, more or none give as many lanes. The join after the
+ * map sees the lanes' results in the order of the items, whichever lane was first, so the result is the same.
+ *
+ * Any other consumer of the list keeps its edge and gets the whole list.
+ */
+#include "opt/pass.h"
+
+#include "opt/lanes.h"
+
+static bool writes_list(const struct tl_node *node) {
+    return (node->op == TL_OP_DECODE || node->op == TL_OP_PARTIAL_DECODE) && node->output_count > 0 &&
+           node->outputs[0].type.depth > 0;
+}
+
+static bool visit(struct tl_body *body, const struct tl_pass_ctx *ctx) {
+    bool changed = false;
+    for (size_t i = 0; i < body->node_count; i++) {
+        struct tl_node *node = body->nodes[i];
+        for (size_t r = 0; r < 2 && node->regions[r]; r++) changed = visit(node->regions[r], ctx) || changed;
+        if (!writes_list(node)) continue;
+        size_t taken = 0;
+        struct tl_lanes_options options = {.name = "items", .streamed = true};
+        if (!tl_opt_lanes(tl_graph_output(node, 0), &options, &taken)) continue;
+        tl_opt_note(ctx, "%s: %zu primitives go on with each item as soon as it is written", node->label, taken);
+        changed = true;
+        i = SIZE_MAX; /* the body was reordered: look from its start; what is done stays done */
+    }
+    return changed;
+}
+
+bool tl_pass_pipeline_decode(struct tl_graph *graph, const struct tl_pass_ctx *ctx) {
+    return visit(graph->root, ctx);
+}
