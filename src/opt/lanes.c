@@ -122,7 +122,8 @@ static void collect(struct lanes *lanes) {
     }
 }
 
-static void note_outside_use(void *context, struct tl_node *user, size_t input, struct tl_body *result_of, size_t result) {
+static void note_outside_use(void *context, struct tl_node *user, size_t input, struct tl_body *result_of,
+                             size_t result) {
     struct lanes *lanes = context;
     if (user && lanes->inside[user->number]) return;
     struct tl_ref *place = user ? &user->inputs[input].from : &result_of->results[result].from;
@@ -206,14 +207,12 @@ struct tl_node *tl_opt_lanes(struct tl_ref list, const struct tl_lanes_options *
     struct tl_node *region = NULL;
     collect(&lanes);
     if (lanes.taken_count > 0) {
-        for (size_t i = 0; i < lanes.taken_count; i++)
-            tl_graph_each_use(lanes.taken[i], note_outside_use, &lanes);
+        for (size_t i = 0; i < lanes.taken_count; i++) tl_graph_each_use(lanes.taken[i], note_outside_use, &lanes);
         const char *label = tl_arena_printf(&graph->arena, "%s/%s", lanes.taken[0]->step, options->name);
         region = tl_graph_add(lanes.body, TL_OP_MAP, lanes.taken[0]->step, label, NULL);
         tl_graph_connect(region, "items", list);
         if (options->streamed) tl_attributes_set_bool(&region->attributes, &graph->arena, "streamed", true);
-        if (options->slice > 0)
-            tl_attributes_set_integer(&region->attributes, &graph->arena, "slice", options->slice);
+        if (options->slice > 0) tl_attributes_set_integer(&region->attributes, &graph->arena, "slice", options->slice);
         struct tl_error error;
         if (tl_graph_begin_region(region, &error) != TL_OK) TL_BUG("lanes: %s", error.message);
         move_in(&lanes, region);

@@ -1,5 +1,5 @@
-/* lanes.h: lanes: the work on the elements of a list as a map region, one lane per element (or slice). What the
- * passes pipeline_decode and stages share.
+/* lanes.h: lanes: the work on the elements of a list as a map region, one lane per element (or slice).
+ * What passes that pipeline share.
  *
  *   before   list ──► embed ──► search ──► score ──► top            each takes the whole list of the former
  *   after    list ──► map { embed ──► search ──► score } ──► top    each element goes its own way
@@ -33,7 +33,7 @@ struct tl_node *tl_opt_lanes(struct tl_ref list, const struct tl_lanes_options *
  * where it can. The graph must be free of cycles. */
 void tl_opt_sort(struct tl_body *body);
 
-/* Whether `node`, or a body inside it, uses or waits for a marked node of its own body. `marked` is indexed by number. */
+/* Whether `node`, or a body inside it, uses or waits for a marked node. `marked` is indexed by number. */
 bool tl_opt_depends_on_marked(const struct tl_node *node, const bool *marked);
 
 #endif

@@ -138,7 +138,8 @@ static struct tl_node *standing_in(struct tl_node *node, const struct tl_body *b
 }
 
 static bool may_leave(const struct tl_node *region) {
-    return (region->op == TL_OP_MAP || region->op == TL_OP_FOLD || region->op == TL_OP_REDUCE) && region->wait_count == 0;
+    return (region->op == TL_OP_MAP || region->op == TL_OP_FOLD || region->op == TL_OP_REDUCE) &&
+           region->wait_count == 0;
 }
 
 /* The outermost body in which all that the cut needs is known. */
@@ -191,8 +192,9 @@ static struct tl_ref add_partial(struct splitter *splitter, struct tl_node *pref
         if (needed) tl_graph_connect(part, render->inputs[i].name, render->inputs[i].from);
     }
     infer(part);
-    struct tl_node *partial = tl_graph_add(body, TL_OP_PARTIAL_PREFILL, prefill->step,
-                                           tl_arena_printf(arena, "%s-part%zu", prefill->label, number), prefill->engine);
+    struct tl_node *partial =
+        tl_graph_add(body, TL_OP_PARTIAL_PREFILL, prefill->step,
+                     tl_arena_printf(arena, "%s-part%zu", prefill->label, number), prefill->engine);
     tl_attributes_copy(&partial->attributes, arena, &prefill->attributes);
     tl_graph_connect(partial, "prompt", tl_graph_output(part, 0));
     if (kv.node) tl_graph_connect(partial, "kv", kv);
@@ -212,7 +214,8 @@ static void split(struct splitter *splitter, struct tl_node *prefill) {
         return;
     struct tl_template *parsed;
     struct tl_error error;
-    if (tl_template_parse(tl_attributes_string(&render->attributes, "template", "[]"), &parsed, &error) != TL_OK) return;
+    if (tl_template_parse(tl_attributes_string(&render->attributes, "template", "[]"), &parsed, &error) != TL_OK)
+        return;
     struct cut *cuts;
     size_t count = find_cuts(splitter, render, parsed, &cuts);
     struct tl_ref kv = {0};
