@@ -14,6 +14,8 @@
 #include "base/str.h"
 
 struct walk {
+    char *const *roots;
+    size_t root_count;
     bool (*each)(void *context, const struct tl_walk_file *file);
     void *context;
     struct tl_str path;    /* of the present entry */
@@ -122,15 +124,29 @@ static bool visit_directory(struct walk *walk) {
     return go_on;
 }
 
+/* Why a symbolic link is not followed, or NULL. */
+static const char *check_link(const struct walk *walk) {
+    char *target = realpath(walk->path.data, NULL);
+    if (!target)
+        return errno == ENOENT ? "a symbolic link to nothing" : strerror(errno);
+    bool below = tl_walk_is_below(walk->roots, walk->root_count, target);
+    free(target);
+    return below ? NULL : "a symbolic link that leads out of the paths given; name its target to have it indexed";
+}
+
 /* Visits what walk->path names. */
 static bool visit(struct walk *walk) {
     struct stat facts;
     if (walk->path.length >= PATH_MAX)
         return report(walk, NULL, "the path is longer than the system allows");
-    if (stat(walk->path.data, &facts) != 0) {
-        struct stat link;
-        bool broken = errno == ENOENT && lstat(walk->path.data, &link) == 0;
-        return report(walk, NULL, broken ? "a symbolic link to nothing" : strerror(errno));
+    if (lstat(walk->path.data, &facts) != 0)
+        return report(walk, NULL, strerror(errno));
+    if (S_ISLNK(facts.st_mode)) {
+        const char *wrong = check_link(walk);
+        if (wrong)
+            return report(walk, NULL, wrong);
+        if (stat(walk->path.data, &facts) != 0)
+            return report(walk, NULL, strerror(errno));
     }
     if (S_ISDIR(facts.st_mode))
         return enter(walk, &facts) ? visit_directory(walk) : true;
@@ -141,7 +157,7 @@ static bool visit(struct walk *walk) {
 
 bool tl_walk(char *const *roots, size_t count, bool (*each)(void *context, const struct tl_walk_file *file),
              void *context) {
-    struct walk walk = {.each = each, .context = context};
+    struct walk walk = {.roots = roots, .root_count = count, .each = each, .context = context};
     tl_str_init(&walk.path);
     tl_map_init(&walk.entered);
     bool go_on = true;

@@ -1,8 +1,9 @@
 /* walk.h: the files below some paths, in an order that depends on their names alone.
  *
  * Entries of a directory come sorted by bytes. Names that begin with '.' are left out, unless the
- * path itself was named. Symbolic links are followed; each directory is entered once, so
- * loops end and overlapping paths give nothing twice. Memory grows with the depth and with the
+ * path itself was named. Symbolic links are followed as long as they stay below the paths, so that
+ * nothing is read that was not named; each directory is entered once, so loops end and
+ * overlapping paths give nothing twice. Memory grows with the depth and with the
  * number of directories, not with the number of files. */
 #ifndef TL_INDEXER_WALK_H
 #define TL_INDEXER_WALK_H
