@@ -20,7 +20,7 @@ try:
     import numpy as np
     from safetensors import safe_open
 except ImportError as missing:
-    sys.exit(f"conversion needs the Python package {missing.name}; scripts/setup installs it (scripts/requirements.txt)")
+    sys.exit(f"conversion needs the Python package {missing.name}: scripts/setup installs it")
 
 EMBEDDINGS = {
     "embeddings.word_embeddings.weight": "token_embd.weight",

@@ -159,8 +159,8 @@ static enum tl_status our_path(const char *variable, const char *below_home, con
     } else {
         const char *home = getenv("HOME");
         if (home == NULL || home[0] != '/')
-            return tl_error_set(error, TL_ERR_USAGE, "neither $%s nor $HOME is set to an absolute path: set one of them",
-                                variable);
+            return tl_error_set(error, TL_ERR_USAGE,
+                                "neither $%s nor $HOME is set to an absolute path: set one of them", variable);
         tl_str_printf(out, "%s/%s", home, below_home);
     }
     tl_str_puts(out, "/teola");

@@ -151,8 +151,8 @@ static int list(struct tl_models *models, const struct options *options) {
         uint64_t size;
         char text[16];
         enum presence presence = find_presence(models, entry, &size);
-        printf("%-*s  %7s  %-10s  %-*s  %s\n", widest, entry->name, human_size(size, text), presence_names[presence], licence,
-               entry->licence, entry->description);
+        printf("%-*s  %7s  %-10s  %-*s  %s\n", widest, entry->name, human_size(size, text), presence_names[presence],
+               licence, entry->licence, entry->description);
     }
     return EXIT_DONE;
 }
@@ -195,8 +195,8 @@ static void show_bytes(void *user, const char *name, uint64_t done, uint64_t tot
     meter->last = now;
     double seconds = (double)(now - meter->start) / (double)TL_NS_PER_S;
     double rate = seconds > 0 ? (double)(done - meter->start_done) / seconds : 0;
-    fprintf(stderr, "\r\033[K%s: %3.0f %%  %.1f of %.1f MB", name, 100.0 * (double)done / (double)total, (double)done / 1e6,
-            (double)total / 1e6);
+    fprintf(stderr, "\r\033[K%s: %3.0f %%  %.1f of %.1f MB", name, 100.0 * (double)done / (double)total,
+            (double)done / 1e6, (double)total / 1e6);
     if (rate > 0)
         fprintf(stderr, "  %.1f MB/s  %.0f s left", rate / 1e6, (double)(total - done) / rate);
     meter->open = true;

@@ -61,7 +61,8 @@ enum tl_status tl_hub_token(struct tl_str *token, struct tl_error *error) {
     for (size_t i = start; i < token->length; i++)
         if (!isgraph((unsigned char)token->data[i])) {
             tl_str_truncate(token, start);
-            return tl_error_set(error, TL_ERR_INVALID, "the token in HF_TOKEN or $HF_HOME/token is not one printable word");
+            return tl_error_set(error, TL_ERR_INVALID,
+                                "the token in HF_TOKEN or $HF_HOME/token is not one printable word");
         }
     return TL_OK;
 }
@@ -96,7 +97,8 @@ static bool is_model_file(const char *path) {
     return tl_str_ends_with(path, ".gguf") && strstr(file_name(path), "mmproj") == NULL;
 }
 
-static enum tl_status take_item(json_t *item, const char *repository, struct tl_hub_file *file, struct tl_error *error) {
+static enum tl_status take_item(json_t *item, const char *repository, struct tl_hub_file *file,
+                                struct tl_error *error) {
     const char *path = json_string_value(json_object_get(item, "path"));
     json_t *lfs = json_object_get(item, "lfs");
     const char *oid = json_string_value(json_object_get(lfs, "oid"));
@@ -104,13 +106,14 @@ static enum tl_status take_item(json_t *item, const char *repository, struct tl_
     if (oid != NULL && tl_str_starts_with(oid, "sha256:"))
         oid += strlen("sha256:");
     if (oid == NULL || !tl_manifest_is_digest(oid) || size <= 0)
-        return tl_error_set(error, TL_ERR_INVALID, "%s: the hub states no SHA-256 and size for %s, so it cannot be checked",
-                            repository, path);
+        return tl_error_set(error, TL_ERR_INVALID,
+                            "%s: the hub states no SHA-256 and size for %s, so it cannot be checked", repository, path);
     unsigned long pieces = 0;
     if (is_split(file_name(path), &pieces))
-        return tl_error_set(error, TL_ERR_UNSUPPORTED,
-                            "%s: %s is one of %lu pieces; models in several files are not supported: choose a smaller quant",
-                            repository, path, pieces);
+        return tl_error_set(
+            error, TL_ERR_UNSUPPORTED,
+            "%s: %s is one of %lu pieces; models in several files are not supported: choose a smaller quant",
+            repository, path, pieces);
     tl_str_puts(&file->path, path);
     file->size = (uint64_t)size;
     memcpy(file->sha256, oid, TL_SHA256_HEX_SIZE);
@@ -169,8 +172,8 @@ enum tl_status tl_hub_choose(const char *tree, size_t length, const char *reposi
     json_t *json = json_loadb(tree, length, 0, &reason);
     enum tl_status status;
     if (!json_is_array(json))
-        status = tl_error_set(error, TL_ERR_INVALID, "%s: the hub's list of files is not what was expected: %s", repository,
-                              json == NULL ? reason.text : "not a list");
+        status = tl_error_set(error, TL_ERR_INVALID, "%s: the hub's list of files is not what was expected: %s",
+                              repository, json == NULL ? reason.text : "not a list");
     else
         status = choose(json, repository, quant, path, file, error);
     json_decref(json);

@@ -33,8 +33,8 @@ static enum tl_status choose(const char *tree, const char *quant, const char *pa
 
 static void by_quant(void **state) {
     (void)state;
-    static const char tree[] = "[" FILE_OF("README.md") "," FILE_OF("M-Q4_K_M.gguf") "," FILE_OF("m.q8_0.gguf") ","
-                               FILE_OF("sub/M-IQ4_XS.gguf") "," FILE_OF("mmproj-F16.gguf") "," FILE_OF("M-Q4_K_S.gguf") "]";
+    static const char tree[] = "[" FILE_OF("README.md") "," FILE_OF("M-Q4_K_M.gguf") "," FILE_OF(
+        "m.q8_0.gguf") "," FILE_OF("sub/M-IQ4_XS.gguf") "," FILE_OF("mmproj-F16.gguf") "," FILE_OF("M-Q4_K_S.gguf") "]";
     char chosen[128];
     assert_int_equal(choose(tree, "", NULL, chosen), TL_OK);
     assert_string_equal(chosen, "M-Q4_K_M.gguf");

@@ -73,6 +73,19 @@ enum tl_status tl_ledger_read(const char *directory, const char *name, struct tl
     return status;
 }
 
+void tl_ledger_each(const char *directory, void (*each)(void *user, const char *name, const char *origin), void *user) {
+    json_t *ledger, *entry;
+    const char *name;
+    if (load(directory, &ledger, NULL) != TL_OK)
+        return;
+    json_object_foreach(ledger, name, entry) {
+        const char *origin = json_string_value(json_object_get(entry, "origin"));
+        if (origin != NULL)
+            each(user, name, origin);
+    }
+    json_decref(ledger);
+}
+
 static enum tl_status replace(const char *directory, const char *name, json_t *record, struct tl_error *error) {
     json_t *ledger;
     enum tl_status status = load(directory, &ledger, error);

@@ -18,6 +18,9 @@ struct tl_ledger_record {
 
 void tl_ledger_record_fini(struct tl_ledger_record *record);
 
+/* Calls `each` for every sound record; a damaged file has none. Strings are valid during the call. */
+void tl_ledger_each(const char *directory, void (*each)(void *user, const char *name, const char *origin), void *user);
+
 /* TL_ERR_NOT_FOUND (without a message) when there is no record; TL_ERR_CORRUPT when the file is damaged.
  * The record is always safe to fini. */
 enum tl_status tl_ledger_read(const char *directory, const char *name, struct tl_ledger_record *record,

@@ -185,7 +185,8 @@ static void read_source(struct reader *reader, yaml_node_t *node, struct tl_mode
     bool hub = entry->source == TL_MODEL_FROM_HUB, wheel = entry->source == TL_MODEL_FROM_WHEEL;
     if (!hub && (entry->hub_file != NULL || entry->revision != NULL))
         report_at(reader, node, "\"path\" and \"revision\" belong to a hub source");
-    if (!wheel && (entry->version != NULL || entry->wheel_sha256 != NULL || entry->member != NULL || entry->folder != NULL))
+    if (!wheel &&
+        (entry->version != NULL || entry->wheel_sha256 != NULL || entry->member != NULL || entry->folder != NULL))
         report_at(reader, node, "\"version\", \"sha256\", \"member\" and \"folder\" belong to a wheel source");
     switch (entry->source) {
     case TL_MODEL_FROM_FILE:
@@ -198,7 +199,8 @@ static void read_source(struct reader *reader, yaml_node_t *node, struct tl_mode
         break;
     case TL_MODEL_FROM_HUB:
         if (!split_reference(&reader->manifest->arena, entry->location, entry))
-            report_at(reader, node, "\"hub\" must be org/name or org/name:QUANT, found \"%.80s\"", kinds[TL_MODEL_FROM_HUB]);
+            report_at(reader, node, "\"hub\" must be org/name or org/name:QUANT, found \"%.80s\"",
+                      kinds[TL_MODEL_FROM_HUB]);
         break;
     case TL_MODEL_FROM_WHEEL:
         if (entry->version == NULL || entry->wheel_sha256 == NULL || !tl_manifest_is_digest(entry->wheel_sha256))
@@ -208,7 +210,8 @@ static void read_source(struct reader *reader, yaml_node_t *node, struct tl_mode
         if (strspn(entry->location, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
                 strlen(entry->location) || entry->location[0] == '-')
             report_at(reader, node, "\"wheel\" must be the name of a package");
-        if (entry->version != NULL && strspn(entry->version, "abcdefghijklmnopqrstuvwxyz0123456789.+!") != strlen(entry->version))
+        if (entry->version != NULL &&
+            strspn(entry->version, "abcdefghijklmnopqrstuvwxyz0123456789.+!") != strlen(entry->version))
             report_at(reader, node, "\"version\" must be an exact version such as 0.1.2");
         break;
     case TL_MODEL_FROM_MODEL: break;
@@ -257,15 +260,17 @@ static void check_entry(struct reader *reader, yaml_node_t *node, struct tl_mode
         char *end;
         errno = 0;
         entry->size = strtoull(size, &end, 10);
-        if (errno != 0 || *end != '\0' || !isdigit((unsigned char)size[0]) || entry->size == 0 || entry->size > INT64_MAX)
+        if (errno != 0 || *end != '\0' || !isdigit((unsigned char)size[0]) || entry->size == 0 ||
+            entry->size > INT64_MAX)
             report_at(reader, node, "\"size\" of %s must be a number of bytes", entry->name);
     }
     if ((entry->sha256 == NULL) != (size == NULL))
         report_at(reader, node, "%s needs \"sha256\" and \"size\" together", entry->name);
     bool learnt = entry->source == TL_MODEL_FROM_HUB || entry->derivation != TL_MODEL_AS_FETCHED;
     if (entry->sha256 == NULL && !learnt)
-        report_at(reader, node, "%s needs \"sha256\" and \"size\": only models of a hub and derived ones can learn them",
-               entry->name);
+        report_at(reader, node,
+                  "%s needs \"sha256\" and \"size\": only models of a hub and derived ones can learn them",
+                  entry->name);
     if (entry->folder != NULL && entry->derivation == TL_MODEL_AS_FETCHED)
         report_at(reader, node, "%s takes a \"folder\": \"derive\" must say how a model is made of it", entry->name);
     if (tl_manifest_find(reader->manifest, entry->name) != NULL)
@@ -281,7 +286,8 @@ static void read_entry(struct reader *reader, yaml_node_t *node) {
     struct tl_model_entry entry = {.licence = "", .description = "", .quant = ""};
     const char *size = NULL;
     const struct field fields[] = {
-        {"name", &entry.name},       {"file", &entry.file}, {"licence", &entry.licence}, {"description", &entry.description},
+        {"name", &entry.name},       {"file", &entry.file},
+        {"licence", &entry.licence}, {"description", &entry.description},
         {"sha256", &entry.sha256},   {"size", &size},
     };
     read_fields(reader, node, fields, sizeof fields / sizeof *fields, nested, 2);
@@ -360,7 +366,8 @@ enum tl_status tl_manifest_add_hub(struct tl_manifest *manifest, const char *ref
     };
     if (!split_reference(&manifest->arena, reference, &made))
         return tl_error_set(error, TL_ERR_USAGE, "hf:%s: expected hf:org/name or hf:org/name:QUANT", reference);
-    char *name = tl_arena_printf(&manifest->arena, "%s%s%s", made.location, made.quant[0] == '\0' ? "" : "/", made.quant);
+    char *name =
+        tl_arena_printf(&manifest->arena, "%s%s%s", made.location, made.quant[0] == '\0' ? "" : "/", made.quant);
     struct tl_str safe = TL_STR_INIT;
     for (const char *c = name; *c != '\0'; c++)
         if (*c == '/')
@@ -374,4 +381,32 @@ enum tl_status tl_manifest_add_hub(struct tl_manifest *manifest, const char *ref
         return tl_error_set(error, TL_ERR_USAGE, "hf:%s: the name is too long", reference);
     *entry = put_entry(manifest, &made);
     return TL_OK;
+}
+
+void tl_manifest_hub_origin(const struct tl_model_entry *entry, const char *path, struct tl_str *origin) {
+    tl_str_printf(origin, "hub %s@%s:%s", entry->location, entry->revision, path);
+}
+
+void tl_manifest_add_recorded(struct tl_manifest *manifest, const char *name, const char *origin) {
+    static const char prefix[] = "hub ";
+    if (!tl_manifest_is_name(name) || tl_manifest_find(manifest, name) != NULL || !tl_str_starts_with(origin, prefix))
+        return;
+    const char *reference = origin + strlen(prefix);
+    const char *at = strchr(reference, '@');
+    const char *colon = at == NULL ? NULL : strchr(at, ':');
+    if (colon == NULL || at == reference || colon == at + 1 || colon[1] == '\0')
+        return;
+    struct tl_arena *arena = &manifest->arena;
+    struct tl_model_entry made = {
+        .name = tl_arena_strdup(arena, name),
+        .file = tl_arena_printf(arena, "%s.gguf", name),
+        .licence = "",
+        .description = tl_arena_printf(arena, "pulled from %s", reference),
+        .source = TL_MODEL_FROM_HUB,
+        .revision = tl_arena_strndup(arena, at + 1, (size_t)(colon - at - 1)),
+        .hub_file = tl_arena_strdup(arena, colon + 1),
+    };
+    const char *location = tl_arena_strndup(arena, reference, (size_t)(at - reference));
+    if (split_reference(arena, location, &made))
+        put_entry(manifest, &made);
 }

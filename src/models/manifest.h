@@ -65,6 +65,13 @@ bool tl_manifest_add(struct tl_manifest *manifest, const char *text, size_t leng
 enum tl_status tl_manifest_add_hub(struct tl_manifest *manifest, const char *reference,
                                    const struct tl_model_entry **entry, struct tl_error *error);
 
+/* Adds a model of which only the record of an earlier pull is known, unless its name is taken: `origin` is
+ * what tl_manifest_hub_origin made. What does not look like that is ignored. */
+void tl_manifest_add_recorded(struct tl_manifest *manifest, const char *name, const char *origin);
+
+/* Appends where a file of the hub came from, "hub org/name@revision:path", for the record. */
+void tl_manifest_hub_origin(const struct tl_model_entry *entry, const char *path, struct tl_str *origin);
+
 const struct tl_model_entry *tl_manifest_find(const struct tl_manifest *manifest, const char *name);
 /* The known name that is nearest to `name`, or NULL. */
 const char *tl_manifest_nearest(const struct tl_manifest *manifest, const char *name);

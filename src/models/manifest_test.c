@@ -56,9 +56,11 @@ static void a_users_entry_replaces_ours(void **state) {
     struct tl_manifest manifest;
     struct tl_str findings = TL_STR_INIT;
     tl_manifest_init(&manifest);
-    assert_true(add(&manifest, "models: [{name: a, source: {hub: x/y}}, {name: b, source: {hub: x/z:Q8_0}}]", &findings));
+    assert_true(
+        add(&manifest, "models: [{name: a, source: {hub: x/y}}, {name: b, source: {hub: x/z:Q8_0}}]", &findings));
     assert_string_equal(tl_manifest_find(&manifest, "b")->quant, "Q8_0");
-    assert_true(add(&manifest, "models: [{name: b, size: 5, sha256: " DIGEST ", source: {file: /m/b.gguf}}]", &findings));
+    assert_true(
+        add(&manifest, "models: [{name: b, size: 5, sha256: " DIGEST ", source: {file: /m/b.gguf}}]", &findings));
     assert_int_equal(manifest.count, 2);
     assert_int_equal(tl_manifest_find(&manifest, "b")->source, TL_MODEL_FROM_FILE);
     assert_true(add(&manifest, "", &findings)); /* an empty file adds nothing */
@@ -130,9 +132,12 @@ static void each_rule_refuses(void **state) {
         "models: [{name: a, size: 0, sha256: " DIGEST ", source: {url: https://x/y}}]",
         "models: [{name: a, size: 5, sha256: " DIGEST ", source: {wheel: p, version: 1.0, member: m}}]",
         "models: [{name: a, size: 5, sha256: " DIGEST ", source: {wheel: p, version: 1.0, sha256: " DIGEST "}}]",
-        "models: [{name: a, size: 5, sha256: " DIGEST ", source: {wheel: --x, version: 1, sha256: " DIGEST ", member: m}}]",
-        "models: [{name: a, size: 5, sha256: " DIGEST ", source: {wheel: p, version: '1 x', sha256: " DIGEST ", member: m}}]",
-        "models: [{name: a, size: 5, sha256: " DIGEST ", source: {wheel: p, version: 1, sha256: " DIGEST ", folder: f}}]",
+        "models: [{name: a, size: 5, sha256: " DIGEST ", source: {wheel: --x, version: 1, sha256: " DIGEST
+        ", member: m}}]",
+        "models: [{name: a, size: 5, sha256: " DIGEST ", source: {wheel: p, version: '1 x', sha256: " DIGEST
+        ", member: m}}]",
+        "models: [{name: a, size: 5, sha256: " DIGEST ", source: {wheel: p, version: 1, sha256: " DIGEST
+        ", folder: f}}]",
         "models: [{name: a, derive: {how: requantize, format: q8_0}}]",
         "models: [{name: a, derive: {from: b, how: requantize}}]",
         "models: [{name: a, source: {hub: o/n}, derive: {from: b, how: requantize, format: q8_0}}]",
@@ -170,7 +175,8 @@ static void damaged_text_does_no_harm(void **state) {
 
 static void hub_references(void **state) {
     (void)state;
-    static const char *const wrong[] = {"", "name", "a/b:", "a/b/c", "/b", "a/", "a b/c", "../b", "a/b:c/d", "a/..", "a/b?x"};
+    static const char *const wrong[] = {"",      "name", "a/b:",    "a/b/c", "/b",   "a/",
+                                        "a b/c", "../b", "a/b:c/d", "a/..",  "a/b?x"};
     struct tl_manifest manifest;
     const struct tl_model_entry *entry, *again;
     struct tl_error error;

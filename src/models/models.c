@@ -56,6 +56,10 @@ static enum tl_status add_users_manifest(struct tl_models *models, struct tl_err
     return status;
 }
 
+static void add_recorded(void *user, const char *name, const char *origin) {
+    tl_manifest_add_recorded(user, name, origin);
+}
+
 static enum tl_status find_directory(struct tl_str *directory, struct tl_error *error) {
     const char *given = getenv("TEOLA_MODELS");
     if (given == NULL || given[0] == '\0')
@@ -72,9 +76,12 @@ enum tl_status tl_models_open(struct tl_models **models, struct tl_error *error)
     tl_str_init(&made->directory);
     enum tl_status status = find_directory(&made->directory, error);
     if (status == TL_OK)
-        status = add_manifest(made, "models.yaml (built in)", tl_embedded_models_yaml, strlen(tl_embedded_models_yaml), error);
+        status = add_manifest(made, "models.yaml (built in)", tl_embedded_models_yaml, strlen(tl_embedded_models_yaml),
+                              error);
     if (status == TL_OK)
         status = add_users_manifest(made, error);
+    if (status == TL_OK)
+        tl_ledger_each(made->directory.data, add_recorded, &made->manifest);
     if (status != TL_OK) {
         tl_models_close(made);
         made = NULL;
@@ -145,9 +152,9 @@ enum tl_status tl_models_check_file(const char *path, const char *name, uint64_t
     }
     if ((uint64_t)info.st_size != size)
         return tl_error_set(error, TL_ERR_CORRUPT,
-                            "%s: has %jd bytes, expected %" PRIu64 ": it is %s; `teola models pull %s` replaces it", path,
-                            (intmax_t)info.st_size, size, (uint64_t)info.st_size < size ? "truncated" : "not this model",
-                            name);
+                            "%s: has %jd bytes, expected %" PRIu64 ": it is %s; `teola models pull %s` replaces it",
+                            path, (intmax_t)info.st_size, size,
+                            (uint64_t)info.st_size < size ? "truncated" : "not this model", name);
     enum tl_status status = fresh ? tl_stamp_renew(path, digest, error) : tl_stamp_digest(path, digest, NULL, error);
     if (status == TL_OK && strcmp(digest, sha256) != 0)
         return tl_error_set(error, TL_ERR_CORRUPT,
@@ -170,8 +177,8 @@ static enum tl_status check_entry(const struct tl_models *models, const struct t
         return status;
     if (tl_file_exists(path->data + start))
         return tl_error_set(error, TL_ERR_CORRUPT,
-                            "%s: nothing records what it must be; `teola models pull %s` makes sure", path->data + start,
-                            entry->name);
+                            "%s: nothing records what it must be; `teola models pull %s` makes sure",
+                            path->data + start, entry->name);
     return tl_error_set(error, TL_ERR_NOT_FOUND, "%s is not here (%s); `teola models pull %s` fetches it", entry->name,
                         path->data + start, entry->name);
 }

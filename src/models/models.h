@@ -3,7 +3,8 @@
  *
  * The known models are those of the manifest that is compiled in, then those of the user's
  * manifest: $TEOLA_MODELS_MANIFEST, else ${XDG_CONFIG_HOME:-~/.config}/teola/models.yaml when it
- * exists; an entry there replaces ours of the same name. Models lie in
+ * exists; an entry there replaces ours of the same name; then what was pulled by "hf:..." before.
+ * Models lie in
  * ${TEOLA_MODELS:-${XDG_DATA_HOME:-~/.local/share}/teola/models}.
  * A struct tl_models belongs to one thread. Several processes may pull at once. */
 #ifndef TL_MODELS_MODELS_H

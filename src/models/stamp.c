@@ -102,7 +102,8 @@ out:
     return status;
 }
 
-enum tl_status tl_stamp_digest(const char *path, char digest[TL_SHA256_HEX_SIZE], bool *computed, struct tl_error *error) {
+enum tl_status tl_stamp_digest(const char *path, char digest[TL_SHA256_HEX_SIZE], bool *computed,
+                               struct tl_error *error) {
     bool ours;
     return find_digest(path, false, digest, computed == NULL ? &ours : computed, error);
 }

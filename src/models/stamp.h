@@ -13,7 +13,8 @@
 
 /* *computed (may be NULL): whether the file was read. A cache that cannot be written costs
  * time only, and is no error. */
-enum tl_status tl_stamp_digest(const char *path, char digest[TL_SHA256_HEX_SIZE], bool *computed, struct tl_error *error);
+enum tl_status tl_stamp_digest(const char *path, char digest[TL_SHA256_HEX_SIZE], bool *computed,
+                               struct tl_error *error);
 
 /* Reads the file in any case and renews its stamp. */
 enum tl_status tl_stamp_renew(const char *path, char digest[TL_SHA256_HEX_SIZE], struct tl_error *error);

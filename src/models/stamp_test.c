@@ -84,7 +84,8 @@ static void records_are_kept_side_by_side(void **state) {
 
 static void damage_is_reported(void **state) {
     (void)state;
-    static const char *const damaged[] = {"", "{", "[]", "{\"x\": {}}", "{\"x\": {\"size\": 5, \"sha256\": \"y\"}}", "\xFF"};
+    static const char *const damaged[] = {"",    "{", "[]", "{\"x\": {}}", "{\"x\": {\"size\": 5, \"sha256\": \"y\"}}",
+                                          "\xFF"};
     struct tl_ledger_record record;
     char path[96];
     snprintf(path, sizeof path, "%s/models.lock.json", folder);

