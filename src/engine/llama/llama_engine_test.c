@@ -88,19 +88,20 @@ static void check_at_rest(struct tl_engine *engine) {
 }
 
 static const struct tl_conformance_subject subject = {
-    .ops = &tl_llama_engine, .settings = settings, .kinds = KINDS, .make = make, .check_at_rest = check_at_rest};
+    .ops = &tl_llama_engine, .settings = settings, .kinds = KINDS, .make = make, .check_at_rest = check_at_rest,
+    .rounds = 2, .items = 8};
 
 static void test_conformance(void **state) {
     (void)state;
     tl_llama_test_settings(settings, sizeof settings,
-                           "\"context_size\": 256, \"parallel\": 3, \"chunk\": 24, \"threads\": 2, \"reserve\": 48");
+                           "\"context_size\": 256, \"parallel\": 3, \"chunk\": 24, \"threads\": 1, \"reserve\": 48");
     tl_conformance_check(&subject);
 }
 
 /* One sequence for everything: whatever is held is parked and restored, and all items end. */
 static void test_conformance_with_one_sequence(void **state) {
     (void)state;
-    tl_llama_test_settings(settings, sizeof settings, "\"context_size\": 256, \"parallel\": 1, \"chunk\": 64");
+    tl_llama_test_settings(settings, sizeof settings, "\"context_size\": 256, \"parallel\": 1, \"chunk\": 64, \"threads\": 1");
     tl_conformance_check(&subject);
 }
 
@@ -108,7 +109,7 @@ static void test_conformance_with_one_sequence(void **state) {
 static void test_conformance_without_parking(void **state) {
     (void)state;
     tl_llama_test_settings(settings, sizeof settings,
-                           "\"context_size\": 256, \"parallel\": 2, \"chunk\": 64, \"park_bytes\": 0");
+                           "\"context_size\": 256, \"parallel\": 2, \"chunk\": 64, \"threads\": 1, \"park_bytes\": 0");
     tl_conformance_check(&subject);
 }
 
