@@ -41,7 +41,8 @@
  *       "timings": {"total_ms": 0, "first_text_ms": 0, "overhead_ms": 0},   // overhead: the runtime's own work
  *       "items": [...]                  // with TL_REQUEST_ITEMS: each primitive that an engine executed, with its times
  *     }
- * A hit in "outputs" is {"id", "uri", "title", "heading", "text", "begin", "end", ...}: enough to cite it.
+ * A hit in "outputs" is {"rank", "retrieval", "score", "chunk": {"id", "uri", "title", "heading", "text", "begin", "end", ...}}:
+ * enough to cite the passage; "score" only when a reranker gave one.
  */
 #ifndef TEOLA_TEOLA_H
 #define TEOLA_TEOLA_H

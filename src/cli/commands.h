@@ -3,7 +3,12 @@
 #ifndef TL_CLI_COMMANDS_H
 #define TL_CLI_COMMANDS_H
 
+int tl_cmd_doctor(int argc, char **argv);
+int tl_cmd_draw(int argc, char **argv);
+int tl_cmd_explain(int argc, char **argv);
 int tl_cmd_index(int argc, char **argv);
 int tl_cmd_models(int argc, char **argv);
+int tl_cmd_run(int argc, char **argv);
+int tl_cmd_validate(int argc, char **argv);
 
 #endif

@@ -284,6 +284,7 @@ static void *loop_main(void *argument) {
 }
 
 enum tl_status tl_runtime_loop_start(struct tl_runtime *runtime, struct tl_error *error) {
+    tl_inbox_init(&runtime->inbox, wake_loop, &runtime->wake);
     int failed = uv_loop_init(&runtime->loop);
     if (failed)
         return tl_error_set(error, TL_ERR_IO, "the event loop cannot be made: %s", uv_strerror(failed));
@@ -294,7 +295,6 @@ enum tl_status tl_runtime_loop_start(struct tl_runtime *runtime, struct tl_error
     }
     uv_timer_init(&runtime->loop, &runtime->timer);
     runtime->wake.data = runtime->timer.data = runtime;
-    tl_inbox_init(&runtime->inbox, wake_loop, &runtime->wake);
     tl_actions_init(&runtime->actions);
     tl_id_table_init(&runtime->items);
     /* Signals are for the program's own threads. */

@@ -28,13 +28,12 @@ static unsigned pool_threads(void) {
 }
 
 static struct tl_config *load_config(const struct tl_runtime_options *options, struct tl_error *error) {
-    struct tl_config_options from = {0};
-    if (options) {
-        from.path = options->config;
-        from.text = options->config_text;
-        from.settings = options->settings;
-        from.setting_count = options->setting_count;
-    }
+    const struct tl_config_options from = {
+        .path = options->config,
+        .text = options->config_text,
+        .settings = options->settings,
+        .setting_count = options->setting_count,
+    };
     struct tl_diagnostics findings;
     struct tl_str text = TL_STR_INIT;
     tl_diagnostics_init(&findings, "");
@@ -48,11 +47,45 @@ static struct tl_config *load_config(const struct tl_runtime_options *options, s
     return config;
 }
 
-enum tl_status tl_runtime_open(const struct tl_runtime_options *options, struct tl_runtime **out, struct tl_error *error) {
+/* Copies a caller's struct, which may be of an older version and so shorter: what it lacks is zero. */
+static enum tl_status copy_sized(void *to, size_t to_size, const void *from, const char *name, struct tl_error *error) {
+    size_t size;
+    memcpy(&size, from, sizeof size); /* the first member of each such struct */
+    if (size < sizeof size || size > to_size)
+        return tl_error_set(error, TL_ERR_USAGE, "%s.size is %zu, expected %zu: set it to sizeof (struct %s)", name, size,
+                            to_size, name);
+    memset(to, 0, to_size);
+    memcpy(to, from, size);
+    return TL_OK;
+}
+
+/* What remains when the loop has ended, or never began. */
+static void dispose(struct tl_runtime *runtime) {
+    tl_runtime_engines_fini(runtime);
+    tl_executor_pool_destroy(runtime->pool);
+    tl_inbox_fini(&runtime->inbox); /* after the threads that may still be leaving it */
+    tl_sched_destroy(runtime->sched);
+    size_t cursor = 0;
+    for (struct tl_run_record *record; (record = tl_id_table_next(&runtime->runs, &cursor));)
+        tl_runtime_record_destroy(record);
+    tl_id_table_fini(&runtime->runs);
+    tl_plan_cache_destroy(runtime->plans);
+    for (size_t i = 0; i < runtime->workflow_count; i++)
+        tl_workflow_destroy(runtime->workflows[i]);
+    tl_mem_free(runtime->workflows);
+    tl_config_destroy(runtime->config);
+    pthread_cond_destroy(&runtime->changed);
+    pthread_mutex_destroy(&runtime->plans_lock);
+    pthread_mutex_destroy(&runtime->lock);
+    tl_mem_free(runtime);
+}
+
+enum tl_status tl_runtime_open(const struct tl_runtime_options *given, struct tl_runtime **out, struct tl_error *error) {
+    struct tl_runtime_options options = {0};
     *out = NULL;
-    if (options && options->size != sizeof *options)
-        return tl_error_set(error, TL_ERR_USAGE, "tl_runtime_options.size is %zu, expected %zu", options->size, sizeof *options);
-    struct tl_config *config = load_config(options, error);
+    if (given && copy_sized(&options, sizeof options, given, "tl_runtime_options", error) != TL_OK)
+        return TL_ERR_USAGE;
+    struct tl_config *config = load_config(&options, error);
     if (!config)
         return TL_ERR_INVALID;
     struct tl_runtime *runtime = tl_mem_zalloc(sizeof *runtime);
@@ -70,8 +103,10 @@ enum tl_status tl_runtime_open(const struct tl_runtime_options *options, struct 
     });
     tl_runtime_engines_init(runtime);
     enum tl_status status = tl_runtime_loop_start(runtime, error);
-    if (status != TL_OK)
+    if (status != TL_OK) {
+        dispose(runtime);
         return status;
+    }
     *out = runtime;
     return TL_OK;
 }
@@ -92,23 +127,7 @@ void tl_runtime_close(struct tl_runtime *runtime) {
     tl_runtime_post(runtime, &(struct tl_message){.kind = TL_MESSAGE_SHUT_DOWN});
     tl_runtime_loop_join(runtime);
 
-    tl_runtime_engines_fini(runtime);
-    tl_executor_pool_destroy(runtime->pool);
-    tl_inbox_fini(&runtime->inbox);
-    tl_sched_destroy(runtime->sched);
-    size_t cursor = 0;
-    for (struct tl_run_record *record; (record = tl_id_table_next(&runtime->runs, &cursor));)
-        tl_runtime_record_destroy(record);
-    tl_id_table_fini(&runtime->runs);
-    tl_plan_cache_destroy(runtime->plans);
-    for (size_t i = 0; i < runtime->workflow_count; i++)
-        tl_workflow_destroy(runtime->workflows[i]);
-    tl_mem_free(runtime->workflows);
-    tl_config_destroy(runtime->config);
-    pthread_cond_destroy(&runtime->changed);
-    pthread_mutex_destroy(&runtime->plans_lock);
-    pthread_mutex_destroy(&runtime->lock);
-    tl_mem_free(runtime);
+    dispose(runtime);
 }
 
 bool tl_runtime_enter(struct tl_runtime *runtime, struct tl_error *error) {
@@ -240,14 +259,13 @@ static enum tl_status submit(struct tl_runtime *runtime, const struct tl_request
     return TL_OK;
 }
 
-enum tl_status tl_runtime_submit(struct tl_runtime *runtime, const struct tl_request *request, tl_run_id *run,
+enum tl_status tl_runtime_submit(struct tl_runtime *runtime, const struct tl_request *given, tl_run_id *run,
                                  struct tl_error *error) {
+    struct tl_request request;
     *run = 0;
-    if (request->size != sizeof *request)
-        return tl_error_set(error, TL_ERR_USAGE, "tl_request.size is %zu, expected %zu", request->size, sizeof *request);
-    if (!tl_runtime_enter(runtime, error))
+    if (copy_sized(&request, sizeof request, given, "tl_request", error) != TL_OK || !tl_runtime_enter(runtime, error))
         return TL_ERR_USAGE;
-    enum tl_status status = submit(runtime, request, run, error);
+    enum tl_status status = submit(runtime, &request, run, error);
     tl_runtime_leave(runtime);
     return status;
 }

@@ -34,6 +34,9 @@ enum tl_status tl_runtime_plan(struct tl_runtime *runtime, tl_workflow_id id, co
                                struct tl_plan_steps *steps, struct tl_error *error);
 void tl_plan_steps_fini(struct tl_plan_steps *steps);
 
+/* Opens one engine of the configuration, as a run would; blocks while its model is loaded. */
+enum tl_status tl_runtime_open_engine(struct tl_runtime *runtime, const char *name, struct tl_error *error);
+
 struct tl_runtime_counters {
     uint64_t messages;      /* that the loop has handled */
     uint64_t wakes;         /* times that the loop woke up */

@@ -1,0 +1,284 @@
+/* query.c: what happens to a query before its first primitive runs: its inputs are checked, its
+ * workflow becomes a plan (or the plan is taken from the cache), its engines are opened. All of it
+ * on the caller's thread; whatever is wrong is found here. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "opt/opt.h"
+#include "runtime/inputs.h"
+#include "runtime/runtime_impl.h"
+
+/* ---- planning ---- */
+
+struct plan_key {
+    uint64_t high, low;
+};
+
+static struct plan_key key_of(const struct tl_workflow *workflow, const struct tl_query_shape *shape,
+                              const struct tl_opt_options *options) {
+    const char *digest = tl_workflow_digest(workflow);
+    struct plan_key key = {tl_hash_string(digest, 1), tl_hash_string(digest, 2)};
+    key.low = tl_hash_u64(((uint64_t)options->level << 1) | shape->collection, key.low);
+    for (size_t i = 0; i < shape->given_count; i++)
+        key.low = tl_hash_string(shape->given[i], key.low);
+    for (size_t i = 0; i < options->pass_count; i++)
+        key.low = tl_hash_string(options->passes[i], tl_hash_u64(i, key.low));
+    return key;
+}
+
+static enum tl_status decompose(const struct tl_workflow *workflow, const struct tl_query_shape *shape,
+                                struct tl_graph **graph, struct tl_error *error) {
+    struct tl_diagnostics findings;
+    tl_diagnostics_init(&findings, tl_workflow_name(workflow));
+    *graph = tl_workflow_decompose(workflow, shape, &findings);
+    if (!*graph) {
+        struct tl_str text = TL_STR_INIT;
+        for (size_t i = 0; i < findings.count; i++)
+            tl_str_printf(&text, "%s%s", i ? "\n" : "", findings.items[i].message);
+        tl_error_set(error, TL_ERR_USAGE, "workflow %s: %s", tl_workflow_name(workflow), text.data);
+        tl_str_fini(&text);
+    }
+    tl_diagnostics_fini(&findings);
+    return *graph ? TL_OK : TL_ERR_USAGE;
+}
+
+static struct tl_opt_options options_of(const struct tl_runtime *runtime, enum tl_optimize optimize,
+                                        const char *const *passes, size_t pass_count) {
+    struct tl_opt_options options = tl_opt_defaults();
+    options.level = optimize == TL_OPTIMIZE_DEFAULT ? tl_config_optimize(runtime->config) : optimize;
+    options.passes = passes;
+    options.pass_count = pass_count;
+    return options;
+}
+
+enum tl_status tl_runtime_plan(struct tl_runtime *runtime, tl_workflow_id id, const struct tl_query_shape *shape,
+                               enum tl_optimize optimize, const char *const *passes, size_t pass_count,
+                               struct tl_plan_steps *steps, struct tl_error *error) {
+    *steps = (struct tl_plan_steps){.passes = TL_STR_INIT};
+    const struct tl_workflow *workflow = tl_runtime_workflow(runtime, id);
+    if (!workflow)
+        return tl_error_set(error, TL_ERR_NOT_FOUND, "there is no workflow %u", id);
+    struct tl_graph *graph;
+    enum tl_status status = decompose(workflow, shape, &graph, error);
+    if (status != TL_OK)
+        return status;
+    steps->before = tl_graph_clone(graph);
+    struct tl_opt_options options = options_of(runtime, optimize, passes, pass_count);
+    struct tl_opt_report report;
+    tl_opt_report_init(&report);
+    status = tl_opt_run(&graph, &options, &report, error);
+    tl_opt_report_print(&report, &steps->passes);
+    tl_opt_report_fini(&report);
+    if (status == TL_OK)
+        status = tl_plan_freeze(graph, &steps->plan, error);
+    else
+        tl_graph_destroy(graph);
+    if (status != TL_OK)
+        tl_plan_steps_fini(steps);
+    return status;
+}
+
+void tl_plan_steps_fini(struct tl_plan_steps *steps) {
+    tl_graph_destroy(steps->before);
+    tl_plan_unref(steps->plan);
+    tl_str_fini(&steps->passes);
+    *steps = (struct tl_plan_steps){.passes = TL_STR_INIT};
+}
+
+/* The plan from the cache, or a new one, which is put there. */
+static enum tl_status plan_for(struct tl_runtime *runtime, const struct tl_workflow *workflow,
+                               const struct tl_query_shape *shape, const struct tl_request *request, struct tl_plan **plan,
+                               struct tl_error *error) {
+    struct tl_opt_options options = options_of(runtime, request->optimize, request->passes, request->pass_count);
+    struct plan_key key = key_of(workflow, shape, &options);
+    pthread_mutex_lock(&runtime->plans_lock);
+    *plan = tl_plan_cache_get(runtime->plans, key.high, key.low);
+    pthread_mutex_unlock(&runtime->plans_lock);
+    if (*plan)
+        return TL_OK;
+    struct tl_graph *graph;
+    enum tl_status status = decompose(workflow, shape, &graph, error);
+    if (status != TL_OK)
+        return status;
+    status = tl_opt_run(&graph, &options, NULL, error);
+    if (status != TL_OK) {
+        tl_graph_destroy(graph);
+        return status;
+    }
+    status = tl_plan_freeze(graph, plan, error);
+    if (status != TL_OK)
+        return status;
+    pthread_mutex_lock(&runtime->plans_lock);
+    tl_plan_cache_put(runtime->plans, key.high, key.low, *plan);
+    pthread_mutex_unlock(&runtime->plans_lock);
+    return TL_OK;
+}
+
+/* ---- engines ---- */
+
+static enum tl_status no_such_engine(struct tl_runtime *runtime, const char *name, struct tl_error *error) {
+    const char **names = tl_mem_alloc((runtime->engine_count + 1) * sizeof *names);
+    struct tl_str known = TL_STR_INIT;
+    for (size_t i = 0; i < runtime->engine_count; i++) {
+        names[i] = runtime->engines[i].config->name;
+        tl_str_printf(&known, "%s%s", i ? ", " : "", names[i]);
+    }
+    const char *nearest = tl_str_nearest(name, names, runtime->engine_count);
+    const char *file = tl_config_file(runtime->config);
+    enum tl_status status =
+        tl_error_set(error, TL_ERR_NOT_FOUND, "the workflow asks for engine '%s', which %s does not have; %s%s%s", name,
+                     file ? file : "the built-in configuration", nearest ? "did you mean '" : "it has: ",
+                     nearest ? nearest : known.data, nearest ? "'?" : "");
+    tl_mem_free(names);
+    tl_str_fini(&known);
+    return status;
+}
+
+static enum tl_status open_engines(struct tl_runtime *runtime, const struct tl_plan *plan, struct tl_error *error) {
+    struct tl_runtime_engine **engines = tl_mem_alloc((plan->engine_count + 1) * sizeof(struct tl_runtime_engine *));
+    enum tl_status status = TL_OK;
+    for (uint32_t i = 0; i < plan->engine_count && status == TL_OK; i++)
+        if (!(engines[i] = tl_runtime_find_engine(runtime, plan->engines[i])))
+            status = no_such_engine(runtime, plan->engines[i], error);
+    if (status == TL_OK)
+        status = tl_runtime_open_engines(runtime, engines, plan->engine_count, error);
+    tl_mem_free(engines);
+    return status;
+}
+
+enum tl_status tl_runtime_open_engine(struct tl_runtime *runtime, const char *name, struct tl_error *error) {
+    if (!tl_runtime_enter(runtime, error))
+        return TL_ERR_USAGE;
+    struct tl_runtime_engine *engine = tl_runtime_find_engine(runtime, name);
+    enum tl_status status =
+        engine ? tl_runtime_open_engines(runtime, &engine, 1, error) : no_such_engine(runtime, name, error);
+    tl_runtime_leave(runtime);
+    return status;
+}
+
+enum tl_status tl_runtime_prepare(struct tl_runtime *runtime, tl_workflow_id id, struct tl_error *error) {
+    if (!tl_runtime_enter(runtime, error))
+        return TL_ERR_USAGE;
+    const struct tl_workflow *workflow = tl_runtime_workflow(runtime, id);
+    enum tl_status status = TL_OK;
+    if (!workflow)
+        status = tl_error_set(error, TL_ERR_NOT_FOUND, "there is no workflow %u", id);
+    size_t count = workflow ? tl_workflow_engine_count(workflow) : 0;
+    struct tl_runtime_engine **engines = tl_mem_alloc((count + 1) * sizeof(struct tl_runtime_engine *));
+    for (size_t i = 0; i < count && status == TL_OK; i++) {
+        const char *role, *name;
+        enum tl_capability capability;
+        tl_workflow_engine(workflow, i, &role, &name, &capability);
+        if (!(engines[i] = tl_runtime_find_engine(runtime, name)))
+            status = no_such_engine(runtime, name, error);
+    }
+    if (status == TL_OK)
+        status = tl_runtime_open_engines(runtime, engines, count, error);
+    tl_mem_free(engines);
+    tl_runtime_leave(runtime);
+    return status;
+}
+
+/* ---- the query ---- */
+
+struct query {
+    const struct tl_workflow *workflow;
+    json_t *inputs;
+    const char *documents; /* name of the input that takes the request's documents; NULL: none are given */
+    const char **given;
+    size_t given_count;
+};
+
+static const char *documents_input(const struct tl_workflow *workflow) {
+    for (size_t i = 0; i < tl_workflow_input_count(workflow); i++) {
+        const struct tl_workflow_input *input = tl_workflow_input(workflow, i);
+        if (tl_type_equal(input->type, TL_TYPE_OF(DOCUMENT, 1)))
+            return input->name;
+    }
+    return NULL;
+}
+
+static enum tl_status check_sources(const struct tl_request *request, struct query *query, struct tl_error *error) {
+    if (request->document_count == 0)
+        return TL_OK;
+    query->documents = documents_input(query->workflow);
+    const char *name = tl_workflow_name(query->workflow);
+    if (!query->documents)
+        return tl_error_set(error, TL_ERR_USAGE, "workflow %s takes no documents", name);
+    if (request->collection)
+        return tl_error_set(error, TL_ERR_USAGE, "documents and a collection are both given; a run answers from one of them");
+    if (json_object_get(query->inputs, query->documents))
+        return tl_error_set(error, TL_ERR_USAGE, "documents are given twice: as input '%s' and beside the inputs",
+                            query->documents);
+    return TL_OK;
+}
+
+/* The value of a parameter of the plan. */
+static enum tl_status parameter_value(const struct tl_request *request, const struct query *query,
+                                      const struct tl_output *parameter, struct tl_value **value, struct tl_error *error) {
+    if (parameter->type.base == TL_TYPE_INDEX && parameter->type.depth == 0) {
+        TL_ASSERT(request->collection);
+        *value = tl_value_index(request->collection, NULL, 0);
+        return *value ? TL_OK : TL_ERR_NO_MEMORY;
+    }
+    if (query->documents && strcmp(parameter->name, query->documents) == 0)
+        return tl_inputs_documents(request->documents, request->document_count, value, error);
+    const json_t *json = json_object_get(query->inputs, parameter->name);
+    TL_ASSERT(json);
+    return tl_inputs_value(parameter->name, parameter->type, json, value, error);
+}
+
+static enum tl_status make_values(const struct tl_request *request, const struct query *query, struct tl_run_record *record,
+                                  struct tl_error *error) {
+    const struct tl_plan_body *root = record->plan->root;
+    record->inputs = tl_mem_zalloc((root->parameter_count + 1u) * sizeof(struct tl_value *));
+    record->input_count = root->parameter_count;
+    enum tl_status status = TL_OK;
+    for (size_t i = 0; i < root->parameter_count && status == TL_OK; i++)
+        status = parameter_value(request, query, &root->slots[i], &record->inputs[i], error);
+    return status;
+}
+
+/* In the order of the workflow's inputs, so that equal shapes have equal keys. */
+static void find_given(struct query *query) {
+    size_t count = tl_workflow_input_count(query->workflow);
+    query->given = tl_mem_alloc((count + 1) * sizeof *query->given);
+    for (size_t i = 0; i < count; i++) {
+        const char *name = tl_workflow_input(query->workflow, i)->name;
+        const json_t *value = json_object_get(query->inputs, name);
+        if ((value && !json_is_null(value)) || (query->documents && strcmp(query->documents, name) == 0))
+            query->given[query->given_count++] = name;
+    }
+}
+
+/* Inputs are looked at before a model is loaded for them. */
+static enum tl_status run_query(struct tl_runtime *runtime, const struct tl_request *request, struct query *query,
+                                struct tl_run_record *record, struct tl_error *error) {
+    enum tl_status status = tl_inputs_parse(query->workflow, request->inputs, &query->inputs, error);
+    if (status == TL_OK)
+        status = check_sources(request, query, error);
+    if (status != TL_OK)
+        return status;
+    find_given(query);
+    struct tl_query_shape shape = {query->given, query->given_count, request->collection != NULL};
+    status = plan_for(runtime, query->workflow, &shape, request, &record->plan, error);
+    if (status == TL_OK)
+        status = make_values(request, query, record, error);
+    record->overhead += tl_clock_now() - record->submitted;
+    return status == TL_OK ? open_engines(runtime, record->plan, error) : status;
+}
+
+enum tl_status tl_runtime_query(struct tl_runtime *runtime, const struct tl_request *request, struct tl_run_record *record,
+                                struct tl_error *error) {
+    struct query query = {.workflow = tl_runtime_workflow(runtime, request->workflow)};
+    if (!query.workflow)
+        return tl_error_set(error, TL_ERR_NOT_FOUND, "there is no workflow %u", request->workflow);
+    record->workflow = tl_workflow_name(query.workflow);
+    enum tl_status status = run_query(runtime, request, &query, record, error);
+    json_decref(query.inputs);
+    tl_mem_free(query.given);
+    return status;
+}
