@@ -7,6 +7,8 @@
  *
  * The background is transparent, boxes are light with dark text, and everything outside a box is
  * drawn in colours that have enough contrast on white and on black. */
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -66,25 +68,43 @@ static const char *value_name(struct tl_ref ref) {
     return ref.node->outputs[ref.port].name;
 }
 
-/* The node of the drawing that stands for a value: a box, a parameter, or, for a region's output, whatever
- * makes the result inside. */
-static void put_source(struct drawing *drawing, struct tl_ref ref) {
-    const char *wanted = value_name(ref);
-    while (ref.node->regions[0] != NULL) {
-        const struct tl_body *body = ref.node->regions[0];
-        size_t place = 0;
-        for (size_t i = 0; ref.node->op != TL_OP_FOLD && ref.node->op != TL_OP_LOOP && i < body->result_count; i++)
-            if (strcmp(body->results[i].name, wanted) == 0)
-                place = i;
-        if (body->result_count == 0)
-            break;
-        ref = body->results[place].from;
-        wanted = value_name(ref);
+/* The nodes of the drawing that a value comes from: a box or a parameter; for a region's output, whatever makes the
+ * result inside; for a cond's, that of both branches. */
+#define MOST_ENDS 8
+struct ends {
+    char ids[MOST_ENDS][48];
+    size_t count;
+};
+
+static void add_end(struct ends *ends, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add_end(struct ends *ends, const char *format, ...) {
+    if (ends->count == MOST_ENDS)
+        return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(ends->ids[ends->count++], sizeof ends->ids[0], format, args);
+    va_end(args);
+}
+
+static bool passes_through(const struct tl_body *body, size_t result) {
+    return body->owner->op == TL_OP_COND && body->results[result].from.node->body != body;
+}
+
+static void find_ends(const struct drawing *drawing, struct tl_ref ref, struct ends *ends) {
+    const struct tl_node *node = ref.node;
+    if (node->op == TL_OP_PARAMETERS)
+        add_end(ends, "g%zu_p%u_%u", drawing->graph, node->number, ref.port);
+    else if (node->regions[0] == NULL)
+        add_end(ends, "g%zu_n%u", drawing->graph, node->number);
+    for (size_t r = 0; r < 2 && node->regions[r] != NULL; r++) {
+        const struct tl_body *body = node->regions[r];
+        if (ref.port >= body->result_count)
+            continue;
+        if (passes_through(body, ref.port))
+            add_end(ends, "g%zu_t%u_%zu_%u", drawing->graph, node->number, r, ref.port);
+        else
+            find_ends(drawing, body->results[ref.port].from, ends);
     }
-    if (ref.node->op == TL_OP_PARAMETERS)
-        tl_str_printf(drawing->out, "g%zu_p%u_%u", drawing->graph, ref.node->number, ref.port);
-    else
-        tl_str_printf(drawing->out, "g%zu_n%u", drawing->graph, ref.node->number);
 }
 
 /* A node inside a region (or the primitive itself), for edges that mean the region as a whole. */
@@ -153,23 +173,35 @@ static void draw_parameters(struct drawing *drawing, const struct tl_body *body)
     }
 }
 
+/* "hits" for a list that is called after what is in it, "queries" for one that has a name. */
+static void put_list_name(struct tl_str *out, const struct tl_node *region) {
+    struct tl_ref from = region->inputs[0].from;
+    const char *name = value_name(from);
+    bool usual = strcmp(name, tl_base_type_name((enum tl_base_type)tl_graph_type(from).base)) == 0;
+    tl_str_printf(out, "%s%s", name, usual ? "s" : "");
+}
+
 static void put_title(struct tl_str *out, const struct tl_node *region) {
-    const char *over = region->input_count > 0 ? value_name(region->inputs[0].from) : "";
     long long slice = tl_attributes_integer(&region->attributes, "slice", 0);
     switch (region->op) {
     case TL_OP_MAP:
-        tl_str_printf(out, "map over %s", over);
+        tl_str_puts(out, "map over ");
+        put_list_name(out, region);
         if (slice > 0)
             tl_str_printf(out, ", slices of %lld", slice);
         if (tl_attributes_bool(&region->attributes, "streamed", false))
             tl_str_puts(out, ", as they come");
         break;
-    case TL_OP_FOLD: tl_str_printf(out, "fold over %s, one after the other", over); break;
-    case TL_OP_REDUCE:
-        tl_str_printf(out, "reduce %s, %lld at a time", over,
-                      (long long)tl_attributes_integer(&region->attributes, "arity", 2));
+    case TL_OP_FOLD:
+        tl_str_puts(out, "fold over ");
+        put_list_name(out, region);
         break;
-    case TL_OP_COND: tl_str_printf(out, "if %s", over); break;
+    case TL_OP_REDUCE:
+        tl_str_puts(out, "reduce ");
+        put_list_name(out, region);
+        tl_str_printf(out, ", %lld at a time", (long long)tl_attributes_integer(&region->attributes, "arity", 2));
+        break;
+    case TL_OP_COND: tl_str_printf(out, "if %s", region->inputs[0].from.node->label); break;
     case TL_OP_LOOP:
         tl_str_printf(out, "loop, at most %lld times",
                       (long long)tl_attributes_integer(&region->attributes, "limit", 8));
@@ -185,7 +217,7 @@ static void draw_frame_start(struct drawing *drawing, const struct tl_node *regi
     else
         tl_str_puts(&title, part);
     tl_str_printf(out, "subgraph cluster_g%zu_n%u%s {\n", drawing->graph, region->number, part);
-    tl_str_puts(out, "style=\"rounded\"; color=\"" INK "\"; fontcolor=\"" INK "\"; fontsize=11; labeljust=l; label=");
+    tl_str_puts(out, "style=\"rounded\"; peripheries=1; color=\"" INK "\"; fontcolor=\"" INK "\"; fontsize=11; labeljust=l; label=");
     put_quoted(out, title.data);
     tl_str_puts(out, ";\n");
     if (part[0] == '\0') {
@@ -211,6 +243,14 @@ static void draw_body(struct drawing *drawing, const struct tl_body *body) {
             if (node->op == TL_OP_COND)
                 draw_frame_start(drawing, node, r == 0 ? "then" : "else");
             draw_body(drawing, node->regions[r]);
+            for (size_t k = 0; k < node->regions[r]->result_count; k++) {
+                if (!passes_through(node->regions[r], k))
+                    continue;
+                tl_str_printf(drawing->out, "g%zu_t%u_%zu_%zu [shape=ellipse, fillcolor=\"" VALUE "\", label=",
+                              drawing->graph, node->number, r, k);
+                put_quoted(drawing->out, node->regions[r]->results[k].name);
+                tl_str_puts(drawing->out, "];\n");
+            }
             if (node->op == TL_OP_COND)
                 tl_str_puts(drawing->out, "}\n");
         }
@@ -220,9 +260,14 @@ static void draw_body(struct drawing *drawing, const struct tl_body *body) {
 
 /* ---- edges ---- */
 
-static void put_type(struct drawing *drawing, struct tl_ref from, const char *input) {
+/* Edges from all that the value comes from to the node `to`; `more` are further attributes. */
+static void draw_data(struct drawing *drawing, struct tl_ref from, const char *to, const char *input, const char *more) {
+    struct ends ends = {.count = 0};
     char type[24];
-    tl_str_printf(drawing->out, " [tooltip=\"%s: %s\"", input, tl_type_print(tl_graph_type(from), type));
+    find_ends(drawing, from, &ends);
+    for (size_t i = 0; i < ends.count; i++)
+        tl_str_printf(drawing->out, "%s -> %s [tooltip=\"%s: %s\"%s];\n", ends.ids[i], to, input,
+                      tl_type_print(tl_graph_type(from), type), more);
 }
 
 /* From a value into a region: to the parameter that it becomes, or to the frame. */
@@ -231,23 +276,18 @@ static void draw_region_input(struct drawing *drawing, const struct tl_node *reg
         const char *input, *parameter;
     } becomes[] = {{"items", "item"}, {"items", "group"}, {"initial", "carried"}};
     const struct tl_node *parameters = region->regions[0]->parameters;
+    char to[48], more[64];
     for (size_t i = 0; i < sizeof becomes / sizeof *becomes; i++)
         for (uint32_t port = 0; strcmp(becomes[i].input, input->name) == 0 && port < parameters->output_count; port++) {
             if (strcmp(parameters->outputs[port].name, becomes[i].parameter) != 0 || !is_shown(region->regions[0], port))
                 continue;
-            put_source(drawing, input->from);
-            tl_str_printf(drawing->out, " -> g%zu_p%u_%u", drawing->graph, parameters->number, port);
-            put_type(drawing, input->from, input->name);
-            tl_str_puts(drawing->out, "];\n");
+            snprintf(to, sizeof to, "g%zu_p%u_%u", drawing->graph, parameters->number, port);
+            draw_data(drawing, input->from, to, input->name, "");
             return;
         }
-    if (region->op == TL_OP_REDUCE && strcmp(input->name, "initial") == 0)
-        return; /* only for an empty list: it would clutter the picture */
-    put_source(drawing, input->from);
-    tl_str_puts(drawing->out, " -> ");
-    put_anchor(drawing, region);
-    put_type(drawing, input->from, input->name);
-    tl_str_printf(drawing->out, ", lhead=cluster_g%zu_n%u];\n", drawing->graph, region->number);
+    snprintf(to, sizeof to, "g%zu_a%u", drawing->graph, region->number);
+    snprintf(more, sizeof more, ", lhead=cluster_g%zu_n%u", drawing->graph, region->number);
+    draw_data(drawing, input->from, to, input->name, more);
 }
 
 static bool drawn_before(const struct tl_node *node, size_t input) {
@@ -261,8 +301,14 @@ static bool drawn_before(const struct tl_node *node, size_t input) {
 static void draw_waits(struct drawing *drawing, const struct tl_node *node) {
     struct tl_str *out = drawing->out;
     for (size_t i = 0; i < node->wait_count; i++) {
-        const struct tl_node *on = node->waits[i].node;
-        put_anchor(drawing, on);
+        struct tl_node *on = node->waits[i].node;
+        struct ends ends = {.count = 0};
+        if (on->output_count > 0)
+            find_ends(drawing, tl_graph_output(on, 0), &ends);
+        if (ends.count > 0) /* the last node inside a region, so that the arrow does not start at its top */
+            tl_str_puts(out, ends.ids[0]);
+        else
+            put_anchor(drawing, on);
         tl_str_puts(out, " -> ");
         put_anchor(drawing, node);
         tl_str_puts(out, node->waits[i].kind == TL_EDGE_CONTROL
@@ -286,11 +332,22 @@ static void draw_carried(struct drawing *drawing, const struct tl_node *region) 
             continue;
         if (body->results[0].from.node == body->parameters)
             continue;
-        put_source(drawing, body->results[0].from);
-        tl_str_printf(drawing->out,
-                      " -> g%zu_p%u_%u [constraint=false, penwidth=0.7, arrowhead=vee, fontcolor=\"" INK
-                      "\", fontsize=9, label=\"next\"];\n",
-                      drawing->graph, body->parameters->number, port);
+        char to[48];
+        snprintf(to, sizeof to, "g%zu_p%u_%u", drawing->graph, body->parameters->number, port);
+        draw_data(drawing, body->results[0].from, to, "next",
+                  ", constraint=false, penwidth=0.7, arrowhead=vee, fontcolor=\"" INK "\", fontsize=9, label=\"next\"");
+    }
+}
+
+/* Results of a cond's branch that are made outside it. */
+static void draw_passed_through(struct drawing *drawing, const struct tl_node *cond, size_t branch) {
+    const struct tl_body *body = cond->regions[branch];
+    char to[48];
+    for (size_t i = 0; i < body->result_count; i++) {
+        if (!passes_through(body, i))
+            continue;
+        snprintf(to, sizeof to, "g%zu_t%u_%zu_%zu", drawing->graph, cond->number, branch, i);
+        draw_data(drawing, body->results[i].from, to, body->results[i].name, "");
     }
 }
 
@@ -304,14 +361,15 @@ static void draw_edges(struct drawing *drawing, const struct tl_body *body) {
                 draw_region_input(drawing, node, &node->inputs[k]);
                 continue;
             }
-            put_source(drawing, node->inputs[k].from);
-            tl_str_printf(drawing->out, " -> g%zu_n%u", drawing->graph, node->number);
-            put_type(drawing, node->inputs[k].from, node->inputs[k].name);
-            tl_str_puts(drawing->out, "];\n");
+            char to[48];
+            snprintf(to, sizeof to, "g%zu_n%u", drawing->graph, node->number);
+            draw_data(drawing, node->inputs[k].from, to, node->inputs[k].name, "");
         }
         draw_waits(drawing, node);
-        for (size_t r = 0; r < 2 && node->regions[r] != NULL; r++)
+        for (size_t r = 0; r < 2 && node->regions[r] != NULL; r++) {
             draw_edges(drawing, node->regions[r]);
+            draw_passed_through(drawing, node, r);
+        }
         if (node->regions[0] != NULL)
             draw_carried(drawing, node);
     }
@@ -323,10 +381,9 @@ static void draw_results(struct drawing *drawing, const struct tl_body *root) {
                       drawing->graph, i);
         put_quoted(drawing->out, root->results[i].name);
         tl_str_puts(drawing->out, "];\n");
-        put_source(drawing, root->results[i].from);
-        tl_str_printf(drawing->out, " -> g%zu_r%zu", drawing->graph, i);
-        put_type(drawing, root->results[i].from, "result");
-        tl_str_puts(drawing->out, "];\n");
+        char to[48];
+        snprintf(to, sizeof to, "g%zu_r%zu", drawing->graph, i);
+        draw_data(drawing, root->results[i].from, to, "result", "");
     }
 }
 
@@ -353,7 +410,7 @@ static void draw_legend(struct drawing *drawing, const struct tl_graph *const *g
     struct edge_kinds kinds = {false, false};
     for (size_t i = 0; i < count; i++)
         find_edge_kinds(graphs[i]->root, &kinds);
-    tl_str_puts(out, "legend [shape=plain, style=\"\", fontcolor=\"" INK "\", label=<<table border=\"0\" cellborder=\"0\" "
+    tl_str_puts(out, "labelloc=b; fontsize=11; fontcolor=\"" INK "\"; label=<<table border=\"0\" cellborder=\"0\" "
                      "cellspacing=\"3\"><tr>");
     for (size_t i = 0; i < drawing->engine_count; i++) {
         tl_str_printf(out, "<td bgcolor=\"%s\"><font color=\"#111111\"> ", palette[i % (sizeof palette / sizeof *palette)]);
@@ -366,20 +423,19 @@ static void draw_legend(struct drawing *drawing, const struct tl_graph *const *g
         tl_str_puts(out, "<td><font color=\"" AFTER "\">\xe2\x95\xb6 \xe2\x95\xb6 after</font></td>");
     if (kinds.order)
         tl_str_puts(out, "<td>\xc2\xb7\xc2\xb7\xc2\xb7\xc2\xb7 order of the steps</td>");
-    tl_str_puts(out, "</tr></table>>];\n");
+    tl_str_puts(out, "</tr></table>>;\n");
 }
 
 void tl_graph_draw_dot(const struct tl_graph *const *graphs, const char *const *titles, size_t count, struct tl_str *out) {
     struct drawing drawing = {.out = out};
     tl_str_puts(out, "digraph teola {\n"
-                     "rankdir=LR; compound=true; bgcolor=\"transparent\"; fontname=\"Helvetica\"; nodesep=0.18; ranksep=0.3;\n"
+                     "compound=true; bgcolor=\"transparent\"; fontname=\"Helvetica\"; nodesep=0.18; ranksep=0.22;\n"
                      "node [shape=box, style=\"filled,rounded\", color=\"" INK "\", fontname=\"Helvetica\", fontsize=11, "
                      "fontcolor=\"#111111\", margin=\"0.08,0.04\", height=0.3];\n"
                      "edge [color=\"" INK "\", arrowsize=0.6, fontname=\"Helvetica\"];\n");
     for (size_t i = 0; i < count; i++) {
         drawing.graph = i;
-        tl_str_printf(out, "subgraph cluster_g%zu {\nstyle=invis; color=\"" INK "\"; fontcolor=\"" INK "\"; fontsize=14; "
-                           "labeljust=l; label=", i);
+        tl_str_printf(out, "subgraph cluster_g%zu {\nperipheries=0; labelloc=t; fontcolor=\"" INK "\"; fontsize=14; label=", i);
         put_quoted(out, titles[i]);
         tl_str_puts(out, ";\n");
         draw_body(&drawing, graphs[i]->root);
