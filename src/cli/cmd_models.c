@@ -1,22 +1,17 @@
 /* cmd_models.c: `teola models`: what models are known and here, fetching and checking them. */
-#include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "base/error.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "cli/command_line.h"
 #include "cli/commands.h"
 #include "models/models.h"
-
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const char help[] =
     "Usage: teola models list [--format text|json]\n"
@@ -47,30 +42,14 @@ struct options {
     size_t count;
 };
 
-static int wrong_use(const char *format, ...) TL_PRINTF(1, 2);
-static int wrong_use(const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    fputs("teola models: ", stderr);
-    vfprintf(stderr, format, args);
-    fputs(" (teola models --help says more)\n", stderr);
-    va_end(args);
-    return EXIT_USAGE;
-}
-
-static int fail(const struct tl_error *error) {
-    fprintf(stderr, "teola models: %s\n", error->message);
-    return error->status == TL_ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
-}
-
 static int print_json(json_t *json) {
     char *text = json_dumps(json, JSON_INDENT(2));
     json_decref(json);
     if (text == NULL)
-        return EXIT_FAILED;
+        return TL_EXIT_FAILED;
     puts(text);
     tl_mem_free(text);
-    return EXIT_DONE;
+    return TL_EXIT_DONE;
 }
 
 /* ---- list ---- */
@@ -129,7 +108,7 @@ static json_t *entry_json(const struct tl_models *models, const struct tl_model_
 
 static int list(struct tl_models *models, const struct options *options) {
     if (options->count > 0)
-        return wrong_use("list takes no names, found \"%s\"", options->names[0]);
+        return tl_cli_wrong_use("models", "list takes no names, found \"%s\"", options->names[0]);
     const struct tl_manifest *manifest = tl_models_manifest(models);
     if (options->json) {
         json_t *all = json_array();
@@ -154,7 +133,7 @@ static int list(struct tl_models *models, const struct options *options) {
         printf("%-*s  %7s  %-10s  %-*s  %s\n", widest, entry->name, human_size(size, text), presence_names[presence],
                licence, entry->licence, entry->description);
     }
-    return EXIT_DONE;
+    return TL_EXIT_DONE;
 }
 
 /* ---- pull ---- */
@@ -204,18 +183,18 @@ static void show_bytes(void *user, const char *name, uint64_t done, uint64_t tot
 
 static int pull(struct tl_models *models, const struct options *options) {
     if (options->count == 0)
-        return wrong_use("pull needs the name of a model");
-    struct meter meter = {.terminal = isatty(STDERR_FILENO) == 1, .quiet = options->quiet};
+        return tl_cli_wrong_use("models", "pull needs the name of a model");
+    struct meter meter = {.terminal = tl_cli_is_terminal(stderr), .quiet = options->quiet};
     const struct tl_models_progress progress = {
         .step = show_step, .bytes = show_bytes, .user = &meter, .update = options->update};
-    int result = EXIT_DONE;
+    int result = TL_EXIT_DONE;
     for (size_t i = 0; i < options->count; i++) {
         struct tl_error error;
         bool fetched;
         enum tl_status status = tl_models_pull(models, options->names[i], &progress, &fetched, &error);
         close_line(&meter);
         if (status != TL_OK)
-            result = fail(&error);
+            result = tl_cli_fail("models", &error);
         else if (!options->quiet)
             fprintf(stderr, "%s: %s\n", options->names[i], fetched ? "ready" : "was ready");
     }
@@ -226,15 +205,15 @@ static int pull(struct tl_models *models, const struct options *options) {
 
 static int path(struct tl_models *models, const struct options *options) {
     if (options->count != 1)
-        return wrong_use("path needs the name of one model");
+        return tl_cli_wrong_use("models", "path needs the name of one model");
     struct tl_str found = TL_STR_INIT;
     char digest[TL_SHA256_HEX_SIZE];
     struct tl_error error;
-    int result = EXIT_DONE;
+    int result = TL_EXIT_DONE;
     if (tl_models_locate(models, options->names[0], &found, digest, &error) == TL_OK)
         puts(found.data);
     else
-        result = fail(&error);
+        result = tl_cli_fail("models", &error);
     tl_str_fini(&found);
     return result;
 }
@@ -243,12 +222,12 @@ static void verify_one(struct tl_models *models, const char *name, json_t *all, 
     struct tl_error error;
     enum tl_status status = tl_models_verify(models, name, &error);
     if (status != TL_OK)
-        *result = EXIT_FAILED;
+        *result = TL_EXIT_FAILED;
     if (all == NULL) {
         if (status == TL_OK)
             printf("%s: right\n", name);
         else
-            fail(&error);
+            tl_cli_fail("models", &error);
         return;
     }
     json_t *json = json_object();
@@ -262,7 +241,7 @@ static void verify_one(struct tl_models *models, const char *name, json_t *all, 
 static int verify(struct tl_models *models, const struct options *options) {
     json_t *all = options->json ? json_array() : NULL;
     const struct tl_manifest *manifest = tl_models_manifest(models);
-    int result = EXIT_DONE;
+    int result = TL_EXIT_DONE;
     for (size_t i = 0; i < options->count; i++)
         verify_one(models, options->names[i], all, &result);
     for (size_t i = 0; options->count == 0 && i < manifest->count; i++) {
@@ -270,8 +249,8 @@ static int verify(struct tl_models *models, const struct options *options) {
         if (find_presence(models, &manifest->entries[i], &size) != PRESENCE_ABSENT)
             verify_one(models, manifest->entries[i].name, all, &result);
     }
-    if (all != NULL && print_json(all) != EXIT_DONE)
-        result = EXIT_FAILED;
+    if (all != NULL && print_json(all) != TL_EXIT_DONE)
+        result = TL_EXIT_FAILED;
     return result;
 }
 
@@ -284,7 +263,7 @@ static const struct {
 
 enum { ACTIONS = sizeof actions / sizeof *actions };
 
-/* Returns EXIT_DONE to go on, else the exit status; *helped when only help was wanted. */
+/* Returns TL_EXIT_DONE to go on, else the exit status; *helped when only help was wanted. */
 static int read_options(int argc, char **argv, struct options *options, bool *helped) {
     enum { OPTION_FORMAT = 256, OPTION_UPDATE };
     static const struct option known[] = {
@@ -295,37 +274,36 @@ static int read_options(int argc, char **argv, struct options *options, bool *he
     *options = (struct options){0};
     *helped = false;
     opterr = 0;
-    optind = 0; /* the options of the program itself were read before */
+    optind = 0; /* starts anew, whatever was read before */
     for (int option; (option = getopt_long(argc, argv, ":qh", known, NULL)) != -1;)
         switch (option) {
         case OPTION_FORMAT:
             if (strcmp(optarg, "json") != 0 && strcmp(optarg, "text") != 0)
-                return wrong_use("--format is \"%s\", expected text or json", optarg);
+                return tl_cli_wrong_use("models", "--format is \"%s\", expected text or json", optarg);
             options->json = strcmp(optarg, "json") == 0;
             break;
         case OPTION_UPDATE: options->update = true; break;
         case 'q': options->quiet = true; break;
         case 'h': *helped = true; break;
-        case ':': return wrong_use("%s needs a value", argv[optind - 1]);
-        default: return wrong_use("unknown option %s", argv[optind - 1]);
+        default: return tl_cli_wrong_option("models", option, argv, known);
         }
     options->names = argv + optind;
     options->count = (size_t)(argc - optind);
-    return EXIT_DONE;
+    return TL_EXIT_DONE;
 }
 
 int tl_cmd_models(int argc, char **argv) {
     struct options options;
     bool helped;
     int result = read_options(argc, argv, &options, &helped);
-    if (result != EXIT_DONE)
+    if (result != TL_EXIT_DONE)
         return result;
     if (helped) {
         fputs(help, stdout);
-        return EXIT_DONE;
+        return TL_EXIT_DONE;
     }
     if (options.count == 0)
-        return wrong_use("say what to do: list, pull, path or verify");
+        return tl_cli_wrong_use("models", "say what to do: list, pull, path or verify");
     const char *name = options.names[0];
     options.names++;
     options.count--;
@@ -333,13 +311,11 @@ int tl_cmd_models(int argc, char **argv) {
     while (i < ACTIONS && strcmp(actions[i].name, name) != 0)
         i++;
     if (i == ACTIONS)
-        return wrong_use("\"%s\" is unknown, expected list, pull, path or verify", name);
+        return tl_cli_wrong_use("models", "\"%s\" is unknown, expected list, pull, path or verify", name);
     struct tl_models *models;
     struct tl_error error;
-    if (tl_models_open(&models, &error) != TL_OK) {
-        fprintf(stderr, "teola models: %s\n", error.message);
-        return error.status == TL_ERR_INVALID ? EXIT_USAGE : EXIT_FAILED;
-    }
+    if (tl_models_open(&models, &error) != TL_OK)
+        return tl_cli_fail("models", &error);
     result = actions[i].run(models, &options);
     tl_models_close(models);
     return result;

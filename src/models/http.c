@@ -73,6 +73,18 @@ static enum tl_status find_origin(CURLU *url, const char *text, struct origin *o
     return status;
 }
 
+/* `status` is what find_origin said of the target: to the caller it is the server's fault, not an invalid URL. */
+static enum tl_status check_redirect(const char *from, const char *to, const struct origin *first,
+                                     const struct origin *here, enum tl_status status, struct tl_error *error) {
+    if (status != TL_OK)
+        return tl_error_set(error, TL_ERR_IO, "%s: redirected to %s: refused, expected https", from, to);
+    if (first->https && !here->https)
+        return tl_error_set(error, TL_ERR_IO, "%s: redirected to %s: refused, from https to http", from, to);
+    if (!first->loopback && here->loopback)
+        return tl_error_set(error, TL_ERR_IO, "%s: redirected to %s: refused, it is this machine", from, to);
+    return TL_OK;
+}
+
 /* The value of a header line when its name is `name`, else false. */
 static bool header_value(const char *line, size_t length, const char *name, char *out, size_t size) {
     size_t name_length = strlen(name);
@@ -241,12 +253,8 @@ enum tl_status tl_http_get(const struct tl_http_request *request, const struct t
         if (curl_url_get(url, CURLUPART_URL, &text, 0) != CURLUE_OK)
             TL_BUG("libcurl lost a URL");
         status = find_origin(url, text, &here, error);
-        if (status == TL_OK && first.https && !here.https)
-            status = tl_error_set(error, TL_ERR_INVALID, "%s: redirected to %s, from https to http: refused",
-                                  request->url, text);
-        if (status == TL_OK && !first.loopback && here.loopback)
-            status = tl_error_set(error, TL_ERR_INVALID, "%s: redirected to this machine (%s): refused", request->url,
-                                  text);
+        if (hops > 0)
+            status = check_redirect(request->url, text, &first, &here, status, error);
         if (status == TL_OK)
             status = run_hop(request, text, &here, strcmp(first.text, here.text) == 0, &hop);
         if (status != TL_OK)

@@ -38,7 +38,7 @@ struct tl_http_request {
     unsigned stall_seconds;     /* 0: 30 */
 };
 
-/* *response is filled also when the status is an error's. 416 is TL_ERR_LIMIT,
+/* TL_ERR_INVALID: the URL given is not one, or not allowed. *response is filled also when the status is an error's. 416 is TL_ERR_LIMIT,
  * 404 TL_ERR_NOT_FOUND, other 4xx TL_ERR_IO; the message names the URL. */
 enum tl_status tl_http_get(const struct tl_http_request *request, const struct tl_http_sink *sink,
                            struct tl_http_response *response, struct tl_error *error);

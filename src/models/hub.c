@@ -106,7 +106,7 @@ static enum tl_status take_item(json_t *item, const char *repository, struct tl_
     if (oid != NULL && tl_str_starts_with(oid, "sha256:"))
         oid += strlen("sha256:");
     if (oid == NULL || !tl_manifest_is_digest(oid) || size <= 0)
-        return tl_error_set(error, TL_ERR_INVALID,
+        return tl_error_set(error, TL_ERR_UNSUPPORTED,
                             "%s: the hub states no SHA-256 and size for %s, so it cannot be checked", repository, path);
     unsigned long pieces = 0;
     if (is_split(file_name(path), &pieces))
@@ -172,7 +172,7 @@ enum tl_status tl_hub_choose(const char *tree, size_t length, const char *reposi
     json_t *json = json_loadb(tree, length, 0, &reason);
     enum tl_status status;
     if (!json_is_array(json))
-        status = tl_error_set(error, TL_ERR_INVALID, "%s: the hub's list of files is not what was expected: %s",
+        status = tl_error_set(error, TL_ERR_IO, "%s: the hub's list of files is not what was expected: %s",
                               repository, json == NULL ? reason.text : "not a list");
     else
         status = choose(json, repository, quant, path, file, error);

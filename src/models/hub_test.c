@@ -69,12 +69,12 @@ static void what_cannot_be_checked_is_refused(void **state) {
         "[{\"path\":\"M-Q8_0.gguf\",\"lfs\":{\"oid\":\"" OID "\"}}]",
         "[{\"path\":\"M-Q8_0.gguf\",\"lfs\":{\"oid\":\"xyz\",\"size\":5}}]",
         "[{\"path\":\"M-Q8_0.gguf\",\"lfs\":5}]",
-        "{\"error\":\"x\"}",
-        "<html>",
-        "",
     };
     for (size_t i = 0; i < sizeof trees / sizeof *trees; i++)
-        assert_int_equal(choose(trees[i], "Q8_0", NULL, chosen), TL_ERR_INVALID);
+        assert_int_equal(choose(trees[i], "Q8_0", NULL, chosen), TL_ERR_UNSUPPORTED);
+    static const char *const rubbish[] = {"{\"error\":\"x\"}", "<html>", ""};
+    for (size_t i = 0; i < sizeof rubbish / sizeof *rubbish; i++)
+        assert_int_equal(choose(rubbish[i], "Q8_0", NULL, chosen), TL_ERR_IO);
     assert_int_equal(choose("[5, null, {\"path\": 3}, {}]", "Q8_0", NULL, chosen), TL_ERR_NOT_FOUND);
 }
 

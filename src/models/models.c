@@ -64,6 +64,12 @@ static enum tl_status find_directory(struct tl_str *directory, struct tl_error *
     const char *given = getenv("TEOLA_MODELS");
     if (given == NULL || given[0] == '\0')
         return tl_file_data_path("models", directory, error);
+    if (given[0] != '/') { /* children that work in it start in another folder */
+        char here[4096];
+        if (getcwd(here, sizeof here) == NULL)
+            return tl_error_set(error, TL_ERR_IO, "the current folder is not known: %s", strerror(errno));
+        tl_str_printf(directory, "%s/", here);
+    }
     tl_str_puts(directory, given);
     while (directory->length > 1 && directory->data[directory->length - 1] == '/')
         tl_str_truncate(directory, directory->length - 1);

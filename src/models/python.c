@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,6 +23,10 @@ enum { MOST_ARGUMENTS = 24, LARGEST_LOG = 16 << 20, SHOWN_OF_LOG = 600 };
 static enum tl_status find_python(struct tl_str *path, struct tl_error *error) {
     const char *given = getenv("TEOLA_PYTHON");
     if (given != NULL && given[0] != '\0') {
+        /* A relative path is meant from here, but the child starts in another folder. */
+        char here[4096];
+        if (given[0] != '/' && strchr(given, '/') != NULL && getcwd(here, sizeof here) != NULL)
+            tl_str_printf(path, "%s/", here);
         tl_str_puts(path, given);
         return TL_OK;
     }
@@ -71,6 +76,29 @@ static enum tl_status wait_for(pid_t child, const char *name, const char *log, s
     return TL_ERR_IO;
 }
 
+/* Starts argv[0] in `directory` with its output in the file `log` and signals as in a fresh process,
+ * whatever this one ignores or blocks. Returns an errno value. */
+static int spawn(const char *const *argv, const char *directory, const char *log, pid_t *child) {
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t usual, none;
+    sigemptyset(&none);
+    sigemptyset(&usual);
+    sigaddset(&usual, SIGPIPE);
+    if (posix_spawn_file_actions_init(&actions) != 0 || posix_spawnattr_init(&attributes) != 0 ||
+        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0) != 0 ||
+        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, log, O_WRONLY | O_CREAT | O_TRUNC, 0600) != 0 ||
+        posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO) != 0 ||
+        posix_spawn_file_actions_addchdir_np(&actions, directory) != 0 ||
+        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK) != 0 ||
+        posix_spawnattr_setsigdefault(&attributes, &usual) != 0 || posix_spawnattr_setsigmask(&attributes, &none) != 0)
+        TL_BUG("posix_spawn could not be prepared");
+    int failed = posix_spawnp(child, argv[0], &actions, &attributes, (char *const *)(uintptr_t)argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    return failed;
+}
+
 /* Runs the interpreter with `arguments` after -I. */
 static enum tl_status run(const char *name, const char *const *arguments, const char *directory,
                           struct tl_error *error) {
@@ -87,21 +115,12 @@ static enum tl_status run(const char *name, const char *const *arguments, const 
     }
     tl_str_printf(&log, "%s/python.log", directory);
 
-    posix_spawn_file_actions_t actions;
-    if (posix_spawn_file_actions_init(&actions) != 0 ||
-        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0) != 0 ||
-        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, log.data, O_WRONLY | O_CREAT | O_TRUNC, 0600) != 0 ||
-        posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO) != 0 ||
-        posix_spawn_file_actions_addchdir_np(&actions, directory) != 0)
-        TL_BUG("posix_spawn could not be prepared");
     pid_t child;
-    int failed = posix_spawnp(&child, python.data, &actions, NULL, (char *const *)(uintptr_t)argv, environ);
-    posix_spawn_file_actions_destroy(&actions);
+    int failed = spawn(argv, directory, log.data, &child);
     if (failed != 0)
-        status =
-            tl_error_set(error, TL_ERR_NOT_FOUND,
-                         "%s: the Python interpreter %s cannot be started: %s (set TEOLA_PYTHON, or run scripts/setup)",
-                         name, python.data, strerror(failed));
+        status = tl_error_set(error, TL_ERR_NOT_FOUND,
+                              "%s: Python (%s) cannot be started: %s; set TEOLA_PYTHON, or run scripts/setup", name,
+                              python.data, strerror(failed));
     else
         status = wait_for(child, name, log.data, error);
 out:
