@@ -115,7 +115,7 @@ struct tl_ref tl_build_merge(const struct tl_build *build, const struct tl_step 
     bool hits = type.base == TL_TYPE_HIT;
     if (bundle->count == 1 && (!hits || type.depth == 1))
         return bundle->lanes[0];
-    const char *label = tl_arena_printf(&build->root->graph->arena, step != NULL ? "merge_%s" : "outputs/%s", name);
+    const char *label = tl_arena_printf(&build->root->graph->arena, step != NULL ? "merge_%s" : "output_%s", name);
     return hits ? tl_build_top(step, build->root, label, bundle, 0, NULL) : concatenate(build, step, label, bundle);
 }
 

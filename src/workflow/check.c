@@ -205,13 +205,13 @@ static void check_inputs(struct tl_check *check, const struct tl_source *root) {
 }
 
 static bool is_engine_name(const char *name) {
-    return name[0] != '\0' && strlen(name) <= 64 &&
-           strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == strlen(name);
+    size_t length = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789.-");
+    return length > 0 && length <= 64 && name[length] == '\0' && strchr("0123456789.-", name[0]) == NULL;
 }
 
 void tl_check_engines(struct tl_check *check, const struct tl_source *map, const char *where, uint32_t roles,
                       const char *engines[TL_ROLE_COUNT]) {
-    const char *expected = "the name of an engine: letters, digits, '.', '_' and '-', at most 64";
+    const char *expected = "the name of an engine: letters, digits, '_', '-' and '.', beginning with a letter or '_', at most 64";
     const char *names[TL_ROLE_COUNT];
     size_t count = 0;
     char what[192];

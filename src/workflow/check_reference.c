@@ -1,5 +1,6 @@
 /* check_reference.c: `$input` and `$step.output`: does it exist, does it stand earlier, is it of the type
  * that is wanted there? And `after:`, which names steps. */
+#include <stdio.h>
 #include <string.h>
 
 #include "workflow/workflow_impl.h"
@@ -37,9 +38,13 @@ static void list_references(struct tl_check *check, const struct tl_step *step, 
     size_t steps = step != NULL ? step->position : workflow->step_count;
     for (size_t i = 0; i < workflow->input_count; i++)
         add_name(check, names, tl_arena_printf(arena, "$%s", workflow->inputs[i].name));
-    for (size_t i = 0; i < steps; i++)
-        for (size_t o = 0; workflow->steps[i].module != NULL && o < workflow->steps[i].module->output_count; o++)
-            add_name(check, names, tl_arena_printf(arena, "$%s.%s", workflow->steps[i].id, workflow->steps[i].module->outputs[o].name));
+    for (size_t i = 0; i < steps; i++) {
+        const struct tl_step *earlier = &workflow->steps[i];
+        if (earlier->module == NULL || !tl_check_is_name(earlier->id))
+            continue;
+        for (size_t o = 0; o < earlier->module->output_count; o++)
+            add_name(check, names, tl_arena_printf(arena, "$%s.%s", earlier->id, earlier->module->outputs[o].name));
+    }
 }
 
 static void report_unknown(struct tl_check *check, const struct tl_step *step, const struct tl_source *source,
@@ -162,7 +167,10 @@ void tl_check_reference(struct tl_check *check, const struct tl_step *step, cons
     }
     const char *name = source->text + 1, *dot = strchr(name, '.');
     size_t length = dot != NULL ? (size_t)(dot - name) : strlen(name);
-    reference->step = find_step(workflow, name, length);
+    char *input = tl_arena_strndup(&workflow->arena, name, length);
+    reference->input = find_input(workflow, input);
+    bool is_input = reference->input < workflow->input_count && dot == NULL;
+    reference->step = is_input ? NULL : find_step(workflow, name, length);
     if (reference->step != NULL) {
         workflow->steps[reference->step->position].used |= reference->step != step;
         if (step != NULL && reference->step->position >= step->position)
@@ -171,8 +179,6 @@ void tl_check_reference(struct tl_check *check, const struct tl_step *step, cons
             reference->known = resolve_output(check, source, what, reference, dot != NULL ? dot + 1 : NULL);
         return;
     }
-    char *input = tl_arena_strndup(&workflow->arena, name, length);
-    reference->input = find_input(workflow, input);
     if (reference->input == workflow->input_count) {
         report_unknown(check, step, source, what);
         return;
@@ -285,7 +291,9 @@ void tl_check_accepted(struct tl_check *check, const struct tl_source *source, c
 
 static void add_after(struct tl_check *check, struct tl_step *step, const struct tl_source *source) {
     struct tl_workflow *workflow = check->workflow;
-    const char *id = tl_check_text(check, source, "after", "the id of an earlier step");
+    char what[96];
+    snprintf(what, sizeof what, "step '%s': after", step->id);
+    const char *id = tl_check_text(check, source, what, "the id of an earlier step");
     if (id == NULL)
         return;
     const struct tl_step *other = find_step(workflow, id, strlen(id));
@@ -298,12 +306,12 @@ static void add_after(struct tl_check *check, struct tl_step *step, const struct
             add_name(check, &names, workflow->steps[i].id);
         if (names.count > 0)
             tl_check_suggest(&help, id, "earlier steps", names.items, names.count);
-        tl_check_error(check, source, "after: there is no step '%.64s'%s", id, help.data);
+        tl_check_error(check, source, "%s: there is no step '%.64s'%s", what, id, help.data);
         tl_str_fini(&help);
         return;
     }
     if (other->position >= step->position) {
-        report_later(check, step, source, "after", other);
+        report_later(check, step, source, what, other);
         return;
     }
     workflow->steps[other->position].used = true;

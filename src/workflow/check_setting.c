@@ -189,8 +189,11 @@ static void check_setting(struct tl_check *check, struct tl_step *step, size_t p
     bool belongs = belongs_to_mode(setting, mode);
     value->source = tl_source_get(step->source, setting->name);
     if (value->source != NULL && !belongs) {
+        struct tl_str modes = TL_STR_INIT;
+        tl_setting_put_modes(setting, &modes);
         tl_check_error(check, value->source, "step '%s': %s: this belongs to mode %s, and the mode of the step is %s", step->id,
-                       setting->name, setting->modes, mode);
+                       setting->name, modes.data, mode);
+        tl_str_fini(&modes);
     } else if (value->source != NULL) {
         read_setting(check, step, setting, value);
     } else if (setting->required) {

@@ -166,7 +166,7 @@ static void add_parameters(struct tl_build *build, const struct tl_query_shape *
             build->inputs[i] = tl_graph_add_parameter(build->root, input->name, input->type);
         else if (input->type.base == TL_TYPE_TEXT)
             build->inputs[i] = tl_build_constant(
-                NULL, build->root, tl_arena_printf(&build->root->graph->arena, "inputs/%s", input->name), "");
+                NULL, build->root, tl_arena_printf(&build->root->graph->arena, "input_%s", input->name), "");
     }
     if (shape->collection)
         build->collection = tl_graph_add_parameter(build->root, "collection", TL_TYPE_OF(INDEX, 0));

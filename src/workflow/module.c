@@ -26,3 +26,12 @@ const struct tl_module *tl_module_find(const char *name) {
             return tl_modules[i];
     return NULL;
 }
+
+void tl_setting_put_modes(const struct tl_setting *setting, struct tl_str *out) {
+    for (const char *at = setting->modes; *at != '\0'; at++) {
+        if (*at == ' ')
+            tl_str_puts(out, " or ");
+        else
+            tl_str_putc(out, *at);
+    }
+}

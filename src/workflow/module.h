@@ -107,6 +107,9 @@ extern const struct tl_module *const tl_modules[];
 extern const size_t tl_module_count;
 const struct tl_module *tl_module_find(const char *name); /* NULL when there is none */
 
+/* Appends "vector or hybrid". */
+void tl_setting_put_modes(const struct tl_setting *setting, struct tl_str *out);
+
 /* The reference documentation of all modules in Markdown, from their tables: a heading and two tables each. */
 void tl_module_reference(struct tl_str *out);
 

@@ -25,7 +25,7 @@ static const struct tl_setting settings[] = {
      .description = "the vectors of the queries, when a step `embed` has made them; for `vector` then in place of `queries`"},
     {.name = "candidates", .kind = TL_SETTING_INTEGER, .least = 1, .most = 1000, .otherwise = "16", .modes = "hybrid",
      .description = "how many passages each of both ways finds before they are joined; never less than `top_k`"},
-    {.name = "rank_constant", .kind = TL_SETTING_INTEGER, .least = 0, .most = 1000, .otherwise = "60", .modes = "hybrid",
+    {.name = "rank_constant", .kind = TL_SETTING_INTEGER, .least = 1, .most = 1000, .otherwise = "60", .modes = "hybrid",
      .description = "the k of reciprocal rank fusion: the larger, the less the very first places weigh"},
 };
 

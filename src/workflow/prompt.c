@@ -108,9 +108,10 @@ static bool read_messages(struct tl_check *check, const struct tl_source *source
         const struct tl_source *key = source->entries[i].key;
         if (strcmp(key->text, "system") == 0 || strcmp(key->text, "user") == 0)
             continue;
-        const char *nearest = tl_str_nearest(key->text, roles, 2);
-        tl_check_error(check, key, "%s: unknown key '%.64s'%s%s%s; expected system and user, or file", what, key->text,
-                       nearest != NULL ? "; did you mean '" : "", nearest != NULL ? nearest : "", nearest != NULL ? "'?" : "");
+        struct tl_str help = TL_STR_INIT;
+        tl_check_suggest(&help, key->text, "expected one of", roles, 2);
+        tl_check_error(check, key, "%s: unknown key '%.64s'%s", what, key->text, help.data);
+        tl_str_fini(&help);
         good = false;
     }
     for (size_t i = 0; i < 2; i++) {

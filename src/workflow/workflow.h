@@ -26,7 +26,8 @@ struct tl_workflow_input {
 };
 
 /* Reads and checks a workflow file. `name` is shown in findings; prompt files are found relative to
-PLACEHOLDER
+ * `directory` (never outside it; NULL: prompt files are refused). NULL when there are errors. Warnings may remain in
+ * findings, which is either zeroed or initialised. */
 struct tl_workflow *tl_workflow_parse(const char *text, size_t length, const char *name, const char *directory,
                                       struct tl_diagnostics *findings);
 struct tl_workflow *tl_workflow_load(const char *path, struct tl_diagnostics *findings);

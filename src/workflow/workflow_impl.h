@@ -146,7 +146,7 @@ void tl_build_bundle(const struct tl_build *build, const struct tl_step *step, c
 /* The same as one value: several lanes of texts are joined to one list, of hits to one ranking. */
 struct tl_ref tl_build_single(const struct tl_build *build, const struct tl_step *step, const char *setting);
 /* Joins the lanes of a bundle, unless it is one value already, by a node "merge_<name>" of the step, or
- * "outputs/<name>" of none (`step` NULL). */
+ * "output_<name>" of none (`step` NULL). */
 struct tl_ref tl_build_merge(const struct tl_build *build, const struct tl_step *step, const char *name,
                              const struct tl_bundle *bundle);
 /* What the references give, as one value. */
