@@ -55,8 +55,8 @@ struct check {
     struct tl_diagnostics *findings;
 };
 
-#define FIND(check, severity, format, ...)                                                             \
-    tl_diagnostics_add((check)->findings, severity, (check)->line, 0, "%s \"%s\": " format,            \
+#define FIND(check, severity, format, ...) \
+    tl_diagnostics_add((check)->findings, severity, (check)->line, 0, "%s \"%s\": " format, \
                        tl_graph_info((check)->node)->name, (check)->node->label, __VA_ARGS__)
 #define ERROR(check, ...) FIND(check, TL_SEVERITY_ERROR, __VA_ARGS__)
 
@@ -122,7 +122,8 @@ static void check_aggregate(const struct check *check) {
     if ((concat && output.depth == 0) || (top && !tl_type_equal(output, TL_TYPE_OF(HIT, 1))) ||
         (join && !tl_type_equal(output, TL_TYPE_OF(TEXT, 0))))
         ERROR(check, "its output is %s, expected %s", tl_type_print(output, text),
-              concat ? "a list" : top ? "hit[]" : "text");
+              concat ? "a list" : top ? "hit[]"
+                                      : "text");
     for (size_t i = 0; i < node->input_count; i++) {
         struct tl_type input = tl_graph_type(node->inputs[i].from);
         bool fits = (concat && input.base == output.base &&

@@ -70,7 +70,9 @@
 struct tl_node;
 struct tl_body;
 
-enum tl_edge_kind { TL_EDGE_DATA, TL_EDGE_CONTROL, TL_EDGE_ORDER };
+enum tl_edge_kind { TL_EDGE_DATA,
+                    TL_EDGE_CONTROL,
+                    TL_EDGE_ORDER };
 
 /* A use of one output port. */
 struct tl_ref {
@@ -165,7 +167,8 @@ enum tl_status tl_graph_end_region(struct tl_node *region, struct tl_error *erro
 /* ---- questions and changes for passes (query.c) ---- */
 /* Calls fn for every use (data input or body result) of any port of `node`, in all bodies. */
 void tl_graph_each_use(struct tl_node *node,
-                       void (*fn)(void *context, struct tl_node *user, size_t input, struct tl_body *result_of, size_t result),
+                       void (*fn)(void *context, struct tl_node *user, size_t input, struct tl_body *result_of,
+                                  size_t result),
                        void *context);
 /* Calls fn for every node of the same body that must be complete before `node` is: those whose values it
  * or a node inside its regions uses, and those that it waits for. A node may come more than once. */

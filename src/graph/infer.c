@@ -22,9 +22,9 @@ struct state {
     struct tl_type variables[VARIABLES]; /* by letter */
 };
 
-#define COMPLAIN(state, format, ...)                                                                              \
-    ((state)->good = false,                                                                                       \
-     tl_diagnostics_add((state)->findings, TL_SEVERITY_ERROR, (state)->line, 0, "%s \"%s\": " format,             \
+#define COMPLAIN(state, format, ...) \
+    ((state)->good = false, \
+     tl_diagnostics_add((state)->findings, TL_SEVERITY_ERROR, (state)->line, 0, "%s \"%s\": " format, \
                         tl_graph_info((state)->node)->name, (state)->node->label, __VA_ARGS__))
 
 const struct tl_input *tl_graph_find_input(const struct tl_node *node, const char *name) {
@@ -49,10 +49,12 @@ static void print_expected(const struct tl_signature_port *port, const struct st
     if (port->variable == 0)
         return;
     struct tl_type bound = state->variables[port->variable - 'A'];
-    if (!state->bound[port->variable - 'A'])
+    if (!state->bound[port->variable - 'A']) {
         tl_str_puts(out, "a list");
-    else if (bound.depth + port->variable_depth <= TL_TYPE_MAX_DEPTH)
-        tl_str_puts(out, tl_type_print((struct tl_type){bound.base, (uint8_t)(bound.depth + port->variable_depth)}, text));
+    } else if (bound.depth + port->variable_depth <= TL_TYPE_MAX_DEPTH) {
+        bound.depth = (uint8_t)(bound.depth + port->variable_depth);
+        tl_str_puts(out, tl_type_print(bound, text));
+    }
 }
 
 static bool matches(const struct tl_signature_port *port, struct tl_type type, bool elementwise, struct state *state) {

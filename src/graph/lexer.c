@@ -46,7 +46,8 @@ bool tl_lexer_expected(struct tl_lexer *lexer, const char *what) {
         return tl_lexer_fail(lexer, "expected %s, found the end of the text", what);
     if ((unsigned char)*lexer->at < ' ' || (unsigned char)*lexer->at > '~')
         return tl_lexer_fail(lexer, "expected %s, found the byte 0x%02x", what, (unsigned char)*lexer->at);
-    return tl_lexer_fail(lexer, "expected %s, found \"%.*s\"", what, (int)(length == 0 ? 1 : length > 40 ? 40 : length),
+    return tl_lexer_fail(lexer, "expected %s, found \"%.*s\"", what, (int)(length == 0 ? 1 : length > 40 ? 40
+                                                                                                         : length),
                          lexer->at);
 }
 
@@ -133,11 +134,11 @@ bool tl_lexer_skip(struct tl_lexer *lexer) {
 static bool take_hex(struct tl_lexer *lexer, uint32_t *code) {
     *code = 0;
     for (int i = 0; i < 4; i++) {
-        char c = *lexer->at;
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-        if (digit < 0)
+        static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+        const char *found = *lexer->at == '\0' ? NULL : strchr(digits, *lexer->at);
+        if (found == NULL)
             return tl_lexer_expected(lexer, "four hex digits");
-        *code = *code * 16 + (uint32_t)digit;
+        *code = *code * 16 + (uint32_t)(found - digits) % 16;
         lexer->at++;
     }
     return true;

@@ -255,7 +255,8 @@ static struct tl_node *parse_head(struct parser *parser, struct tl_body *body) {
     enum tl_primitive op;
     struct tl_str label = TL_STR_INIT, step = TL_STR_INIT;
     struct tl_node *node = NULL;
-    bool good = tl_lexer_need(lexer, '=') && parse_op(parser, &op) && tl_lexer_string(lexer, "a label in quotes", &label);
+    bool good = tl_lexer_need(lexer, '=') && parse_op(parser, &op) &&
+                tl_lexer_string(lexer, "a label in quotes", &label);
     bool engine = good && tl_lexer_take(lexer, '@');
     if (good && (!engine || tl_lexer_name(lexer, "the name of an engine", &parser->text))) {
         size_t length = strcspn(label.data, "/");

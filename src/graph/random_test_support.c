@@ -60,7 +60,8 @@ static struct tl_ref give(struct maker *maker, struct tl_node *node, const char 
 
 /* Picks a visible value of this base with least..most list levels, later ones more often. */
 static bool pick(struct maker *maker, enum tl_base_type base, unsigned least, unsigned most, struct tl_ref *found) {
-    size_t start = maker->count - tl_random_below(&maker->random, 1 + tl_random_below(&maker->random, (uint32_t)maker->count));
+    uint32_t back = tl_random_below(&maker->random, (uint32_t)maker->count);
+    size_t start = maker->count - tl_random_below(&maker->random, 1 + back);
     for (size_t i = 0; i < maker->count; i++) {
         struct tl_ref ref = maker->values[(start + maker->count - 1 - i) % maker->count];
         struct tl_type type = tl_graph_type(ref);
@@ -166,7 +167,8 @@ static void make_search(struct maker *maker, struct tl_body *body) {
     node = add(maker, body, TL_OP_SEARCH);
     tl_graph_connect(node, "query", vector);
     tl_graph_connect(node, "index", index);
-    tl_attributes_set_integer(&node->attributes, &maker->graph->arena, "count", 1 + tl_random_below(&maker->random, 16));
+    tl_attributes_set_integer(&node->attributes, &maker->graph->arena, "count",
+                              1 + tl_random_below(&maker->random, 16));
     hits = infer(maker, node);
     if (tl_random_chance(&maker->random, 50)) {
         node = add(maker, body, TL_OP_MATCH);
@@ -278,7 +280,8 @@ static void make_region(struct maker *maker, struct tl_body *body, unsigned nest
     struct tl_arena *arena = &maker->graph->arena;
     struct tl_ref items = {0};
     bool has_items = op != TL_OP_COND && op != TL_OP_LOOP;
-    if (has_items && !pick(maker, base, 1, op == TL_OP_REDUCE ? 1 : 2, &items) && !pick(maker, TL_TYPE_TEXT, 1, 1, &items))
+    if (has_items && !pick(maker, base, 1, op == TL_OP_REDUCE ? 1 : 2, &items) &&
+        !pick(maker, TL_TYPE_TEXT, 1, 1, &items))
         return;
     struct tl_ref initial = {0};
     if (op == TL_OP_FOLD || op == TL_OP_REDUCE || op == TL_OP_LOOP)

@@ -67,9 +67,9 @@ struct check {
     bool good;
 };
 
-#define COMPLAIN(check, format, ...)                                                                                  \
-    ((check)->good = false,                                                                                           \
-     tl_diagnostics_add((check)->findings, TL_SEVERITY_ERROR, (check)->line, 0, "%s \"%s\": " format,                 \
+#define COMPLAIN(check, format, ...) \
+    ((check)->good = false, \
+     tl_diagnostics_add((check)->findings, TL_SEVERITY_ERROR, (check)->line, 0, "%s \"%s\": " format, \
                         tl_graph_info((check)->region)->name, (check)->region->label, __VA_ARGS__))
 
 static bool is_connected(struct tl_ref ref) {

@@ -159,8 +159,10 @@ static void mistakes_are_placed(void **state) {
         {"graph \"g\" {\n  %1: vektor = embed \"e\" ()\n}", "t:2:7: error: there is no type \"vektor\"\n"},
         {"graph \"g\" {\n  %1: vector = embbed \"e\" ()\n}",
          "t:2:16: error: there is no primitive \"embbed\"; did you mean \"embed\"?\n"},
-        {"graph \"g\" {\n  %1: vector = embed \"e\" (input: $q)\n}", "t:2:35: error: there is no parameter \"q\" here\n"},
-        {"graph \"g\" {\n  %1: vector = embed \"e\" (input: %2)\n}", "t:2:34: error: there is no node %2 before this\n"},
+        {"graph \"g\" {\n  %1: vector = embed \"e\" (input: $q)\n}",
+         "t:2:35: error: there is no parameter \"q\" here\n"},
+        {"graph \"g\" {\n  %1: vector = embed \"e\" (input: %2)\n}",
+         "t:2:34: error: there is no node %2 before this\n"},
         {"graph \"g\" {\n  %1: vector = embed \"e\" (input %2)\n}", "t:2:33: error: expected \":\", found \"%\"\n"},
         {"graph \"g\" {\n  %1: text = constant \"c\" () {value=\"x}\n}",
          "t:2:40: error: expected the end of the string, found the byte 0x0a\n"},
@@ -172,7 +174,8 @@ static void mistakes_are_placed(void **state) {
          "t:3:1: error: expected \"{\" and the body of the region, found \"}\"\n"},
         {"graph \"g\" {\n  results (a: $b\n}", "t:2:16: error: there is no parameter \"b\" here\n"},
         {"graph \"g\" {\n}\nmore", "t:3:1: error: expected the end of the text, found \"more\"\n"},
-        {"graph \"g\" {\n\x01", "t:2:1: error: expected a node (%number ...), \"results\" or \"}\", found the byte 0x01\n"},
+        {"graph \"g\" {\n\x01",
+         "t:2:1: error: expected a node (%number ...), \"results\" or \"}\", found the byte 0x01\n"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct tl_diagnostics findings;

@@ -8,7 +8,9 @@
 #include "base/mem.h"
 #include "graph/graph_impl.h"
 
-enum seen { UNSEEN, VISIBLE, OUT_OF_SCOPE };
+enum seen { UNSEEN,
+            VISIBLE,
+            OUT_OF_SCOPE };
 
 struct verifier {
     const struct tl_graph *graph;
@@ -21,7 +23,7 @@ static unsigned line_of(const struct verifier *verifier, const struct tl_node *n
     return node->number < verifier->graph->next_number ? verifier->lines[node->number] : 0;
 }
 
-#define FIND(verifier, node, format, ...)                                                                       \
+#define FIND(verifier, node, format, ...) \
     tl_diagnostics_add((verifier)->findings, TL_SEVERITY_ERROR, line_of(verifier, node), 0, "%s \"%s\": " format, \
                        tl_graph_info(node)->name, (node)->label, __VA_ARGS__)
 
@@ -163,7 +165,8 @@ static void check_region_outputs(struct verifier *verifier, const struct tl_node
 static void verify_body(struct verifier *verifier, const struct tl_body *body, unsigned nesting);
 
 static void verify_regions(struct verifier *verifier, const struct tl_node *node, bool inputs_good, unsigned nesting) {
-    size_t expected = tl_graph_info(node)->capability != TL_CAPABILITY_REGION ? 0 : node->op == TL_OP_COND ? 2 : 1;
+    size_t expected = tl_graph_info(node)->capability != TL_CAPABILITY_REGION ? 0 : node->op == TL_OP_COND ? 2
+                                                                                                           : 1;
     size_t count = (size_t)(node->regions[0] != NULL) + (node->regions[1] != NULL);
     if (count != expected || (count == 1 && node->regions[0] == NULL)) {
         FIND(verifier, node, "it has %zu bodies, expected %zu", count, expected);

@@ -206,7 +206,8 @@ static bool run_pass(const struct runner *runner, const struct tl_pass *pass, un
         tl_opt_fail(&ctx, "it left a graph that is wrong: %.*s", (int)strcspn(why.data, "\n"), why.data);
     tl_str_fini(&why);
     entry.nanoseconds = tl_clock_now() - start;
-    entry.outcome = failed ? TL_OPT_FAILED : changed ? TL_OPT_CHANGED : TL_OPT_UNCHANGED;
+    entry.outcome = failed ? TL_OPT_FAILED : changed ? TL_OPT_CHANGED
+                                                     : TL_OPT_UNCHANGED;
     trace(runner, pass, clone, &entry);
     if (failed)
         tl_log(TL_LOG_WARN, "optimizer: pass %s failed on graph \"%s\": %.*s; the graph is used as it was before",

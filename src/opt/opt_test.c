@@ -94,7 +94,8 @@ static void passes_run_until_nothing_changes(void **state) {
     const struct tl_pass passes[] = {{"nothing", nothing, ""}, {"counts", counts, ""}};
     struct tl_graph *graph = make_graph();
     struct tl_opt_options options = options_with(NULL, 0);
-    run(passes, 2, &options, &graph, "counts\n  counted 1\ncounts (round 2)\n  counted 2\ncounts (round 3)\n  counted 3\n");
+    run(passes, 2, &options, &graph,
+        "counts\n  counted 1\ncounts (round 2)\n  counted 2\ncounts (round 3)\n  counted 3\n");
     assert_int_equal(tl_attributes_integer(&graph->root->nodes[0]->attributes, "times", 0), 3);
     run(passes, 2, &options, &graph, "");
     tl_graph_destroy(graph);
@@ -187,9 +188,12 @@ static void trace_shows_the_graph(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(passes_run_until_nothing_changes), cmocka_unit_test(bad_passes_leave_the_graph),
-        cmocka_unit_test(restless_passes_end),              cmocka_unit_test(names_choose_passes),
-        cmocka_unit_test(wrong_graphs_are_refused),         cmocka_unit_test(trace_shows_the_graph),
+        cmocka_unit_test(passes_run_until_nothing_changes),
+        cmocka_unit_test(bad_passes_leave_the_graph),
+        cmocka_unit_test(restless_passes_end),
+        cmocka_unit_test(names_choose_passes),
+        cmocka_unit_test(wrong_graphs_are_refused),
+        cmocka_unit_test(trace_shows_the_graph),
     };
     tl_log_set_level(TL_LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

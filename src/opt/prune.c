@@ -234,8 +234,8 @@ static void note_control_edges(const struct pruner *pruner) {
         const struct tl_node *node = pruner->body->nodes[i];
         for (size_t k = 0; k < node->wait_count; k++)
             if (node->waits[k].kind == TL_EDGE_CONTROL)
-                tl_opt_note(pruner->ctx, "kept control edge %s -> %s: the workflow says after", node->waits[k].node->label,
-                            node->label);
+                tl_opt_note(pruner->ctx, "kept control edge %s -> %s: the workflow says after",
+                            node->waits[k].node->label, node->label);
     }
 }
 

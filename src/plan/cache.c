@@ -29,7 +29,8 @@ struct tl_plan_cache {
 struct tl_plan_cache *tl_plan_cache_create(size_t capacity) {
     struct tl_plan_cache *cache = tl_mem_zalloc(sizeof *cache);
     pthread_mutex_init(&cache->mutex, NULL);
-    cache->capacity = capacity < 1 ? 1 : capacity > 1u << 20 ? 1u << 20 : (uint32_t)capacity;
+    cache->capacity = capacity < 1 ? 1 : capacity > 1u << 20 ? 1u << 20
+                                                             : (uint32_t)capacity;
     cache->entries = tl_mem_zalloc(cache->capacity * sizeof *cache->entries);
     uint32_t size = 4;
     while (size < 2 * cache->capacity)

@@ -139,7 +139,8 @@ static void put_attributes(struct drawing *drawing, const struct tl_node *node) 
 
 static void draw_box(struct drawing *drawing, const struct tl_node *node) {
     struct tl_str *out = drawing->out;
-    tl_str_printf(out, "g%zu_n%u [fillcolor=\"%s\", label=<<b>", drawing->graph, node->number, colour_of(drawing, node));
+    tl_str_printf(out, "g%zu_n%u [fillcolor=\"%s\", label=<<b>", drawing->graph, node->number,
+                  colour_of(drawing, node));
     put_text(out, tl_graph_info(node)->name);
     tl_str_puts(out, "</b><br/><font point-size=\"9\">");
     put_text(out, node->label);
@@ -217,7 +218,8 @@ static void draw_frame_start(struct drawing *drawing, const struct tl_node *regi
     else
         tl_str_puts(&title, part);
     tl_str_printf(out, "subgraph cluster_g%zu_n%u%s {\n", drawing->graph, region->number, part);
-    tl_str_puts(out, "style=\"rounded\"; peripheries=1; color=\"" INK "\"; fontcolor=\"" INK "\"; fontsize=11; labeljust=l; label=");
+    tl_str_puts(out, "style=\"rounded\"; peripheries=1; color=\"" INK "\"; fontcolor=\"" INK "\"; fontsize=11; "
+                     "labeljust=l; label=");
     put_quoted(out, title.data);
     tl_str_puts(out, ";\n");
     if (part[0] == '\0') {
@@ -261,7 +263,8 @@ static void draw_body(struct drawing *drawing, const struct tl_body *body) {
 /* ---- edges ---- */
 
 /* Edges from all that the value comes from to the node `to`; `more` are further attributes. */
-static void draw_data(struct drawing *drawing, struct tl_ref from, const char *to, const char *input, const char *more) {
+static void draw_data(struct drawing *drawing, struct tl_ref from, const char *to, const char *input,
+                      const char *more) {
     struct ends ends = {.count = 0};
     char type[24];
     find_ends(drawing, from, &ends);
@@ -279,7 +282,8 @@ static void draw_region_input(struct drawing *drawing, const struct tl_node *reg
     char to[48], more[64];
     for (size_t i = 0; i < sizeof becomes / sizeof *becomes; i++)
         for (uint32_t port = 0; strcmp(becomes[i].input, input->name) == 0 && port < parameters->output_count; port++) {
-            if (strcmp(parameters->outputs[port].name, becomes[i].parameter) != 0 || !is_shown(region->regions[0], port))
+            if (strcmp(parameters->outputs[port].name, becomes[i].parameter) != 0 ||
+                !is_shown(region->regions[0], port))
                 continue;
             snprintf(to, sizeof to, "g%zu_p%u_%u", drawing->graph, parameters->number, port);
             draw_data(drawing, input->from, to, input->name, "");
@@ -413,7 +417,8 @@ static void draw_legend(struct drawing *drawing, const struct tl_graph *const *g
     tl_str_puts(out, "labelloc=b; fontsize=11; fontcolor=\"" INK "\"; label=<<table border=\"0\" cellborder=\"0\" "
                      "cellspacing=\"3\"><tr>");
     for (size_t i = 0; i < drawing->engine_count; i++) {
-        tl_str_printf(out, "<td bgcolor=\"%s\"><font color=\"#111111\"> ", palette[i % (sizeof palette / sizeof *palette)]);
+        tl_str_printf(out, "<td bgcolor=\"%s\"><font color=\"#111111\"> ",
+                      palette[i % (sizeof palette / sizeof *palette)]);
         put_text(out, drawing->engines[i]);
         tl_str_puts(out, " </font></td>");
     }
@@ -426,16 +431,18 @@ static void draw_legend(struct drawing *drawing, const struct tl_graph *const *g
     tl_str_puts(out, "</tr></table>>;\n");
 }
 
-void tl_graph_draw_dot(const struct tl_graph *const *graphs, const char *const *titles, size_t count, struct tl_str *out) {
+void tl_graph_draw_dot(const struct tl_graph *const *graphs, const char *const *titles, size_t count,
+                       struct tl_str *out) {
     struct drawing drawing = {.out = out};
     tl_str_puts(out, "digraph teola {\n"
                      "compound=true; bgcolor=\"transparent\"; fontname=\"Helvetica\"; nodesep=0.18; ranksep=0.22;\n"
-                     "node [shape=box, style=\"filled,rounded\", color=\"" INK "\", fontname=\"Helvetica\", fontsize=11, "
-                     "fontcolor=\"#111111\", margin=\"0.08,0.04\", height=0.3];\n"
+                     "node [shape=box, style=\"filled,rounded\", color=\"" INK "\", fontname=\"Helvetica\", "
+                     "fontsize=11, fontcolor=\"#111111\", margin=\"0.08,0.04\", height=0.3];\n"
                      "edge [color=\"" INK "\", arrowsize=0.6, fontname=\"Helvetica\"];\n");
     for (size_t i = 0; i < count; i++) {
         drawing.graph = i;
-        tl_str_printf(out, "subgraph cluster_g%zu {\nperipheries=0; labelloc=t; fontcolor=\"" INK "\"; fontsize=14; label=", i);
+        tl_str_printf(out, "subgraph cluster_g%zu {\nperipheries=0; labelloc=t; fontcolor=\"" INK "\"; fontsize=14; label=",
+                      i);
         put_quoted(out, titles[i]);
         tl_str_puts(out, ";\n");
         draw_body(&drawing, graphs[i]->root);

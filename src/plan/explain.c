@@ -48,7 +48,8 @@ static void put_waits(struct table *table, const struct tl_node *node, struct tl
             char text[32];
             if (node->waits[i].kind != (k == 0 ? TL_EDGE_CONTROL : TL_EDGE_ORDER))
                 continue;
-            snprintf(text, sizeof text, "%s %%%u", k == 0 ? "after" : "order", table->numbers[node->waits[i].node->number]);
+            snprintf(text, sizeof text, "%s %%%u", k == 0 ? "after" : "order",
+                     table->numbers[node->waits[i].node->number]);
             put_wait(out, text);
         }
     if (out->length == 0)
@@ -87,8 +88,8 @@ void tl_plan_explain(const struct tl_plan *plan, struct tl_str *out) {
     table.numbers = tl_mem_zalloc(plan->graph->next_number * sizeof *table.numbers);
     add_rows(&table, plan, plan->graph->root, plan->root, 0);
     tl_graph_print(plan->graph, out);
-    tl_str_printf(out, "\n%-*s  %-*s  %4s  waits for\n", (int)table.name_width, "primitive", (int)table.engine_width, "engine",
-                  "rank");
+    tl_str_printf(out, "\n%-*s  %-*s  rank  waits for\n", (int)table.name_width, "primitive", (int)table.engine_width,
+                  "engine");
     for (size_t i = 0; i < table.count; i++) {
         struct row *row = &table.rows[i];
         tl_str_printf(out, "%-*s  %-*s  %4.0f  %s%s\n", (int)table.name_width, row->name.data, (int)table.engine_width,

@@ -49,8 +49,9 @@ static enum tl_status check_body(const struct tl_body *body, struct tl_error *er
         }
     }
     if (slots > MOST_SLOTS || uses > UINT16_MAX)
-        return tl_error_set(error, TL_ERR_LIMIT, "%s holds %zu values and uses values %zu times, the limits are %u and %u",
-                            where, slots, uses, MOST_SLOTS, UINT16_MAX);
+        return tl_error_set(error, TL_ERR_LIMIT,
+                            "%s holds %zu values and uses values %zu times, the limits are %u and %u", where,
+                            slots, uses, MOST_SLOTS, UINT16_MAX);
     return TL_OK;
 }
 

@@ -257,7 +257,9 @@ static void bad_graphs_are_refused(void **state) {
     (void)state;
     struct tl_plan *plan;
     struct tl_error error;
-    struct tl_graph *graph = parse("graph \"g\" {\n  %1: text = constant \"c\" ()\n  %2: vector = embed \"e\" (input: %1)\n"
+    struct tl_graph *graph = parse("graph \"g\" {\n"
+                                   "  %1: text = constant \"c\" ()\n"
+                                   "  %2: vector = embed \"e\" (input: %1)\n"
                                    "  results (v: %2)\n}");
     assert_int_equal(tl_plan_freeze(graph, &plan, &error), TL_ERR_INVALID);
     assert_null(plan);

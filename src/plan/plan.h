@@ -31,7 +31,7 @@ struct tl_plan_node {
     const char *label, *step;
     uint32_t engine;              /* index into tl_plan.engines; TL_PLAN_NO_ENGINE for builtins and regions */
     const struct tl_attributes *attributes;
-    const struct tl_plan_source *inputs; /* in the order of the signature, absent optional ones included; then variadic */
+    const struct tl_plan_source *inputs; /* in the order of the signature, absent optional ones included */
     const char *const *input_names;
     uint16_t input_count;
     uint16_t first_output, output_count; /* its slots in its body */
@@ -40,8 +40,8 @@ struct tl_plan_node {
     const uint16_t *waiters;      /* the reverse: nodes of the same body that wait for this one */
     uint16_t waiter_count;
     struct tl_plan_body *bodies[2]; /* of regions */
-    const struct tl_plan_source *captures; /* of regions: the outer slots that its bodies, and all bodies in them, use as
-                                     inputs or results; each once; seen from this node's body (up = 0: a slot of
+    const struct tl_plan_source *captures; /* of regions: the outer slots that its bodies, and all bodies in them,
+                                     use as inputs or results; each once; seen from this node's body (up = 0: a slot of
                                      that); held until the region is complete */
     uint16_t capture_count;
     bool streamed;                /* map: takes items as they come */
@@ -91,9 +91,10 @@ void tl_plan_unref(struct tl_plan *plan); /* NULL is allowed */
 /* The plan as stable text: the e-graph, then per node engine, rank and why it waits. */
 void tl_plan_explain(const struct tl_plan *plan, struct tl_str *out);
 
-/* Graphviz DOT of one or two graphs side by side: colours by engine, regions as boxes, data edges
- * solid, control edges dashed, order edges dotted and grey. `titles[i]` stands above graph i. */
-void tl_graph_draw_dot(const struct tl_graph *const *graphs, const char *const *titles, size_t count, struct tl_str *out);
+/* Graphviz DOT of graphs side by side: colours by engine, regions as boxes, data edges solid, control
+ * edges dashed, order edges dotted and grey. `titles[i]` stands above graph i. Appends. */
+void tl_graph_draw_dot(const struct tl_graph *const *graphs, const char *const *titles, size_t count,
+                       struct tl_str *out);
 /* Runs graphviz' `dot -Tsvg` as a child; TL_ERR_NOT_FOUND names the package when it is missing. */
 enum tl_status tl_graph_draw_svg(const char *dot, size_t length, struct tl_str *svg, struct tl_error *error);
 
@@ -102,7 +103,8 @@ enum tl_status tl_graph_draw_svg(const char *dot, size_t length, struct tl_str *
 struct tl_plan_cache;
 struct tl_plan_cache *tl_plan_cache_create(size_t capacity); /* plans; at least 1 */
 void tl_plan_cache_destroy(struct tl_plan_cache *cache);
-struct tl_plan *tl_plan_cache_get(struct tl_plan_cache *cache, uint64_t key_high, uint64_t key_low); /* a reference or NULL */
+/* A reference, or NULL. */
+struct tl_plan *tl_plan_cache_get(struct tl_plan_cache *cache, uint64_t key_high, uint64_t key_low);
 /* Takes a reference of its own; a plan that stood under the key goes. */
 void tl_plan_cache_put(struct tl_plan_cache *cache, uint64_t key_high, uint64_t key_low, struct tl_plan *plan);
 void tl_plan_cache_counters(struct tl_plan_cache *cache, uint64_t *hits, uint64_t *misses, size_t *entries);

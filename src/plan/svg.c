@@ -80,8 +80,7 @@ static enum tl_status finish(pid_t child, enum tl_status status, struct tl_error
     int code = 0;
     if (status != TL_OK)
         kill(child, SIGKILL);
-    while (waitpid(child, &code, 0) < 0 && errno == EINTR)
-        ;
+    while (waitpid(child, &code, 0) < 0 && errno == EINTR);
     if (status == TL_OK && (!WIFEXITED(code) || WEXITSTATUS(code) != 0))
         return tl_error_set(error, TL_ERR_INVALID, "dot could not draw the graph (it %s %d)",
                             WIFEXITED(code) ? "ended with code" : "was killed by signal",
