@@ -38,8 +38,9 @@ struct tl_http_request {
     unsigned stall_seconds;     /* 0: 30 */
 };
 
-/* TL_ERR_INVALID: the URL given is not one, or not allowed. *response is filled also when the status is an error's. 416 is TL_ERR_LIMIT,
- * 404 TL_ERR_NOT_FOUND, other 4xx TL_ERR_IO; the message names the URL. */
+/* *response is filled also when the status is an error's. TL_ERR_INVALID: the URL given is not one, or
+ * not allowed; 416 is TL_ERR_LIMIT, 404 TL_ERR_NOT_FOUND, other 4xx and a refused redirect TL_ERR_IO; the
+ * message names the URL. */
 enum tl_status tl_http_get(const struct tl_http_request *request, const struct tl_http_sink *sink,
                            struct tl_http_response *response, struct tl_error *error);
 

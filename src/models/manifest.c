@@ -111,8 +111,8 @@ static void read_fields(struct reader *reader, yaml_node_t *mapping, const struc
         if (key == NULL || i == count + nested_count) {
             const char *nearest = key == NULL ? NULL : tl_str_nearest(key, known, count + nested_count);
             report_at(reader, key_node, "unknown key \"%.80s\"%s%s%s", key == NULL ? "(not a word)" : key,
-                   nearest == NULL ? "" : ", did you mean \"", nearest == NULL ? "" : nearest,
-                   nearest == NULL ? "" : "\"?");
+                      nearest == NULL ? "" : ", did you mean \"", nearest == NULL ? "" : nearest,
+                      nearest == NULL ? "" : "\"?");
         } else if (seen[i]) {
             report_at(reader, key_node, "\"%s\" is given twice", key);
         } else if (i < count && (value == NULL || value[0] == '\0')) {
