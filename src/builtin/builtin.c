@@ -8,8 +8,7 @@
 #include "base/error.h"
 #include "builtin/builtin_impl.h"
 
-enum tl_status tl_builtin_finish(struct tl_value *value, struct tl_value **output, struct tl_error *error)
-{
+enum tl_status tl_builtin_finish(struct tl_value *value, struct tl_value **output, struct tl_error *error) {
     if (value == NULL) {
         return tl_error_set(error, TL_ERR_NO_MEMORY, "out of memory for a result");
     }
@@ -17,8 +16,7 @@ enum tl_status tl_builtin_finish(struct tl_value *value, struct tl_value **outpu
     return TL_OK;
 }
 
-static bool is_blank(const char *text, size_t length)
-{
+static bool is_blank(const char *text, size_t length) {
     for (size_t i = 0; i < length; i++) {
         if (strchr(" \t\r\n\f\v", text[i]) == NULL || text[i] == '\0') {
             return false;
@@ -27,8 +25,7 @@ static bool is_blank(const char *text, size_t length)
     return true;
 }
 
-static bool is_json_empty(const json_t *json)
-{
+static bool is_json_empty(const json_t *json) {
     switch (json_typeof(json)) {
     case JSON_NULL:
     case JSON_FALSE:
@@ -47,8 +44,7 @@ static bool is_json_empty(const json_t *json)
     }
 }
 
-bool tl_builtin_is_empty(const struct tl_value *value)
-{
+bool tl_builtin_is_empty(const struct tl_value *value) {
     if (value->type.depth > 0) {
         return value->as.list.count == 0;
     }
@@ -66,8 +62,7 @@ bool tl_builtin_is_empty(const struct tl_value *value)
     }
 }
 
-static enum tl_status execute_constant(const struct tl_item *item, struct tl_value **output, struct tl_error *error)
-{
+static enum tl_status execute_constant(const struct tl_item *item, struct tl_value **output, struct tl_error *error) {
     const char *text = tl_attributes_string(item->attributes, "value", NULL);
     if (text == NULL) {
         return tl_error_set(error, TL_ERR_INVALID, "the attribute `value` is missing");
@@ -77,8 +72,7 @@ static enum tl_status execute_constant(const struct tl_item *item, struct tl_val
 
 /* Whether the value is the word `word`: text and JSON strings by their text without white space around it and
  * without regard to case (models write "Yes"), other scalars as JSON writes them. */
-static bool is_word(const struct tl_value *value, const char *word)
-{
+static bool is_word(const struct tl_value *value, const char *word) {
     char number[32];
     const char *text = NULL;
     size_t length = 0;
@@ -91,11 +85,13 @@ static bool is_word(const struct tl_value *value, const char *word)
     } else if (value->type.base == TL_TYPE_JSON && json_is_string(value->as.json)) {
         text = json_string_value(value->as.json);
         length = json_string_length(value->as.json);
-    } else if (value->type.base == TL_TYPE_BOOL || (value->type.base == TL_TYPE_JSON && json_is_boolean(value->as.json))) {
+    } else if (value->type.base == TL_TYPE_BOOL ||
+               (value->type.base == TL_TYPE_JSON && json_is_boolean(value->as.json))) {
         bool holds = value->type.base == TL_TYPE_BOOL ? value->as.boolean : json_is_true(value->as.json);
         text = holds ? "true" : "false";
         length = strlen(text);
-    } else if (value->type.base == TL_TYPE_NUMBER || (value->type.base == TL_TYPE_JSON && json_is_number(value->as.json))) {
+    } else if (value->type.base == TL_TYPE_NUMBER ||
+               (value->type.base == TL_TYPE_JSON && json_is_number(value->as.json))) {
         double found = value->type.base == TL_TYPE_NUMBER ? value->as.number : json_number_value(value->as.json);
         length = (size_t)snprintf(number, sizeof number, "%.12g", found);
         text = number;
@@ -112,8 +108,7 @@ static bool is_word(const struct tl_value *value, const char *word)
     return length == strlen(word) && strncasecmp(text, word, length) == 0;
 }
 
-static enum tl_status execute_condition(const struct tl_item *item, struct tl_value **output, struct tl_error *error)
-{
+static enum tl_status execute_condition(const struct tl_item *item, struct tl_value **output, struct tl_error *error) {
     const char *is = tl_attributes_string(item->attributes, "is", "nonempty");
     const struct tl_value *value = item->inputs[0];
     bool holds;
@@ -128,13 +123,13 @@ static enum tl_status execute_condition(const struct tl_item *item, struct tl_va
         }
         holds = is_word(value, to);
     } else {
-        return tl_error_set(error, TL_ERR_INVALID, "the attribute `is` is \"%s\"; expected nonempty, true or equals", is);
+        return tl_error_set(error, TL_ERR_INVALID, "the attribute `is` is \"%s\"; expected nonempty, true or equals",
+                            is);
     }
     return tl_builtin_finish(tl_value_bool(holds), output, error);
 }
 
-static enum tl_status execute_aggregate(const struct tl_item *item, struct tl_value **output, struct tl_error *error)
-{
+static enum tl_status execute_aggregate(const struct tl_item *item, struct tl_value **output, struct tl_error *error) {
     const char *mode = tl_attributes_string(item->attributes, "mode", "concat");
     if (strcmp(mode, "concat") == 0) {
         return tl_builtin_concat(item, output, error);
@@ -148,8 +143,8 @@ static enum tl_status execute_aggregate(const struct tl_item *item, struct tl_va
     return tl_error_set(error, TL_ERR_INVALID, "the attribute `mode` is \"%s\"; expected concat, top or join", mode);
 }
 
-enum tl_status tl_builtin_execute(const struct tl_item *item, struct tl_value **outputs, size_t count, struct tl_error *error)
-{
+enum tl_status tl_builtin_execute(const struct tl_item *item, struct tl_value **outputs, size_t count,
+                                  struct tl_error *error) {
     TL_ASSERT(count == 1);
     for (size_t i = 0; i < item->input_count; i++) {
         TL_ASSERT(item->inputs[i] != NULL);

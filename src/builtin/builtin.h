@@ -12,7 +12,8 @@
 #include "engine/engine_impl.h"
 
 /* Executes item->op. Writes `count` outputs (one reference each) or fails with a sentence. */
-enum tl_status tl_builtin_execute(const struct tl_item *item, struct tl_value **outputs, size_t count, struct tl_error *error);
+enum tl_status tl_builtin_execute(const struct tl_item *item, struct tl_value **outputs, size_t count,
+                                  struct tl_error *error);
 
 /* ---- prompt templates, shared with the workflow checker and the passes ---- */
 struct tl_template;

@@ -9,8 +9,7 @@
 
 #include "builtin/builtin_test_support.h"
 
-static void test_constant(void **state)
-{
+static void test_constant(void **state) {
     (void)state;
     struct tl_test_item item;
     tl_test_item_init(&item);
@@ -23,8 +22,7 @@ static void test_constant(void **state)
     tl_test_item_fini(&item);
 }
 
-static bool holds(struct tl_value *value, const char *is, const char *to)
-{
+static bool holds(struct tl_value *value, const char *is, const char *to) {
     struct tl_test_item item;
     tl_test_item_init(&item);
     tl_test_item_add(&item, "value", value);
@@ -40,8 +38,7 @@ static bool holds(struct tl_value *value, const char *is, const char *to)
     return result;
 }
 
-static void test_condition(void **state)
-{
+static void test_condition(void **state) {
     (void)state;
     assert_true(holds(tl_test_text("x"), "nonempty", NULL));
     assert_false(holds(tl_test_text(" \n"), "nonempty", NULL));
@@ -72,8 +69,7 @@ static void test_condition(void **state)
     tl_test_item_fini(&item);
 }
 
-static void test_concat(void **state)
-{
+static void test_concat(void **state) {
     (void)state;
     struct tl_test_item item;
     tl_test_item_init(&item);
@@ -101,8 +97,7 @@ static void test_concat(void **state)
     tl_test_item_fini(&item);
 }
 
-static void test_join(void **state)
-{
+static void test_join(void **state) {
     (void)state;
     struct tl_test_item item;
     tl_test_item_init(&item);
@@ -124,8 +119,7 @@ static void test_join(void **state)
     tl_test_item_fini(&item);
 }
 
-static void check_parse(const char *text, const char *const *items, size_t count)
-{
+static void check_parse(const char *text, const char *const *items, size_t count) {
     struct tl_test_item item;
     tl_test_item_init(&item);
     tl_test_item_add(&item, "text", tl_test_text(text));
@@ -137,8 +131,7 @@ static void check_parse(const char *text, const char *const *items, size_t count
     tl_test_item_fini(&item);
 }
 
-static void test_parse(void **state)
-{
+static void test_parse(void **state) {
     (void)state;
     check_parse("[\"a\", \"b c\"]", (const char *const[]){"a", "b c"}, 2);
     check_parse("Sure! [\"a\", 2, {\"k\": [1]}] Anything else?", (const char *const[]){"a", "2", "{\"k\":[1]}"}, 3);
@@ -151,8 +144,7 @@ static void test_parse(void **state)
     check_parse("- \n(\n1", (const char *const[]){"-", "(", "1"}, 3);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_constant),
         cmocka_unit_test(test_condition),

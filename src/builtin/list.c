@@ -14,15 +14,13 @@ struct values {
     size_t count, capacity;
 };
 
-static void add_value(struct values *values, struct tl_value *value)
-{
+static void add_value(struct values *values, struct tl_value *value) {
     values->items = tl_mem_grow(values->items, &values->capacity, values->count + 1, sizeof *values->items);
     values->items[values->count++] = value;
 }
 
 /* Makes the list, or with `complete` false drops what was gathered and returns NULL. */
-static struct tl_value *finish_list(struct values *values, struct tl_type element, bool complete)
-{
+static struct tl_value *finish_list(struct values *values, struct tl_type element, bool complete) {
     struct tl_value *list = NULL;
     if (complete) {
         list = tl_value_list(element, values->items, values->count);
@@ -37,8 +35,7 @@ static struct tl_value *finish_list(struct values *values, struct tl_type elemen
 
 /* Inputs have the depth of the deepest (a list each) or one less (an element each); when none is a list
  * the result is a list of them. */
-enum tl_status tl_builtin_concat(const struct tl_item *item, struct tl_value **output, struct tl_error *error)
-{
+enum tl_status tl_builtin_concat(const struct tl_item *item, struct tl_value **output, struct tl_error *error) {
     if (item->input_count == 0) {
         return tl_error_set(error, TL_ERR_INVALID, "nothing to concatenate: it has no inputs");
     }
@@ -72,8 +69,7 @@ enum tl_status tl_builtin_concat(const struct tl_item *item, struct tl_value **o
 }
 
 static enum tl_status put_texts(struct tl_str *out, const struct tl_value *value, const char *separator, bool *first,
-                                struct tl_error *error)
-{
+                                struct tl_error *error) {
     if (value->type.base != TL_TYPE_TEXT) {
         char type[24];
         return tl_error_set(error, TL_ERR_INVALID, "a value of type %s cannot be joined; expected texts",
@@ -95,8 +91,7 @@ static enum tl_status put_texts(struct tl_str *out, const struct tl_value *value
 }
 
 /* All texts of all inputs and levels in order, with the attribute `separator` (a newline) between them. */
-enum tl_status tl_builtin_join(const struct tl_item *item, struct tl_value **output, struct tl_error *error)
-{
+enum tl_status tl_builtin_join(const struct tl_item *item, struct tl_value **output, struct tl_error *error) {
     const char *separator = tl_attributes_string(item->attributes, "separator", "\n");
     struct tl_str text = TL_STR_INIT;
     enum tl_status status = TL_OK;
@@ -112,8 +107,7 @@ enum tl_status tl_builtin_join(const struct tl_item *item, struct tl_value **out
 }
 
 /* Strips white space, and list marks such as "-", "*", "3." and "(3)" from the start of a line. */
-static void strip(const char **text, size_t *length)
-{
+static void strip(const char **text, size_t *length) {
     const char *begin = *text, *end = begin + *length;
     while (begin < end && strchr(" \t\r", *begin) != NULL) {
         begin++;
@@ -144,8 +138,7 @@ static void strip(const char **text, size_t *length)
     *length = (size_t)(end - begin);
 }
 
-static bool add_text(struct values *items, const char *text, size_t length)
-{
+static bool add_text(struct values *items, const char *text, size_t length) {
     struct tl_value *value = tl_value_text(text, length);
     if (value != NULL) {
         add_value(items, value);
@@ -153,8 +146,7 @@ static bool add_text(struct values *items, const char *text, size_t length)
     return value != NULL;
 }
 
-static bool add_json_items(struct values *items, const json_t *array)
-{
+static bool add_json_items(struct values *items, const json_t *array) {
     for (size_t i = 0; i < json_array_size(array); i++) {
         const json_t *element = json_array_get(array, i);
         bool added;
@@ -172,8 +164,7 @@ static bool add_json_items(struct values *items, const json_t *array)
     return true;
 }
 
-static bool add_lines(struct values *items, const char *text, size_t length)
-{
+static bool add_lines(struct values *items, const char *text, size_t length) {
     for (size_t at = 0; at < length;) {
         const char *end = memchr(text + at, '\n', length - at);
         size_t line_length = end != NULL ? (size_t)(end - (text + at)) : length - at;
@@ -190,8 +181,7 @@ static bool add_lines(struct values *items, const char *text, size_t length)
 /* The first JSON array in the text gives the items (strings as they are, else as JSON). Text without one is
  * read line by line: list marks and empty lines are dropped. No text, no items; nothing is an error, because
  * models write what they write. */
-enum tl_status tl_builtin_parse(const struct tl_item *item, struct tl_value **output, struct tl_error *error)
-{
+enum tl_status tl_builtin_parse(const struct tl_item *item, struct tl_value **output, struct tl_error *error) {
     const struct tl_text *text = &item->inputs[0]->as.text;
     const char *bracket = memchr(text->data, '[', text->length);
     json_t *array = NULL;

@@ -45,15 +45,13 @@ struct candidates {
     size_t count, capacity;
 };
 
-static void candidates_fini(struct candidates *found)
-{
+static void candidates_fini(struct candidates *found) {
     tl_map_fini(&found->by_id);
     tl_mem_free(found->items);
 }
 
 /* Counts one place of a hit in one ranking. */
-static void add_place(struct candidates *found, const struct tl_hit *hit, double rank, double k)
-{
+static void add_place(struct candidates *found, const struct tl_hit *hit, double rank, double k) {
     const char *id = hit->chunk->as.chunk.id;
     size_t position = (size_t)(uintptr_t)tl_map_get(&found->by_id, id);
     if (position == 0) {
@@ -70,13 +68,11 @@ static void add_place(struct candidates *found, const struct tl_hit *hit, double
     }
 }
 
-static int by_id(const struct candidate *a, const struct candidate *b)
-{
+static int by_id(const struct candidate *a, const struct candidate *b) {
     return strcmp(a->chunk->as.chunk.id, b->chunk->as.chunk.id);
 }
 
-static int by_retrieval(const void *left, const void *right)
-{
+static int by_retrieval(const void *left, const void *right) {
     const struct candidate *a = left, *b = right;
     if (a->retrieval != b->retrieval) {
         return a->retrieval > b->retrieval ? -1 : 1;
@@ -84,8 +80,7 @@ static int by_retrieval(const void *left, const void *right)
     return by_id(a, b);
 }
 
-static int by_score(const void *left, const void *right)
-{
+static int by_score(const void *left, const void *right) {
     const struct candidate *a = left, *b = right;
     if (a->scored != b->scored) {
         return a->scored ? -1 : 1;
@@ -96,8 +91,7 @@ static int by_score(const void *left, const void *right)
     return by_id(a, b);
 }
 
-static int by_fused(const void *left, const void *right)
-{
+static int by_fused(const void *left, const void *right) {
     const struct candidate *a = left, *b = right;
     if (a->fused != b->fused) {
         return a->fused > b->fused ? -1 : 1;
@@ -105,16 +99,14 @@ static int by_fused(const void *left, const void *right)
     return by_id(a, b);
 }
 
-static void sort(struct candidates *found, int (*compare)(const void *, const void *))
-{
+static void sort(struct candidates *found, int (*compare)(const void *, const void *)) {
     if (found->count > 1) {
         qsort(found->items, found->count, sizeof *found->items, compare);
     }
 }
 
 /* Puts the candidates into retrieval order and notes the place of each. */
-static void order_by_retrieval(struct candidates *found)
-{
+static void order_by_retrieval(struct candidates *found) {
     sort(found, by_retrieval);
     for (size_t i = 0; i < found->count; i++) {
         found->items[i].retrieval_place = i;
@@ -122,8 +114,7 @@ static void order_by_retrieval(struct candidates *found)
 }
 
 /* From retrieval order into fused order. */
-static void order_by_both(struct candidates *found)
-{
+static void order_by_both(struct candidates *found) {
     sort(found, by_score);
     for (size_t i = 0; i < found->count; i++) {
         struct candidate *candidate = &found->items[i];
@@ -134,8 +125,7 @@ static void order_by_both(struct candidates *found)
 }
 
 /* The first `keep` candidates (0: all) as a list of hits; NULL when memory is out. */
-static struct tl_value *make_hits(const struct candidates *found, size_t keep)
-{
+static struct tl_value *make_hits(const struct candidates *found, size_t keep) {
     size_t count = keep == 0 || keep > found->count ? found->count : keep;
     struct tl_value **hits = tl_mem_alloc((count + 1) * sizeof *hits);
     size_t made = 0;
@@ -166,18 +156,17 @@ static struct tl_value *make_hits(const struct candidates *found, size_t keep)
 
 /* Reads an attribute that must not be negative. */
 static enum tl_status read_count(const struct tl_item *item, const char *name, int64_t otherwise, size_t *count,
-                                 struct tl_error *error)
-{
+                                 struct tl_error *error) {
     int64_t value = tl_attributes_integer(item->attributes, name, otherwise);
     if (value < 0) {
-        return tl_error_set(error, TL_ERR_INVALID, "the attribute `%s` is %lld; expected 0 or more", name, (long long)value);
+        return tl_error_set(error, TL_ERR_INVALID, "the attribute `%s` is %lld; expected 0 or more", name,
+                            (long long)value);
     }
     *count = (size_t)value;
     return TL_OK;
 }
 
-static enum tl_status check_hits(const struct tl_item *item, struct tl_error *error)
-{
+static enum tl_status check_hits(const struct tl_item *item, struct tl_error *error) {
     for (size_t i = 0; i < item->input_count; i++) {
         if (item->inputs[i]->type.base != TL_TYPE_HIT) {
             char type[24];
@@ -192,8 +181,7 @@ static enum tl_status check_hits(const struct tl_item *item, struct tl_error *er
 
 /* Joins lists of hits, or at each position lists of lists. All have the same depth, at least 1. */
 static enum tl_status fuse(struct tl_value *const *lists, size_t list_count, size_t keep, double k,
-                           struct tl_value **output, struct tl_error *error)
-{
+                           struct tl_value **output, struct tl_error *error) {
     if (lists[0]->type.depth == 1) {
         struct candidates found = {0};
         tl_map_init(&found.by_id);
@@ -210,8 +198,8 @@ static enum tl_status fuse(struct tl_value *const *lists, size_t list_count, siz
     size_t lanes = lists[0]->as.list.count;
     for (size_t i = 1; i < list_count; i++) {
         if (lists[i]->as.list.count != lanes) {
-            return tl_error_set(error, TL_ERR_INVALID, "lists of %zu and of %zu lanes cannot be fused lane by lane", lanes,
-                                lists[i]->as.list.count);
+            return tl_error_set(error, TL_ERR_INVALID, "lists of %zu and of %zu lanes cannot be fused lane by lane",
+                                lanes, lists[i]->as.list.count);
         }
     }
     struct tl_value **fused = tl_mem_alloc((lanes + 1) * sizeof *fused);
@@ -236,8 +224,7 @@ static enum tl_status fuse(struct tl_value *const *lists, size_t list_count, siz
     return status;
 }
 
-enum tl_status tl_builtin_fuse(const struct tl_item *item, struct tl_value **output, struct tl_error *error)
-{
+enum tl_status tl_builtin_fuse(const struct tl_item *item, struct tl_value **output, struct tl_error *error) {
     size_t keep, k;
     enum tl_status status = check_hits(item, error);
     if (status != TL_OK || (status = read_count(item, "count", 16, &keep, error)) != TL_OK ||
@@ -258,8 +245,7 @@ enum tl_status tl_builtin_fuse(const struct tl_item *item, struct tl_value **out
 
 /* ---- top ---- */
 
-static void add_lanes(struct candidates *found, const struct tl_value *value)
-{
+static void add_lanes(struct candidates *found, const struct tl_value *value) {
     if (value->type.depth == 0) {
         add_place(found, &value->as.hit, (double)value->as.hit.rank + 1, RECIPROCAL_RANK_K);
         return;
@@ -269,8 +255,7 @@ static void add_lanes(struct candidates *found, const struct tl_value *value)
     }
 }
 
-static bool is_any_scored(const struct candidates *found)
-{
+static bool is_any_scored(const struct candidates *found) {
     for (size_t i = 0; i < found->count; i++) {
         if (found->items[i].scored) {
             return true;
@@ -279,8 +264,7 @@ static bool is_any_scored(const struct candidates *found)
     return false;
 }
 
-enum tl_status tl_builtin_top(const struct tl_item *item, struct tl_value **output, struct tl_error *error)
-{
+enum tl_status tl_builtin_top(const struct tl_item *item, struct tl_value **output, struct tl_error *error) {
     size_t keep;
     enum tl_status status = check_hits(item, error);
     if (status != TL_OK || (status = read_count(item, "count", 0, &keep, error)) != TL_OK) {
@@ -298,7 +282,8 @@ enum tl_status tl_builtin_top(const struct tl_item *item, struct tl_value **outp
     } else if (strcmp(by, "fused") == 0) {
         order_by_both(&found);
     } else if (strcmp(by, "retrieval") != 0) {
-        status = tl_error_set(error, TL_ERR_INVALID, "the attribute `by` is \"%s\"; expected retrieval, score or fused", by);
+        status =
+            tl_error_set(error, TL_ERR_INVALID, "the attribute `by` is \"%s\"; expected retrieval, score or fused", by);
     }
     if (status == TL_OK) {
         status = tl_builtin_finish(make_hits(&found, keep), output, error);

@@ -10,8 +10,7 @@
 
 #include "builtin/builtin_test_support.h"
 
-static void check_order(struct tl_test_item *item, enum tl_primitive op, const char *expected)
-{
+static void check_order(struct tl_test_item *item, enum tl_primitive op, const char *expected) {
     char ids[512];
     struct tl_value *output = tl_test_item_execute(item, op);
     assert_string_equal(item->error.message, "");
@@ -20,8 +19,7 @@ static void check_order(struct tl_test_item *item, enum tl_primitive op, const c
     tl_value_unref(output);
 }
 
-static void test_fuse_by_reciprocal_rank(void **state)
-{
+static void test_fuse_by_reciprocal_rank(void **state) {
     (void)state;
     struct tl_test_item item;
     tl_test_item_init(&item);
@@ -47,8 +45,7 @@ static void test_fuse_by_reciprocal_rank(void **state)
     tl_test_item_fini(&item);
 }
 
-static void test_fuse_ties_by_chunk_id(void **state)
-{
+static void test_fuse_ties_by_chunk_id(void **state) {
     (void)state;
     struct tl_test_item item;
     tl_test_item_init(&item);
@@ -58,14 +55,12 @@ static void test_fuse_ties_by_chunk_id(void **state)
     tl_test_item_fini(&item);
 }
 
-static struct tl_value *lanes(const char *first, const char *second)
-{
+static struct tl_value *lanes(const char *first, const char *second) {
     struct tl_value *items[2] = {tl_test_hits(first), second != NULL ? tl_test_hits(second) : NULL};
     return tl_value_list(TL_TYPE_OF(HIT, 1), items, second != NULL ? 2 : 1);
 }
 
-static void test_fuse_lane_by_lane(void **state)
-{
+static void test_fuse_lane_by_lane(void **state) {
     (void)state;
     struct tl_test_item item;
     tl_test_item_init(&item);
@@ -82,8 +77,7 @@ static void test_fuse_lane_by_lane(void **state)
     tl_test_item_fini(&item);
 }
 
-static void test_top_joins_lanes(void **state)
-{
+static void test_top_joins_lanes(void **state) {
     (void)state;
     struct tl_test_item item;
     tl_test_item_init(&item);
@@ -98,8 +92,7 @@ static void test_top_joins_lanes(void **state)
 }
 
 /* Retrieval order a b c d; scores put d first. */
-static void add_scored(struct tl_test_item *item)
-{
+static void add_scored(struct tl_test_item *item) {
     struct tl_value *hits[4] = {
         tl_test_scored_hit("a", 0, 0.1),
         tl_test_scored_hit("b", 1, 0.7),
@@ -110,8 +103,7 @@ static void add_scored(struct tl_test_item *item)
     tl_test_item_add(item, "hits", tl_value_list(TL_TYPE_OF(HIT, 0), hits, 4));
 }
 
-static void test_top_by_score_and_fused(void **state)
-{
+static void test_top_by_score_and_fused(void **state) {
     (void)state;
     struct tl_test_item item;
     tl_test_item_init(&item);
@@ -128,8 +120,7 @@ static void test_top_by_score_and_fused(void **state)
     tl_test_item_fini(&item);
 }
 
-static void test_top_keeps_best_score_and_puts_unscored_last(void **state)
-{
+static void test_top_keeps_best_score_and_puts_unscored_last(void **state) {
     (void)state;
     struct tl_test_item item;
     tl_test_item_init(&item);
@@ -149,8 +140,7 @@ static void test_top_keeps_best_score_and_puts_unscored_last(void **state)
     tl_test_item_fini(&item);
 }
 
-static void test_nothing_found(void **state)
-{
+static void test_nothing_found(void **state) {
     (void)state;
     struct tl_test_item item;
     tl_test_item_init(&item);
@@ -166,8 +156,7 @@ static void test_nothing_found(void **state)
 }
 
 /* Two lanes give the same result in either order (of three, sums might differ in the last bit): random rankings. */
-static void test_result_does_not_depend_on_lane_order(void **state)
-{
+static void test_result_does_not_depend_on_lane_order(void **state) {
     (void)state;
     uint32_t random = 12345;
     for (int round = 0; round < 200; round++) {
@@ -206,8 +195,7 @@ static void test_result_does_not_depend_on_lane_order(void **state)
     }
 }
 
-static void test_wrong_inputs(void **state)
-{
+static void test_wrong_inputs(void **state) {
     (void)state;
     struct tl_test_item item;
     tl_test_item_init(&item);
@@ -224,8 +212,7 @@ static void test_wrong_inputs(void **state)
     tl_test_item_fini(&item);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fuse_by_reciprocal_rank),
         cmocka_unit_test(test_fuse_ties_by_chunk_id),

@@ -21,8 +21,7 @@
 #include "builtin/builtin_impl.h"
 #include "builtin/template.h"
 
-bool tl_template_takes(struct tl_type type)
-{
+bool tl_template_takes(struct tl_type type) {
     switch ((enum tl_base_type)type.base) {
     case TL_TYPE_TEXT:
     case TL_TYPE_NUMBER:
@@ -36,8 +35,7 @@ bool tl_template_takes(struct tl_type type)
     }
 }
 
-static void put_passage(struct tl_str *out, const struct tl_chunk *chunk)
-{
+static void put_passage(struct tl_str *out, const struct tl_chunk *chunk) {
     bool title = chunk->title[0] != '\0';
     bool heading = chunk->heading[0] != '\0' && strcmp(chunk->heading, chunk->title) != 0;
     if (title) {
@@ -53,8 +51,7 @@ static void put_passage(struct tl_str *out, const struct tl_chunk *chunk)
     tl_str_append(out, chunk->text, chunk->length);
 }
 
-static void put_number(struct tl_str *out, double number)
-{
+static void put_number(struct tl_str *out, double number) {
     if (isfinite(number) && number == floor(number) && fabs(number) < 1e15) {
         tl_str_printf(out, "%.0f", number);
     } else {
@@ -62,8 +59,7 @@ static void put_number(struct tl_str *out, double number)
     }
 }
 
-static void put_json(struct tl_str *out, const json_t *json)
-{
+static void put_json(struct tl_str *out, const json_t *json) {
     if (json_is_string(json)) {
         tl_str_append(out, json_string_value(json), json_string_length(json));
         return;
@@ -75,8 +71,7 @@ static void put_json(struct tl_str *out, const json_t *json)
     }
 }
 
-static void put_one(struct tl_str *out, const struct tl_value *value)
-{
+static void put_one(struct tl_str *out, const struct tl_value *value) {
     switch ((enum tl_base_type)value->type.base) {
     case TL_TYPE_TEXT:
         tl_str_append(out, value->as.text.data, value->as.text.length);
@@ -102,8 +97,7 @@ static void put_one(struct tl_str *out, const struct tl_value *value)
 }
 
 /* Appends the elements of a list, of lists too, numbered on from *number. */
-static void put_items(struct tl_str *out, const struct tl_value *value, size_t *number)
-{
+static void put_items(struct tl_str *out, const struct tl_value *value, size_t *number) {
     if (value->type.depth > 0) {
         for (size_t i = 0; i < value->as.list.count; i++) {
             put_items(out, value->as.list.items[i], number);
@@ -119,8 +113,7 @@ static void put_items(struct tl_str *out, const struct tl_value *value, size_t *
     put_one(out, value);
 }
 
-static void put_value(struct tl_str *out, const struct tl_value *value)
-{
+static void put_value(struct tl_str *out, const struct tl_value *value) {
     if (value->type.depth == 0) {
         put_one(out, value);
         return;
@@ -142,8 +135,7 @@ struct filling {
 };
 
 static enum tl_status find_input(const struct tl_item *item, const char *name, const struct tl_value **value,
-                                 struct tl_error *error)
-{
+                                 struct tl_error *error) {
     for (size_t i = 0; i < item->input_count; i++) {
         if (item->inputs[i] != NULL && strcmp(item->input_names[i], name) == 0) {
             if (!tl_template_takes(item->inputs[i]->type)) {
@@ -159,8 +151,7 @@ static enum tl_status find_input(const struct tl_item *item, const char *name, c
 }
 
 /* Whether `name` is in the comma-separated list. */
-static bool is_listed(const char *list, const char *name)
-{
+static bool is_listed(const char *list, const char *name) {
     size_t length = strlen(name);
     for (const char *at = list; *at != '\0';) {
         size_t word = strcspn(at, ",");
@@ -174,8 +165,7 @@ static bool is_listed(const char *list, const char *name)
 
 /* Whether all sections around the segment are to be shown. */
 static enum tl_status is_shown(const struct filling *filling, const struct tl_segment *segment, bool *shown,
-                               struct tl_error *error)
-{
+                               struct tl_error *error) {
     *shown = true;
     for (uint32_t i = 0; i < segment->section_count && *shown; i++) {
         const struct tl_value *value;
@@ -188,16 +178,14 @@ static enum tl_status is_shown(const struct filling *filling, const struct tl_se
     return TL_OK;
 }
 
-static struct tl_prompt_part *add_part(struct filling *filling, enum tl_role role, uint32_t message, uint32_t flags)
-{
+static struct tl_prompt_part *add_part(struct filling *filling, enum tl_role role, uint32_t message, uint32_t flags) {
     struct tl_prompt_part *part = &filling->parts[filling->part_count++];
     *part = (struct tl_prompt_part){.role = role, .message = message, .flags = flags};
     return part;
 }
 
 static enum tl_status fill_segment(struct filling *filling, const struct tl_template *template,
-                                   const struct tl_segment *segment, struct tl_error *error)
-{
+                                   const struct tl_segment *segment, struct tl_error *error) {
     bool shown;
     enum tl_status status = is_shown(filling, segment, &shown, error);
     if (status != TL_OK || !shown) {
@@ -228,8 +216,7 @@ static enum tl_status fill_segment(struct filling *filling, const struct tl_temp
 }
 
 static enum tl_status fill(struct filling *filling, const struct tl_template *template, size_t wanted,
-                           struct tl_error *error)
-{
+                           struct tl_error *error) {
     for (size_t i = 0; i < wanted; i++) {
         enum tl_status status = fill_segment(filling, template, &template->segments[i], error);
         if (status != TL_OK) {
@@ -251,8 +238,7 @@ static enum tl_status fill(struct filling *filling, const struct tl_template *te
     return TL_OK;
 }
 
-enum tl_status tl_builtin_render(const struct tl_item *item, struct tl_value **output, struct tl_error *error)
-{
+enum tl_status tl_builtin_render(const struct tl_item *item, struct tl_value **output, struct tl_error *error) {
     const char *json = tl_attributes_string(item->attributes, "template", NULL);
     if (json == NULL) {
         return tl_error_set(error, TL_ERR_INVALID, "the attribute `template` is missing");
@@ -271,7 +257,8 @@ enum tl_status tl_builtin_render(const struct tl_item *item, struct tl_value **o
         .parts = tl_mem_zalloc((segments + 1) * sizeof *filling.parts),
     };
     if (wanted < 0) {
-        status = tl_error_set(error, TL_ERR_INVALID, "the attribute `parts` is %lld; expected 0 or more", (long long)wanted);
+        status =
+            tl_error_set(error, TL_ERR_INVALID, "the attribute `parts` is %lld; expected 0 or more", (long long)wanted);
     } else {
         status = fill(&filling, template, (uint64_t)wanted < segments ? (size_t)wanted : segments, error);
     }

@@ -11,8 +11,7 @@
 #include "base/str.h"
 #include "builtin/builtin_test_support.h"
 
-static void check_refused(const char *json, const char *message)
-{
+static void check_refused(const char *json, const char *message) {
     struct tl_template *parsed;
     struct tl_error error = {.status = TL_OK};
     assert_int_equal(tl_template_parse(json, &parsed, &error), TL_ERR_INVALID);
@@ -20,8 +19,7 @@ static void check_refused(const char *json, const char *message)
     assert_string_equal(error.message, message);
 }
 
-static void test_template_errors(void **state)
-{
+static void test_template_errors(void **state) {
     (void)state;
     const char *brace = "'{' must begin {name}, {#name} or {/name}; write {{ for the character itself";
     char message[256];
@@ -41,11 +39,13 @@ static void test_template_errors(void **state)
     }
     check_refused("[[\"system\", \"\"], [\"user\", \"a } b\"]]",
                   "prompt message 2, line 1, column 3: '}' has no '{' before it; write }} for the character itself");
-    check_refused("[[\"user\", \"{#a}x\"]]", "prompt message 1, line 1, column 1: the section {#a} is not ended with {/a}");
+    check_refused("[[\"user\", \"{#a}x\"]]",
+                  "prompt message 1, line 1, column 1: the section {#a} is not ended with {/a}");
     check_refused("[[\"user\", \"x{/a}\"]]",
                   "prompt message 1, line 1, column 2: {/name} ends a section that was not begun with {#name}");
-    check_refused("[[\"user\", \"{#a}{#b}{/a}{/b}\"]]", "prompt message 1, line 1, column 9: {/a} stands where {/b} was "
-                                                        "expected: sections end in reverse order");
+    check_refused("[[\"user\", \"{#a}{#b}{/a}{/b}\"]]",
+                  "prompt message 1, line 1, column 9: {/a} stands where {/b} was "
+                  "expected: sections end in reverse order");
     check_refused("[[\"user\", \"{#a}{#a}{#a}{#a}{#a}{#a}{#a}{#a}{#a}\"]]",
                   "prompt message 1, line 1, column 33: more than 8 sections within each other");
     check_refused("[[\"robot\", \"x\"]]",
@@ -58,8 +58,7 @@ static void test_template_errors(void **state)
     assert_int_equal(tl_template_parse("[", &parsed, NULL), TL_ERR_INVALID);
 }
 
-static void test_template_questions(void **state)
-{
+static void test_template_questions(void **state) {
     (void)state;
     struct tl_template *parsed;
     assert_int_equal(tl_template_parse("[[\"system\", \"Be {{short}}.\"],"
@@ -85,8 +84,7 @@ static void test_template_questions(void **state)
 }
 
 /* A prompt as text: one line a part: role message flags "text". */
-static void print_prompt(const struct tl_value *prompt, struct tl_str *out)
-{
+static void print_prompt(const struct tl_value *prompt, struct tl_str *out) {
     static const char *const roles[] = {"system", "user", "assistant"};
     for (size_t i = 0; i < prompt->as.prompt.count; i++) {
         const struct tl_prompt_part *part = &prompt->as.prompt.parts[i];
@@ -97,8 +95,7 @@ static void print_prompt(const struct tl_value *prompt, struct tl_str *out)
     }
 }
 
-static void check_prompt(struct tl_test_item *item, const char *template, const char *expected)
-{
+static void check_prompt(struct tl_test_item *item, const char *template, const char *expected) {
     tl_attributes_set_string(&item->attributes, &item->arena, "template", template);
     struct tl_value *prompt = tl_test_item_execute(item, TL_OP_RENDER);
     assert_string_equal(item->error.message, "");
@@ -109,8 +106,7 @@ static void check_prompt(struct tl_test_item *item, const char *template, const 
     tl_value_unref(prompt);
 }
 
-static void test_render_parts(void **state)
-{
+static void test_render_parts(void **state) {
     (void)state;
     struct tl_test_item item;
     tl_test_item_init(&item);
@@ -142,16 +138,16 @@ static void test_render_parts(void **state)
 }
 
 /* The first n segments of a template give the first parts of the whole, whatever n is. */
-static void test_partial_prompt_is_prefix(void **state)
-{
+static void test_partial_prompt_is_prefix(void **state) {
     (void)state;
     struct tl_test_item item;
     tl_test_item_init(&item);
     tl_test_item_add(&item, "question", tl_test_text("Who?"));
     tl_test_item_add(&item, "hits", tl_test_hits("a b"));
     tl_test_item_add(&item, "empty", tl_test_text(""));
-    tl_attributes_set_string(&item.attributes, &item.arena, "template",
-                             "[[\"system\",\"S{#empty}x{/empty}\"],[\"user\",\"{empty}{question}\\n{#hits}{hits}.{/hits}z\"]]");
+    tl_attributes_set_string(
+        &item.attributes, &item.arena, "template",
+        "[[\"system\",\"S{#empty}x{/empty}\"],[\"user\",\"{empty}{question}\\n{#hits}{hits}.{/hits}z\"]]");
     struct tl_value *whole = tl_test_item_execute(&item, TL_OP_RENDER);
     assert_non_null(whole);
     for (int64_t n = 1; n < 9; n++) {
@@ -172,8 +168,7 @@ static void test_partial_prompt_is_prefix(void **state)
     tl_test_item_fini(&item);
 }
 
-static void test_empty_messages(void **state)
-{
+static void test_empty_messages(void **state) {
     (void)state;
     struct tl_test_item item;
     tl_test_item_init(&item);
@@ -187,8 +182,7 @@ static void test_empty_messages(void **state)
     tl_test_item_fini(&item);
 }
 
-static void check_value(struct tl_value *value, const char *expected)
-{
+static void check_value(struct tl_value *value, const char *expected) {
     struct tl_test_item item;
     tl_test_item_init(&item);
     tl_test_item_add(&item, "v", value);
@@ -201,8 +195,7 @@ static void check_value(struct tl_value *value, const char *expected)
     tl_test_item_fini(&item);
 }
 
-static void test_how_values_read(void **state)
-{
+static void test_how_values_read(void **state) {
     (void)state;
     check_value(tl_test_text("as it is\n"), "as it is\n");
     check_value(tl_value_number(3), "3");
@@ -223,8 +216,7 @@ static void test_how_values_read(void **state)
                 "[1] Title\nText of a.\n\n[2] Title\nText of b.\n\n[3] Title\nText of c.");
 }
 
-static void test_render_errors(void **state)
-{
+static void test_render_errors(void **state) {
     (void)state;
     struct tl_test_item item;
     tl_test_item_init(&item);
@@ -244,8 +236,7 @@ static void test_render_errors(void **state)
     tl_test_item_fini(&item);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_template_errors),     cmocka_unit_test(test_template_questions),
         cmocka_unit_test(test_render_parts),        cmocka_unit_test(test_partial_prompt_is_prefix),

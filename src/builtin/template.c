@@ -23,8 +23,7 @@ struct reader {
 };
 
 /* Fails at byte `at` of the message. */
-static enum tl_status fail_at(const struct reader *reader, size_t at, const char *what)
-{
+static enum tl_status fail_at(const struct reader *reader, size_t at, const char *what) {
     unsigned line = 1, column = 1;
     for (size_t i = 0; i < at && i < reader->length; i++) {
         if (reader->text[i] == '\n') {
@@ -38,19 +37,16 @@ static enum tl_status fail_at(const struct reader *reader, size_t at, const char
                         line, column, what);
 }
 
-static bool is_name_start(char c)
-{
+static bool is_name_start(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
 
-static bool is_name_part(char c)
-{
+static bool is_name_part(char c) {
     return is_name_start(c) || (c >= '0' && c <= '9') || c == '-';
 }
 
 /* The template's one copy of a name; remembers it at its first use. */
-static const char *intern(struct tl_template *parsed, const char *name, size_t length)
-{
+static const char *intern(struct tl_template *parsed, const char *name, size_t length) {
     for (size_t i = 0; i < parsed->name_count; i++) {
         if (strlen(parsed->names[i]) == length && memcmp(parsed->names[i], name, length) == 0) {
             return parsed->names[i];
@@ -62,8 +58,7 @@ static const char *intern(struct tl_template *parsed, const char *name, size_t l
 }
 
 /* Appends a segment that stands in the sections now open. `name` NULL: literal text. */
-static void add_segment(struct reader *reader, const char *text, size_t length, const char *name)
-{
+static void add_segment(struct reader *reader, const char *text, size_t length, const char *name) {
     struct tl_template *parsed = reader->parsed;
     parsed->segments = tl_arena_grow(&parsed->arena, parsed->segments, &parsed->segment_capacity,
                                      parsed->segment_count + 1, sizeof *parsed->segments);
@@ -85,8 +80,7 @@ static void add_segment(struct reader *reader, const char *text, size_t length, 
     };
 }
 
-static void end_literal(struct reader *reader)
-{
+static void end_literal(struct reader *reader) {
     if (reader->literal.length > 0) {
         add_segment(reader, reader->literal.data, reader->literal.length, NULL);
         tl_str_clear(&reader->literal);
@@ -94,15 +88,15 @@ static void end_literal(struct reader *reader)
 }
 
 /* Reads {name}, {#name} or {/name}; reader->at stands on the brace. */
-static enum tl_status read_tag(struct reader *reader)
-{
+static enum tl_status read_tag(struct reader *reader) {
     size_t start = reader->at, at = start + 1;
     char kind = ' ';
     if (at < reader->length && (reader->text[at] == '#' || reader->text[at] == '/')) {
         kind = reader->text[at++];
     }
     size_t name_start = at;
-    while (at < reader->length && (at == name_start ? is_name_start(reader->text[at]) : is_name_part(reader->text[at]))) {
+    while (at < reader->length &&
+           (at == name_start ? is_name_start(reader->text[at]) : is_name_part(reader->text[at]))) {
         at++;
     }
     size_t name_length = at - name_start;
@@ -141,8 +135,7 @@ static enum tl_status read_tag(struct reader *reader)
     return TL_OK;
 }
 
-static enum tl_status read_message(struct reader *reader)
-{
+static enum tl_status read_message(struct reader *reader) {
     while (reader->at < reader->length) {
         char c = reader->text[reader->at];
         bool twice = reader->at + 1 < reader->length && reader->text[reader->at + 1] == c;
@@ -171,8 +164,7 @@ static enum tl_status read_message(struct reader *reader)
     return TL_OK;
 }
 
-static bool parse_role(const char *name, enum tl_role *role)
-{
+static bool parse_role(const char *name, enum tl_role *role) {
     static const char *const names[] = {"system", "user", "assistant"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(name, names[i]) == 0) {
@@ -183,8 +175,7 @@ static bool parse_role(const char *name, enum tl_role *role)
     return false;
 }
 
-static enum tl_status read_messages(struct tl_template *parsed, const json_t *json, struct tl_error *error)
-{
+static enum tl_status read_messages(struct tl_template *parsed, const json_t *json, struct tl_error *error) {
     parsed->message_count = (uint32_t)json_array_size(json);
     parsed->roles = tl_arena_alloc(&parsed->arena, (parsed->message_count + 1) * sizeof *parsed->roles);
     for (uint32_t i = 0; i < parsed->message_count; i++) {
@@ -213,8 +204,7 @@ static enum tl_status read_messages(struct tl_template *parsed, const json_t *js
     return TL_OK;
 }
 
-enum tl_status tl_template_parse(const char *json, struct tl_template **parsed, struct tl_error *error)
-{
+enum tl_status tl_template_parse(const char *json, struct tl_template **parsed, struct tl_error *error) {
     *parsed = NULL;
     json_error_t problem;
     json_t *root = json_loads(json, 0, &problem);
@@ -225,8 +215,9 @@ enum tl_status tl_template_parse(const char *json, struct tl_template **parsed, 
     tl_arena_init(&made->arena);
     enum tl_status status;
     if (!json_is_array(root) || json_array_size(root) == 0 || json_array_size(root) > TL_TEMPLATE_MESSAGES) {
-        status = tl_error_set(error, TL_ERR_INVALID, "a template is a JSON array of 1 to %d messages, each [role, text]",
-                              TL_TEMPLATE_MESSAGES);
+        status =
+            tl_error_set(error, TL_ERR_INVALID, "a template is a JSON array of 1 to %d messages, each [role, text]",
+                         TL_TEMPLATE_MESSAGES);
     } else {
         status = read_messages(made, root, error);
     }
@@ -239,27 +230,23 @@ enum tl_status tl_template_parse(const char *json, struct tl_template **parsed, 
     return TL_OK;
 }
 
-void tl_template_destroy(struct tl_template *parsed)
-{
+void tl_template_destroy(struct tl_template *parsed) {
     if (parsed != NULL) {
         tl_arena_fini(&parsed->arena);
         tl_mem_free(parsed);
     }
 }
 
-size_t tl_template_names(const struct tl_template *parsed, const char *const **names)
-{
+size_t tl_template_names(const struct tl_template *parsed, const char *const **names) {
     *names = parsed->names;
     return parsed->name_count;
 }
 
-size_t tl_template_segments(const struct tl_template *parsed)
-{
+size_t tl_template_segments(const struct tl_template *parsed) {
     return parsed->segment_count;
 }
 
-size_t tl_template_needs(const struct tl_template *parsed, size_t position, const char *const **names)
-{
+size_t tl_template_needs(const struct tl_template *parsed, size_t position, const char *const **names) {
     TL_ASSERT(position < parsed->segment_count);
     *names = parsed->segments[position].needs;
     return parsed->segments[position].need_count;

@@ -12,8 +12,8 @@ static void must(const struct tl_node *node, enum tl_status status, const struct
         TL_BUG("a checked workflow gives a node that does not fit: %s: %s", node->label, error->message);
 }
 
-static struct tl_node *add_node(const struct tl_step *step, struct tl_body *body, enum tl_primitive op, const char *label,
-                                const char *engine) {
+static struct tl_node *add_node(const struct tl_step *step, struct tl_body *body, enum tl_primitive op,
+                                const char *label, const char *engine) {
     return tl_graph_add(body, op, step != NULL ? step->id : NULL, label, engine);
 }
 
@@ -61,7 +61,8 @@ static void add_lanes(const struct tl_build *build, const struct tl_reference *r
         bundle->lanes[bundle->count++] = build->inputs[reference->input];
         return;
     }
-    const struct tl_bundle *output = &build->outputs[reference->step->position * TL_MODULE_OUTPUTS_MAX + reference->output];
+    const struct tl_bundle *output =
+        &build->outputs[reference->step->position * TL_MODULE_OUTPUTS_MAX + reference->output];
     TL_ASSERT(bundle->count + output->count <= TL_LANES_MAX);
     memcpy(&bundle->lanes[bundle->count], output->lanes, output->count * sizeof output->lanes[0]);
     bundle->count += output->count;
@@ -169,7 +170,8 @@ bool tl_build_uses(const char *template, const char *name) {
     return found;
 }
 
-struct tl_node *tl_build_render(const struct tl_step *step, struct tl_body *body, const char *template, const char *trim) {
+struct tl_node *tl_build_render(const struct tl_step *step, struct tl_body *body, const char *template,
+                                const char *trim) {
     struct tl_node *render = tl_build_node(step, body, TL_OP_RENDER, "render", 0, TL_ROLE_COUNT);
     tl_build_set_string(render, "template", template);
     if (trim != NULL && trim[0] != '\0')

@@ -61,7 +61,8 @@ bool tl_check_is_name(const char *text) {
     return length > 0 && length <= 64 && text[length] == '\0' && !(text[0] >= '0' && text[0] <= '9');
 }
 
-const char *tl_check_text(struct tl_check *check, const struct tl_source *source, const char *what, const char *expected) {
+const char *tl_check_text(struct tl_check *check, const struct tl_source *source, const char *what,
+                          const char *expected) {
     if (source->kind == TL_SOURCE_SCALAR && !tl_source_is_nothing(source))
         return source->text;
     tl_check_expected(check, source, what, expected);
@@ -119,7 +120,8 @@ static void check_name(struct tl_check *check, const struct tl_source *root) {
 /* The types that a person can give. */
 static const char *const input_types[] = {"text", "texts", "documents", "number", "bool", "json"};
 
-static bool read_input_type(struct tl_check *check, const struct tl_source *source, const char *what, struct tl_type *type) {
+static bool read_input_type(struct tl_check *check, const struct tl_source *source, const char *what,
+                            struct tl_type *type) {
     const char *expected = "a type: text, texts, documents, number, bool or json";
     const char *text = tl_check_text(check, source, what, expected);
     if (text == NULL)
@@ -150,9 +152,11 @@ static void check_input(struct tl_check *check, const struct tl_source_entry *en
     input->name = entry->key->text;
     input->type = TL_TYPE_OF(CONTROL, 0); /* not known */
     if (!tl_check_is_name(input->name))
-        tl_check_error(check, entry->key, "%s: expected a name of letters, digits and '_', not a digit first, at most 64", what);
+        tl_check_error(check, entry->key,
+                       "%s: expected a name of letters, digits and '_', not a digit first, at most 64", what);
     else if (strcmp(input->name, "collection") == 0)
-        tl_check_error(check, entry->key, "input 'collection': this name is taken by the collection that a query names; "
+        tl_check_error(check, entry->key,
+                       "input 'collection': this name is taken by the collection that a query names; "
                        "expected another");
     struct tl_type type;
     if (entry->value->kind == TL_SOURCE_SCALAR) {
@@ -168,7 +172,8 @@ static void check_input(struct tl_check *check, const struct tl_source_entry *en
     check_keys(check, entry->value, part, keys, sizeof keys / sizeof keys[0]);
     const struct tl_source *source = tl_source_get(entry->value, "type");
     if (source == NULL)
-        tl_check_error(check, entry->value, "%s: the key 'type' is missing; expected text, texts, documents, number, bool or json", what);
+        tl_check_error(check, entry->value,
+                       "%s: the key 'type' is missing; expected text, texts, documents, number, bool or json", what);
     else if (read_input_type(check, source, what, &type))
         input->type = type;
     if ((source = tl_source_get(entry->value, "description")) != NULL) {
@@ -211,7 +216,8 @@ static bool is_engine_name(const char *name) {
 
 void tl_check_engines(struct tl_check *check, const struct tl_source *map, const char *where, uint32_t roles,
                       const char *engines[TL_ROLE_COUNT]) {
-    const char *expected = "the name of an engine: letters, digits, '_', '-' and '.', beginning with a letter or '_', at most 64";
+    const char *expected =
+        "the name of an engine: letters, digits, '_', '-' and '.', beginning with a letter or '_', at most 64";
     const char *names[TL_ROLE_COUNT];
     size_t count = 0;
     char what[192];
@@ -247,7 +253,8 @@ static void check_id(struct tl_check *check, struct tl_step *step) {
     char what[64];
     snprintf(what, sizeof what, "step %zu", step->position + 1);
     if (source != NULL) {
-        const char *id = tl_check_text(check, source, "id", "a name of letters, digits and '_', not a digit first, at most 64");
+        const char *id =
+            tl_check_text(check, source, "id", "a name of letters, digits and '_', not a digit first, at most 64");
         if (id != NULL && !tl_check_is_name(id))
             tl_check_expected(check, source, "id", "a name of letters, digits and '_', not a digit first, at most 64");
         step->id = id != NULL && tl_check_is_name(id) ? id : tl_arena_strdup(&workflow->arena, what);
@@ -256,8 +263,8 @@ static void check_id(struct tl_check *check, struct tl_step *step) {
     }
     for (size_t i = 0; i < step->position; i++)
         if (strcmp(workflow->steps[i].id, step->id) == 0)
-            tl_check_error(check, at, "there are two steps '%s'; the first is in line %u: give each an id of its own", step->id,
-                           workflow->steps[i].source->line);
+            tl_check_error(check, at, "there are two steps '%s'; the first is in line %u: give each an id of its own",
+                           step->id, workflow->steps[i].source->line);
     for (size_t i = 0; i < workflow->input_count; i++)
         if (strcmp(workflow->inputs[i].name, step->id) == 0)
             tl_check_error(check, at, "the step '%s' has the name of an input; expected another id", step->id);
@@ -266,8 +273,10 @@ static void check_id(struct tl_check *check, struct tl_step *step) {
 static void check_module(struct tl_check *check, struct tl_step *step) {
     const struct tl_source *source = tl_source_get(step->source, "module");
     if (source == NULL) {
-        tl_check_error(check, step->source, "step %zu: the key 'module' is missing; expected the name of a module, such as "
-                       "search", step->position + 1);
+        tl_check_error(check, step->source,
+                       "step %zu: the key 'module' is missing; expected the name of a module, such as "
+                       "search",
+                       step->position + 1);
         return;
     }
     const char *name = tl_check_text(check, source, "module", "the name of a module");
@@ -346,14 +355,16 @@ static void check_steps(struct tl_check *check, const struct tl_source *root) {
 
 /* ---- outputs ---- */
 
-static void check_result(struct tl_check *check, const struct tl_source_entry *entry, struct tl_workflow_result *result) {
-    const uint32_t accepted = TL_ACCEPTS(TEXT) | TL_ACCEPTS(HIT) | TL_ACCEPTS(JSON) | TL_ACCEPTS(NUMBER) | TL_ACCEPTS(BOOL) |
-                              TL_ACCEPTS(VECTOR);
+static void check_result(struct tl_check *check, const struct tl_source_entry *entry,
+                         struct tl_workflow_result *result) {
+    const uint32_t accepted = TL_ACCEPTS(TEXT) | TL_ACCEPTS(HIT) | TL_ACCEPTS(JSON) | TL_ACCEPTS(NUMBER) |
+                              TL_ACCEPTS(BOOL) | TL_ACCEPTS(VECTOR);
     char what[96];
     snprintf(what, sizeof what, "output '%.64s'", entry->key->text);
     result->name = entry->key->text;
     if (!tl_check_is_name(result->name))
-        tl_check_error(check, entry->key, "%s: expected a name of letters, digits and '_', not a digit first, at most 64", what);
+        tl_check_error(check, entry->key,
+                       "%s: expected a name of letters, digits and '_', not a digit first, at most 64", what);
     result->reference_count = tl_check_references(check, NULL, entry->value, what, &result->references);
     tl_check_accepted(check, entry->value, what, accepted, false, result->references, result->reference_count);
 }
@@ -379,10 +390,12 @@ static void warn_unused(struct tl_check *check) {
     const struct tl_workflow *workflow = check->workflow;
     for (size_t i = 0; i < workflow->input_count; i++)
         if (!workflow->inputs_used[i])
-            tl_check_warning(check, workflow->input_sources[i], "nothing uses the input '%s'", workflow->inputs[i].name);
+            tl_check_warning(check, workflow->input_sources[i], "nothing uses the input '%s'",
+                             workflow->inputs[i].name);
     for (size_t i = 0; i < workflow->step_count; i++)
         if (!workflow->steps[i].used)
-            tl_check_warning(check, workflow->steps[i].source, "nothing uses what the step '%s' gives", workflow->steps[i].id);
+            tl_check_warning(check, workflow->steps[i].source, "nothing uses what the step '%s' gives",
+                             workflow->steps[i].id);
 }
 
 void tl_check_workflow(struct tl_check *check, const struct tl_source *root) {

@@ -27,7 +27,8 @@ struct names {
 };
 
 static void add_name(struct tl_check *check, struct names *names, const char *name) {
-    names->items = tl_arena_grow(&check->workflow->arena, names->items, &names->capacity, names->count + 1, sizeof *names->items);
+    names->items =
+        tl_arena_grow(&check->workflow->arena, names->items, &names->capacity, names->count + 1, sizeof *names->items);
     names->items[names->count++] = name;
 }
 
@@ -124,8 +125,9 @@ static void report_later(struct tl_check *check, const struct tl_step *step, con
         tl_check_error(check, source, "%s: this makes a cycle: %s (-> means: uses)", what, cycle.data);
         tl_str_fini(&cycle);
     } else {
-        tl_check_error(check, source, "%s: the step '%s' stands later, in line %u; a step can use only what stands before it",
-                       what, later->id, later->source->line);
+        tl_check_error(check, source,
+                       "%s: the step '%s' stands later, in line %u; a step can use only what stands before it", what,
+                       later->id, later->source->line);
     }
 }
 
@@ -194,12 +196,14 @@ size_t tl_check_references(struct tl_check *check, const struct tl_step *step, c
     size_t count = source->kind == TL_SOURCE_LIST ? source->count : 1;
     *references = NULL;
     if (count == 0 || count > TL_WORKFLOW_REFERENCES_MAX) {
-        tl_check_error(check, source, "%s: expected 1 to %d references, found %zu", what, TL_WORKFLOW_REFERENCES_MAX, count);
+        tl_check_error(check, source, "%s: expected 1 to %d references, found %zu", what, TL_WORKFLOW_REFERENCES_MAX,
+                       count);
         return 0;
     }
     *references = tl_arena_alloc(&check->workflow->arena, count * sizeof **references);
     for (size_t i = 0; i < count; i++)
-        tl_check_reference(check, step, source->kind == TL_SOURCE_LIST ? source->items[i] : source, what, &(*references)[i]);
+        tl_check_reference(check, step, source->kind == TL_SOURCE_LIST ? source->items[i] : source, what,
+                           &(*references)[i]);
     return count;
 }
 
@@ -279,7 +283,8 @@ void tl_check_accepted(struct tl_check *check, const struct tl_source *source, c
         for (size_t k = 0; k < i && !again; k++)
             again = lanes.types[k].base == lanes.types[i].base;
         if (!again)
-            tl_str_printf(&found, "%s%s", i > 0 ? " and " : "", type_name((enum tl_base_type)lanes.types[i].base, many));
+            tl_str_printf(&found, "%s%s", i > 0 ? " and " : "",
+                          type_name((enum tl_base_type)lanes.types[i].base, many));
     }
     const char *written = source->kind == TL_SOURCE_SCALAR ? source->text : "the list";
     tl_check_error(check, source, "%s: expected %s, but %s gives %s", what, expected.data, written, found.data);

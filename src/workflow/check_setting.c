@@ -50,7 +50,8 @@ static void read_number(struct tl_check *check, const struct tl_setting *setting
     if (good && value->number >= setting->least && value->number <= setting->most)
         return;
     char expected[96];
-    snprintf(expected, sizeof expected, "%s from %.12g to %.12g", whole ? "a whole number" : "a number", setting->least, setting->most);
+    snprintf(expected, sizeof expected, "%s from %.12g to %.12g", whole ? "a whole number" : "a number", setting->least,
+             setting->most);
     tl_check_expected(check, source, what, expected);
 }
 
@@ -61,7 +62,11 @@ static void read_choice(struct tl_check *check, const struct tl_setting *setting
     size_t count = 0;
     struct tl_str expected = TL_STR_INIT;
     for (; setting->choices[count] != NULL; count++)
-        tl_str_printf(&expected, "%s%s", count == 0 ? "" : setting->choices[count + 1] != NULL ? ", " : " or ", setting->choices[count]);
+        tl_str_printf(&expected, "%s%s",
+                      count == 0                            ? ""
+                      : setting->choices[count + 1] != NULL ? ", "
+                                                            : " or ",
+                      setting->choices[count]);
     const char *text = tl_check_text(check, value->source, what, expected.data);
     for (size_t i = 0; text != NULL && i < count; i++)
         if (strcmp(setting->choices[i], text) == 0)
@@ -99,7 +104,8 @@ static void read_strings(struct tl_check *check, const char *what, struct tl_set
 static void read_reference(struct tl_check *check, const struct tl_step *step, const struct tl_setting *setting,
                            const char *what, struct tl_setting_value *value) {
     value->reference_count = tl_check_references(check, step, value->source, what, &value->references);
-    tl_check_accepted(check, value->source, what, setting->accepts, setting->single, value->references, value->reference_count);
+    tl_check_accepted(check, value->source, what, setting->accepts, setting->single, value->references,
+                      value->reference_count);
 }
 
 static void add_input(struct tl_check *check, const struct tl_step *step, const struct tl_setting *setting,
@@ -107,7 +113,8 @@ static void add_input(struct tl_check *check, const struct tl_step *step, const 
     char what[WHAT_SIZE];
     snprintf(what, sizeof what, "step '%s': %s: %.64s", step->id, setting->name, entry->key->text);
     if (!tl_check_is_name(entry->key->text))
-        tl_check_error(check, entry->key, "%s: expected a name of letters, digits and '_', not a digit first, at most 64", what);
+        tl_check_error(check, entry->key,
+                       "%s: expected a name of letters, digits and '_', not a digit first, at most 64", what);
     struct tl_reference *references;
     size_t count = tl_check_references(check, step, entry->value, what, &references);
     if (value->reference_count + count > TL_WORKFLOW_REFERENCES_MAX) {
@@ -191,14 +198,14 @@ static void check_setting(struct tl_check *check, struct tl_step *step, size_t p
     if (value->source != NULL && !belongs) {
         struct tl_str modes = TL_STR_INIT;
         tl_setting_put_modes(setting, &modes);
-        tl_check_error(check, value->source, "step '%s': %s: this belongs to mode %s, and the mode of the step is %s", step->id,
-                       setting->name, modes.data, mode);
+        tl_check_error(check, value->source, "step '%s': %s: this belongs to mode %s, and the mode of the step is %s",
+                       step->id, setting->name, modes.data, mode);
         tl_str_fini(&modes);
     } else if (value->source != NULL) {
         read_setting(check, step, setting, value);
     } else if (setting->required) {
-        tl_check_error(check, step->source, "step '%s': the setting '%s' is missing; expected %s", step->id, setting->name,
-                       expected_kind(setting));
+        tl_check_error(check, step->source, "step '%s': the setting '%s' is missing; expected %s", step->id,
+                       setting->name, expected_kind(setting));
     } else if (setting->kind != TL_SETTING_PROMPT) {
         take_default(setting, value);
     } else if (belongs) {
@@ -228,7 +235,8 @@ static void check_keys(struct tl_check *check, const struct tl_step *step) {
             continue;
         struct tl_str help = TL_STR_INIT;
         tl_check_suggest(&help, key->text, "its settings", keys, count);
-        tl_check_error(check, key, "step '%s': the module %s has no setting '%.64s'%s", step->id, module->name, key->text, help.data);
+        tl_check_error(check, key, "step '%s': the module %s has no setting '%.64s'%s", step->id, module->name,
+                       key->text, help.data);
         tl_str_fini(&help);
     }
 }

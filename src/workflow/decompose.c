@@ -67,7 +67,8 @@ static bool is_last(const struct tl_body *root, const struct span *span, size_t 
 }
 
 /* Waits for the end of `former`, which may be the end of what that itself waited for. */
-static void wait_for(const struct tl_body *root, const struct span *former, enum tl_edge_kind kind, struct wait_list *list) {
+static void wait_for(const struct tl_body *root, const struct span *former, enum tl_edge_kind kind,
+                     struct wait_list *list) {
     for (size_t i = former->first; i < former->end; i++)
         if (is_last(root, former, i))
             add_wait(list, root->nodes[i], kind);
@@ -131,8 +132,9 @@ static bool check_given(const struct tl_workflow *workflow, const struct tl_quer
         char type[24];
         if (!input->optional && !is_given(shape, input->name))
             tl_diagnostics_add(findings, TL_SEVERITY_ERROR, workflow->input_sources[i]->line,
-                               workflow->input_sources[i]->column, "the query does not give '%s' (%s), which the workflow needs",
-                               input->name, tl_type_print(input->type, type));
+                               workflow->input_sources[i]->column,
+                               "the query does not give '%s' (%s), which the workflow needs", input->name,
+                               tl_type_print(input->type, type));
     }
     return findings->errors == errors;
 }
@@ -151,7 +153,8 @@ static bool check_collection(const struct tl_workflow *workflow, const struct tl
             given = given || is_given(shape, workflow->inputs[documents->references[k].input].name);
         if (!given) {
             tl_diagnostics_add(findings, TL_SEVERITY_ERROR, step->source->line, step->source->column,
-                               "step '%s' has nothing to index: give documents with the query, or name a collection", step->id);
+                               "step '%s' has nothing to index: give documents with the query, or name a collection",
+                               step->id);
             good = false;
         }
     }

@@ -19,7 +19,14 @@ struct tl_check;
 struct tl_build;
 
 /* What an engine is used for. The names are the keys of `engines:`. */
-enum tl_engine_role { TL_ROLE_LLM, TL_ROLE_EMBEDDER, TL_ROLE_RERANKER, TL_ROLE_STORE, TL_ROLE_DOCUMENTS, TL_ROLE_COUNT };
+enum tl_engine_role {
+    TL_ROLE_LLM,
+    TL_ROLE_EMBEDDER,
+    TL_ROLE_RERANKER,
+    TL_ROLE_STORE,
+    TL_ROLE_DOCUMENTS,
+    TL_ROLE_COUNT
+};
 
 struct tl_engine_role_info {
     const char *name; /* also the engine's name unless `engines:` says otherwise */
@@ -60,10 +67,10 @@ struct tl_setting {
     double least, most;                        /* INTEGER, NUMBER: range, both ends included */
     const char *otherwise;                     /* default, as it would be written; NULL: none */
     const char *const *choices;                /* CHOICE: NULL-terminated */
-    const struct tl_prompt_form *forms;        /* PROMPT: one per mode; NULL: it may use the names in the setting `inputs` */
+    const struct tl_prompt_form *forms;        /* PROMPT: one per mode; NULL: it may use what `inputs` names */
     uint32_t accepts;                          /* REFERENCE, INPUTS: a bit for each tl_base_type */
     bool single;                               /* REFERENCE: one value, no list */
-    const char *modes;                         /* it belongs to these values of `mode` alone: "tree", "vector hybrid"; NULL: to all */
+    const char *modes;                         /* values of `mode` that it belongs to: "vector hybrid"; NULL: all */
     const char *description;
 };
 
@@ -114,19 +121,46 @@ void tl_setting_put_modes(const struct tl_setting *setting, struct tl_str *out);
 void tl_module_reference(struct tl_str *out);
 
 /* The settings of whatever writes text with a language model. `tokens` is the default of max_tokens. */
-#define TL_SAMPLING_SETTINGS(tokens)                                                                                  \
-    {.name = "max_tokens", .kind = TL_SETTING_INTEGER, .least = 1, .most = 32768, .otherwise = (tokens),              \
-     .description = "most tokens to write"},                                                                          \
-    {.name = "temperature", .kind = TL_SETTING_NUMBER, .least = 0, .most = 2, .otherwise = "0",                       \
-     .description = "0: the likeliest token always, so that the same question gets the same answer"},                 \
-    {.name = "top_p", .kind = TL_SETTING_NUMBER, .least = 0, .most = 1, .otherwise = "1",                             \
-     .description = "sample from the likeliest tokens that together have this probability"},                          \
-    {.name = "top_k", .kind = TL_SETTING_INTEGER, .least = 0, .most = 1000, .otherwise = "0",                         \
-     .description = "sample from so many tokens at most; 0: no bound"},                                               \
-    {.name = "min_p", .kind = TL_SETTING_NUMBER, .least = 0, .most = 1, .otherwise = "0",                             \
-     .description = "leave out tokens less likely than this share of the likeliest"},                                 \
-    {.name = "seed", .kind = TL_SETTING_INTEGER, .least = 0, .most = 4294967295.0, .otherwise = "0",                  \
-     .description = "start of the random numbers"},                                                                   \
-    {.name = "stop", .kind = TL_SETTING_STRINGS, .description = "texts at which writing ends; they are not part of the answer"}
+#define TL_SAMPLING_SETTINGS(tokens) \
+    {.name = "max_tokens", \
+     .kind = TL_SETTING_INTEGER, \
+     .least = 1, \
+     .most = 32768, \
+     .otherwise = (tokens), \
+     .description = "most tokens to write"}, \
+        {.name = "temperature", \
+         .kind = TL_SETTING_NUMBER, \
+         .least = 0, \
+         .most = 2, \
+         .otherwise = "0", \
+         .description = "0: the likeliest token always, so that the same question gets the same answer"}, \
+        {.name = "top_p", \
+         .kind = TL_SETTING_NUMBER, \
+         .least = 0, \
+         .most = 1, \
+         .otherwise = "1", \
+         .description = "sample from the likeliest tokens that together have this probability"}, \
+        {.name = "top_k", \
+         .kind = TL_SETTING_INTEGER, \
+         .least = 0, \
+         .most = 1000, \
+         .otherwise = "0", \
+         .description = "sample from so many tokens at most; 0: no bound"}, \
+        {.name = "min_p", \
+         .kind = TL_SETTING_NUMBER, \
+         .least = 0, \
+         .most = 1, \
+         .otherwise = "0", \
+         .description = "leave out tokens less likely than this share of the likeliest"}, \
+        {.name = "seed", \
+         .kind = TL_SETTING_INTEGER, \
+         .least = 0, \
+         .most = 4294967295.0, \
+         .otherwise = "0", \
+         .description = "start of the random numbers"}, \
+    { \
+        .name = "stop", .kind = TL_SETTING_STRINGS, \
+        .description = "texts at which writing ends; they are not part of the answer" \
+    }
 
 #endif

@@ -9,15 +9,30 @@
 static const char *const orders[] = {"fused", "score", "retrieval", NULL};
 
 static const struct tl_setting settings[] = {
-    {.name = "question", .kind = TL_SETTING_REFERENCE, .accepts = TL_ACCEPTS(TEXT), .single = true, .required = true,
+    {.name = "question",
+     .kind = TL_SETTING_REFERENCE,
+     .accepts = TL_ACCEPTS(TEXT),
+     .single = true,
+     .required = true,
      .description = "what the passages shall answer"},
-    {.name = "hits", .kind = TL_SETTING_REFERENCE, .accepts = TL_ACCEPTS(HIT), .required = true,
+    {.name = "hits",
+     .kind = TL_SETTING_REFERENCE,
+     .accepts = TL_ACCEPTS(HIT),
+     .required = true,
      .description = "the passages; the same one from several queries counts once"},
-    {.name = "top", .kind = TL_SETTING_INTEGER, .least = 1, .most = 1000, .otherwise = "3",
+    {.name = "top",
+     .kind = TL_SETTING_INTEGER,
+     .least = 1,
+     .most = 1000,
+     .otherwise = "3",
      .description = "how many to keep"},
-    {.name = "by", .kind = TL_SETTING_CHOICE, .choices = orders, .otherwise = "fused",
-     .description = "the reranker's order (`score`), that of the search (`retrieval`), or both joined by reciprocal rank "
-                    "(`fused`)"},
+    {.name = "by",
+     .kind = TL_SETTING_CHOICE,
+     .choices = orders,
+     .otherwise = "fused",
+     .description =
+         "the reranker's order (`score`), that of the search (`retrieval`), or both joined by reciprocal rank "
+         "(`fused`)"},
 };
 
 static const struct tl_module_output outputs[] = {

@@ -13,19 +13,46 @@
 static const char *const modes[] = {"vector", "keyword", "hybrid", NULL};
 
 static const struct tl_setting settings[] = {
-    {.name = "queries", .kind = TL_SETTING_REFERENCE, .accepts = TL_ACCEPTS(TEXT),
+    {.name = "queries",
+     .kind = TL_SETTING_REFERENCE,
+     .accepts = TL_ACCEPTS(TEXT),
      .description = "what to look for; every one is searched for on its own"},
-    {.name = "collection", .kind = TL_SETTING_REFERENCE, .accepts = TL_ACCEPTS(INDEX), .single = true, .required = true,
+    {.name = "collection",
+     .kind = TL_SETTING_REFERENCE,
+     .accepts = TL_ACCEPTS(INDEX),
+     .single = true,
+     .required = true,
      .description = "where to look"},
-    {.name = "mode", .kind = TL_SETTING_CHOICE, .choices = modes, .otherwise = "hybrid",
+    {.name = "mode",
+     .kind = TL_SETTING_CHOICE,
+     .choices = modes,
+     .otherwise = "hybrid",
      .description = "by meaning (`vector`), by words (`keyword`), or both joined by reciprocal rank (`hybrid`)"},
-    {.name = "top_k", .kind = TL_SETTING_INTEGER, .least = 1, .most = 1000, .otherwise = "16",
+    {.name = "top_k",
+     .kind = TL_SETTING_INTEGER,
+     .least = 1,
+     .most = 1000,
+     .otherwise = "16",
      .description = "how many passages to find for each query"},
-    {.name = "vectors", .kind = TL_SETTING_REFERENCE, .accepts = TL_ACCEPTS(VECTOR), .modes = "vector hybrid",
-     .description = "the vectors of the queries, when a step `embed` has made them; for `vector` then in place of `queries`"},
-    {.name = "candidates", .kind = TL_SETTING_INTEGER, .least = 1, .most = 1000, .otherwise = "16", .modes = "hybrid",
+    {.name = "vectors",
+     .kind = TL_SETTING_REFERENCE,
+     .accepts = TL_ACCEPTS(VECTOR),
+     .modes = "vector hybrid",
+     .description =
+         "the vectors of the queries, when a step `embed` has made them; for `vector` then in place of `queries`"},
+    {.name = "candidates",
+     .kind = TL_SETTING_INTEGER,
+     .least = 1,
+     .most = 1000,
+     .otherwise = "16",
+     .modes = "hybrid",
      .description = "how many passages each of both ways finds before they are joined; never less than `top_k`"},
-    {.name = "rank_constant", .kind = TL_SETTING_INTEGER, .least = 1, .most = 1000, .otherwise = "60", .modes = "hybrid",
+    {.name = "rank_constant",
+     .kind = TL_SETTING_INTEGER,
+     .least = 1,
+     .most = 1000,
+     .otherwise = "60",
+     .modes = "hybrid",
      .description = "the k of reciprocal rank fusion: the larger, the less the very first places weigh"},
 };
 
@@ -60,7 +87,8 @@ static void check(struct tl_check *check, const struct tl_step *step) {
         same = of_queries.types[i].depth == of_vectors.types[i].depth;
     if (!same)
         tl_check_error(check, vectors->source,
-                       "step '%s': vectors: expected the vectors of 'queries', found those of something else", step->id);
+                       "step '%s': vectors: expected the vectors of 'queries', found those of something else",
+                       step->id);
 }
 
 static void lanes(const struct tl_step *step, struct tl_lanes *outputs_of_step) {

@@ -26,8 +26,9 @@ static const struct tl_placeholder refine_placeholders[] = {
     {"question", true, "the question"},
     {"hit", true, "one passage"},
     {"answer", true, "the answer so far"},
-    {"index", false, "number of the passage from 0: a section {#index}...{/index} is left out with the first one, where "
-                     "there is no answer yet"},
+    {"index", false,
+     "number of the passage from 0: a section {#index}...{/index} is left out with the first one, where "
+     "there is no answer yet"},
     {NULL, false, NULL},
 };
 static const struct tl_placeholder tree_placeholders[] = {
@@ -44,13 +45,20 @@ static const struct tl_placeholder combine_placeholders[] = {
 static const char instruction[] = "Answer in one short sentence.";
 
 static const struct tl_prompt_form prompt_forms[] = {
-    {.mode = "one_shot", .placeholders = one_shot_placeholders, .system = instruction,
+    {.mode = "one_shot",
+     .placeholders = one_shot_placeholders,
+     .system = instruction,
      .user = "Question: {question}\n\nPassages:\n{hits}\n\n"
              "Answer from the passages; if they do not hold the answer, say so.\nQuestion: {question}"},
-    {.mode = "refine", .placeholders = refine_placeholders, .system = instruction,
-     .user = "Question: {question}\n\nPassage:\n{hit}\n\n"
-             "{#index}Answer so far: {answer}\nKeep it unless the passage answers better.\n{/index}Question: {question}"},
-    {.mode = "tree", .placeholders = tree_placeholders, .system = instruction,
+    {.mode = "refine",
+     .placeholders = refine_placeholders,
+     .system = instruction,
+     .user =
+         "Question: {question}\n\nPassage:\n{hit}\n\n"
+         "{#index}Answer so far: {answer}\nKeep it unless the passage answers better.\n{/index}Question: {question}"},
+    {.mode = "tree",
+     .placeholders = tree_placeholders,
+     .system = instruction,
      .user = "Question: {question}\n\nPassage:\n{hit}\n\nAnswer from the passage.\nQuestion: {question}"},
     {.placeholders = NULL},
 };
@@ -61,19 +69,40 @@ static const struct tl_prompt_form combine_forms[] = {
 };
 
 static const struct tl_setting settings[] = {
-    {.name = "question", .kind = TL_SETTING_REFERENCE, .accepts = TL_ACCEPTS(TEXT), .single = true, .required = true,
+    {.name = "question",
+     .kind = TL_SETTING_REFERENCE,
+     .accepts = TL_ACCEPTS(TEXT),
+     .single = true,
+     .required = true,
      .description = "what to answer"},
-    {.name = "hits", .kind = TL_SETTING_REFERENCE, .accepts = TL_ACCEPTS(HIT), .required = true,
+    {.name = "hits",
+     .kind = TL_SETTING_REFERENCE,
+     .accepts = TL_ACCEPTS(HIT),
+     .required = true,
      .description = "the passages to answer from"},
-    {.name = "mode", .kind = TL_SETTING_CHOICE, .choices = modes, .otherwise = "one_shot",
-     .description = "all passages in one prompt (`one_shot`); passage after passage, each improving the answer (`refine`); "
-                    "an answer from each passage, then combined (`tree`)"},
+    {.name = "mode",
+     .kind = TL_SETTING_CHOICE,
+     .choices = modes,
+     .otherwise = "one_shot",
+     .description =
+         "all passages in one prompt (`one_shot`); passage after passage, each improving the answer (`refine`); "
+         "an answer from each passage, then combined (`tree`)"},
     {.name = "prompt", .kind = TL_SETTING_PROMPT, .forms = prompt_forms, .description = "asks for an answer"},
-    {.name = "combine_prompt", .kind = TL_SETTING_PROMPT, .forms = combine_forms, .modes = "tree",
+    {.name = "combine_prompt",
+     .kind = TL_SETTING_PROMPT,
+     .forms = combine_forms,
+     .modes = "tree",
      .description = "asks for one answer from several"},
-    {.name = "arity", .kind = TL_SETTING_INTEGER, .least = 2, .most = 16, .otherwise = "4", .modes = "tree",
+    {.name = "arity",
+     .kind = TL_SETTING_INTEGER,
+     .least = 2,
+     .most = 16,
+     .otherwise = "4",
+     .modes = "tree",
      .description = "how many answers to combine at once"},
-    {.name = "empty_answer", .kind = TL_SETTING_STRING, .modes = "refine tree",
+    {.name = "empty_answer",
+     .kind = TL_SETTING_STRING,
+     .modes = "refine tree",
      .otherwise = "No passage was found that could answer this question.",
      .description = "the answer when there are no passages; no model is asked then"},
     TL_SAMPLING_SETTINGS("128"),

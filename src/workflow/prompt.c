@@ -21,7 +21,8 @@
 /* Whether `path` is inside `directory`; both without links and "..". */
 static bool is_inside(const char *path, const char *directory) {
     size_t length = strlen(directory);
-    return strncmp(path, directory, length) == 0 && (path[length] == '/' || (length > 0 && directory[length - 1] == '/'));
+    return strncmp(path, directory, length) == 0 &&
+           (path[length] == '/' || (length > 0 && directory[length - 1] == '/'));
 }
 
 /* Finds the file; false after a finding. `resolved` has PATH_MAX bytes. */
@@ -37,7 +38,9 @@ static bool find_file(struct tl_check *check, const struct tl_source *source, co
     bool found = realpath(check->directory, directory) != NULL && realpath(path.data, resolved) != NULL;
     tl_str_fini(&path);
     if (name[0] == '/' || (found && !is_inside(resolved, directory)))
-        tl_check_error(check, source, "%s: the file '%.128s' is outside the directory of the workflow; expected a path in it", what, name);
+        tl_check_error(check, source,
+                       "%s: the file '%.128s' is outside the directory of the workflow; expected a path in it", what,
+                       name);
     else if (!found)
         tl_check_error(check, source, "%s: there is no file '%.128s' in the directory of the workflow", what, name);
     else
@@ -69,7 +72,8 @@ static bool read_file(struct tl_check *check, const struct tl_source *source, co
 }
 
 /* Appends the text of a message; false after a finding. */
-static bool read_message(struct tl_check *check, const struct tl_source *source, const char *what, struct tl_str *text) {
+static bool read_message(struct tl_check *check, const struct tl_source *source, const char *what,
+                         struct tl_str *text) {
     const char *expected = "a text, or {file: path}";
     if (source->kind != TL_SOURCE_MAP) {
         const char *inline_text = tl_check_text(check, source, what, expected);
@@ -101,7 +105,8 @@ static void put_message(struct tl_str *template, const char *role, const char *t
 }
 
 /* Reads {system: ..., user: ...} into a template. */
-static bool read_messages(struct tl_check *check, const struct tl_source *source, const char *what, struct tl_str *template) {
+static bool read_messages(struct tl_check *check, const struct tl_source *source, const char *what,
+                          struct tl_str *template) {
     static const char *const roles[] = {"system", "user"};
     bool good = true;
     for (size_t i = 0; i < source->count; i++) {
@@ -117,7 +122,8 @@ static bool read_messages(struct tl_check *check, const struct tl_source *source
     for (size_t i = 0; i < 2; i++) {
         const struct tl_source *message = tl_source_get(source, roles[i]);
         if (message == NULL && i == 1) {
-            tl_check_error(check, source, "%s: the key 'user' is missing; expected the text of the user's message", what);
+            tl_check_error(check, source, "%s: the key 'user' is missing; expected the text of the user's message",
+                           what);
             good = false;
         }
         if (message == NULL)

@@ -17,8 +17,9 @@ static void put_types(const struct tl_setting *setting, struct tl_str *out) {
     static const char *const one[TL_TYPE_COUNT] = {
         [TL_TYPE_TEXT] = "a text", [TL_TYPE_INDEX] = "a collection"};
     static const char *const many[TL_TYPE_COUNT] = {
-        [TL_TYPE_TEXT] = "texts",   [TL_TYPE_DOCUMENT] = "documents", [TL_TYPE_VECTOR] = "vectors", [TL_TYPE_HIT] = "hits",
-        [TL_TYPE_NUMBER] = "numbers", [TL_TYPE_BOOL] = "bools",       [TL_TYPE_JSON] = "JSON"};
+        [TL_TYPE_TEXT] = "texts", [TL_TYPE_DOCUMENT] = "documents", [TL_TYPE_VECTOR] = "vectors",
+        [TL_TYPE_HIT] = "hits",   [TL_TYPE_NUMBER] = "numbers",     [TL_TYPE_BOOL] = "bools",
+        [TL_TYPE_JSON] = "JSON"};
     const char *const *names = setting->single ? one : many;
     bool first = true;
     for (size_t i = 0; i < TL_TYPE_COUNT; i++) {
@@ -104,9 +105,11 @@ static void put_module(const struct tl_module *module, struct tl_str *out) {
         put_setting(&module->settings[i], out);
     tl_str_puts(out, "\n| output | type | meaning |\n|---|---|---|\n");
     for (size_t i = 0; i < module->output_count; i++)
-        tl_str_printf(out, "| `%s` | %s | %s |\n", module->outputs[i].name, module->outputs[i].type, module->outputs[i].description);
+        tl_str_printf(out, "| `%s` | %s | %s |\n", module->outputs[i].name, module->outputs[i].type,
+                      module->outputs[i].description);
     for (size_t i = 0; i < module->setting_count; i++)
-        for (const struct tl_prompt_form *form = module->settings[i].forms; form != NULL && form->placeholders != NULL; form++)
+        for (const struct tl_prompt_form *form = module->settings[i].forms; form != NULL && form->placeholders != NULL;
+             form++)
             put_form(&module->settings[i], form, out);
     tl_str_putc(out, '\n');
 }

@@ -26,8 +26,8 @@ static json_t *definition(const char *name) {
 }
 
 static json_t *closed_object(json_t *properties, json_t *required) {
-    return pack("{s:s, s:b, s:o, s:o}", "type", "object", "additionalProperties", 0, "properties", properties, "required",
-                required);
+    return pack("{s:s, s:b, s:o, s:o}", "type", "object", "additionalProperties", 0, "properties", properties,
+                "required", required);
 }
 
 /* A default as JSON: a number where the setting is one. */
@@ -42,7 +42,8 @@ static json_t *default_of(const struct tl_setting *setting) {
 static json_t *number_schema(const struct tl_setting *setting) {
     bool whole = setting->kind == TL_SETTING_INTEGER;
     json_t *schema = pack("{s:s}", "type", whole ? "integer" : "number");
-    json_object_set_new(schema, "minimum", whole ? json_integer((json_int_t)setting->least) : json_real(setting->least));
+    json_object_set_new(schema, "minimum",
+                        whole ? json_integer((json_int_t)setting->least) : json_real(setting->least));
     json_object_set_new(schema, "maximum", whole ? json_integer((json_int_t)setting->most) : json_real(setting->most));
     return schema;
 }
@@ -113,8 +114,8 @@ static json_t *step_schema(const struct tl_module *module) {
 
 static json_t *input_schema(void) {
     json_t *types = pack("[s, s, s, s, s, s]", "text", "texts", "documents", "number", "bool", "json");
-    json_t *object = closed_object(pack("{s:{s:O}, s:{s:s}, s:{s:s}}", "type", "enum", types, "optional", "type", "boolean",
-                                        "description", "type", "string"),
+    json_t *object = closed_object(pack("{s:{s:O}, s:{s:s}, s:{s:s}}", "type", "enum", types, "optional", "type",
+                                        "boolean", "description", "type", "string"),
                                    pack("[s]", "type"));
     return pack("{s:[{s:o}, o]}", "anyOf", "enum", types, object);
 }
@@ -122,16 +123,18 @@ static json_t *input_schema(void) {
 static json_t *definitions(void) {
     json_t *defs = json_object();
     json_object_set_new(defs, "name", pack("{s:s, s:s}", "type", "string", "pattern", "^" NAME_PATTERN "$"));
-    json_object_set_new(defs, "engine", pack("{s:s, s:s}", "type", "string", "pattern", "^[A-Za-z_][A-Za-z0-9_.-]{0,63}$"));
+    json_object_set_new(defs, "engine",
+                        pack("{s:s, s:s}", "type", "string", "pattern", "^[A-Za-z_][A-Za-z0-9_.-]{0,63}$"));
     json_object_set_new(defs, "reference",
                         pack("{s:s, s:s}", "type", "string", "pattern", "^\\$" NAME_PATTERN "(\\." NAME_PATTERN ")?$"));
     json_object_set_new(defs, "references",
-                        pack("{s:[o, {s:s, s:i, s:i, s:o}]}", "anyOf", definition("reference"), "type", "array", "minItems", 1,
-                             "maxItems", TL_WORKFLOW_REFERENCES_MAX, "items", definition("reference")));
+                        pack("{s:[o, {s:s, s:i, s:i, s:o}]}", "anyOf", definition("reference"), "type", "array",
+                             "minItems", 1, "maxItems", TL_WORKFLOW_REFERENCES_MAX, "items", definition("reference")));
     json_object_set_new(defs, "ids", pack("{s:[o, {s:s, s:o}]}", "anyOf", definition("name"), "type", "array", "items",
                                           definition("name")));
-    json_object_set_new(defs, "texts", pack("{s:[{s:s}, {s:s, s:{s:s}}]}", "anyOf", "type", "string", "type", "array", "items",
-                                            "type", "string"));
+    json_object_set_new(
+        defs, "texts",
+        pack("{s:[{s:s}, {s:s, s:{s:s}}]}", "anyOf", "type", "string", "type", "array", "items", "type", "string"));
     json_t *file = closed_object(pack("{s:{s:s}}", "file", "type", "string"), pack("[s]", "file"));
     json_object_set_new(defs, "message", pack("{s:[{s:s}, o]}", "anyOf", "type", "string", file));
     json_t *messages = closed_object(pack("{s:o, s:o}", "system", definition("message"), "user", definition("message")),
@@ -158,8 +161,9 @@ static json_t *named(const char *values) {
 
 void tl_workflow_schema(struct tl_str *out) {
     json_t *properties = json_object();
-    json_object_set_new(properties, "name", pack("{s:s, s:s, s:s}", "type", "string", "pattern", "^[A-Za-z0-9._-]{1,64}$",
-                                                 "description", "what the workflow is called"));
+    json_object_set_new(properties, "name",
+                        pack("{s:s, s:s, s:s}", "type", "string", "pattern", "^[A-Za-z0-9._-]{1,64}$", "description",
+                             "what the workflow is called"));
     json_object_set_new(properties, "description", pack("{s:s}", "type", "string"));
     json_object_set_new(properties, "inputs", named("input"));
     json_object_set_new(properties, "engines", engines_schema((1u << TL_ROLE_COUNT) - 1));

@@ -54,7 +54,8 @@ static void take_key(struct reader *reader, struct open_node *top, struct tl_sou
         const struct tl_source *former = top->node->entries[i].key;
         if (strcmp(former->text, key->text) == 0)
             tl_diagnostics_add(reader->findings, TL_SEVERITY_ERROR, key->line, key->column,
-                               "the key '%.64s' is here a second time; the first is in line %u", key->text, former->line);
+                               "the key '%.64s' is here a second time; the first is in line %u", key->text,
+                               former->line);
     }
     top->key = key;
 }
@@ -121,7 +122,8 @@ static void take_event(struct reader *reader, const yaml_event_t *event) {
     switch (event->type) {
     case YAML_DOCUMENT_START_EVENT:
         if (reader->root != NULL)
-            fail_at(reader, &event->start_mark, "a second YAML document begins here; expected one document in the file");
+            fail_at(reader, &event->start_mark,
+                    "a second YAML document begins here; expected one document in the file");
         break;
     case YAML_ALIAS_EVENT:
         fail_at(reader, &event->start_mark, "YAML aliases ('*name') are not supported here: write the value out");

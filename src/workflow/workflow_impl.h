@@ -97,11 +97,13 @@ void tl_check_warning(struct tl_check *check, const struct tl_source *at, const 
 /* Reports "<what>: expected <expected>, found <source>". */
 void tl_check_expected(struct tl_check *check, const struct tl_source *source, const char *what, const char *expected);
 /* Appends "; did you mean 'x'?" when a candidate is near, then "; <title>: a, b, c". */
-void tl_check_suggest(struct tl_str *out, const char *name, const char *title, const char *const *candidates, size_t count);
+void tl_check_suggest(struct tl_str *out, const char *name, const char *title, const char *const *candidates,
+                      size_t count);
 /* Letters, digits and underscores, not a digit first, at most 64. */
 bool tl_check_is_name(const char *text);
 /* The text of a scalar, or NULL after a finding "<what>: expected <expected>, found ...". */
-const char *tl_check_text(struct tl_check *check, const struct tl_source *source, const char *what, const char *expected);
+const char *tl_check_text(struct tl_check *check, const struct tl_source *source, const char *what,
+                          const char *expected);
 
 /* check.c: everything, into check->workflow. */
 void tl_check_workflow(struct tl_check *check, const struct tl_source *root);
@@ -142,7 +144,8 @@ struct tl_build {
 };
 
 /* All lanes that a setting refers to. */
-void tl_build_bundle(const struct tl_build *build, const struct tl_step *step, const char *setting, struct tl_bundle *bundle);
+void tl_build_bundle(const struct tl_build *build, const struct tl_step *step, const char *setting,
+                     struct tl_bundle *bundle);
 /* The same as one value: several lanes of texts are joined to one list, of hits to one ranking. */
 struct tl_ref tl_build_single(const struct tl_build *build, const struct tl_step *step, const char *setting);
 /* Joins the lanes of a bundle, unless it is one value already, by a node "merge_<name>" of the step, or
@@ -160,7 +163,7 @@ size_t tl_build_named(const struct tl_build *build, const struct tl_step *step, 
                       const char *names[TL_WORKFLOW_REFERENCES_MAX], struct tl_ref values[TL_WORKFLOW_REFERENCES_MAX]);
 /* Whether a template uses the name. */
 bool tl_build_uses(const char *template, const char *name);
-/* Adds a node in `body` with the engine of `role` (TL_ROLE_COUNT: none). Lane l > 0 gets the label "<label>_<l + 1>". */
+/* Adds a node in `body` with the engine of `role` (TL_ROLE_COUNT: none). The label of lane l > 0 is "<label>_<l + 1>". */
 struct tl_node *tl_build_node(const struct tl_step *step, struct tl_body *body, enum tl_primitive op, const char *label,
                               size_t lane, enum tl_engine_role role);
 /* Sets the outputs from the inputs, which checking has seen to fit; returns the first output. */
@@ -176,7 +179,8 @@ struct tl_ref tl_build_constant(const struct tl_step *step, struct tl_body *body
 /* Sets decode's attributes from the step's sampling settings, as far as the module has them. */
 void tl_build_set_sampling(const struct tl_step *step, struct tl_node *decode);
 /* A node that fills a prompt; the caller connects its inputs, then calls tl_build_prefill, which returns the kv. */
-struct tl_node *tl_build_render(const struct tl_step *step, struct tl_body *body, const char *template, const char *trim);
+struct tl_node *tl_build_render(const struct tl_step *step, struct tl_body *body, const char *template,
+                                const char *trim);
 struct tl_ref tl_build_prefill(const struct tl_step *step, struct tl_node *render);
 /* Decodes text by the step's sampling settings. */
 struct tl_ref tl_build_text(const struct tl_step *step, struct tl_body *body, struct tl_ref kv);

@@ -53,7 +53,8 @@ void golden_check(const char *name, const char *text) {
         }
     }
     print_error("%s:%u differs\n  expected: %.*s\n  found:    %.*s\n", name, line,
-                (int)strcspn(expected.data + start, "\n"), expected.data + start, (int)strcspn(text + start, "\n"), text + start);
+                (int)strcspn(expected.data + start, "\n"), expected.data + start, (int)strcspn(text + start, "\n"),
+                text + start);
     tl_str_fini(&expected);
     fail_msg("%s is not what it was; with TEOLA_UPDATE_GOLDEN=1 the test writes it anew", name);
 }

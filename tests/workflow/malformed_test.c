@@ -134,7 +134,8 @@ static void expect_error(const char *text, size_t length, const char *message) {
 
 static void test_bytes(void **state) {
     (void)state;
-    expect_error("", 0, "x.yaml:1:1: error: the file is empty; expected a workflow with name, inputs, steps and outputs\n");
+    expect_error("", 0,
+                 "x.yaml:1:1: error: the file is empty; expected a workflow with name, inputs, steps and outputs\n");
     expect_error("name: a\nx\xff: b\n", 13, "x.yaml:2:2: error: this is not YAML: invalid leading UTF-8 octet\n");
     expect_error("name: \xc3", 7, "x.yaml:1:7: error: this is not YAML: incomplete UTF-8 octet sequence\n");
     expect_error("name: a\x07", 8, "x.yaml:1:8: error: this is not YAML: control characters are not allowed\n");
@@ -160,7 +161,8 @@ static void test_limits(void **state) {
     tl_str_clear(&text);
     for (int i = 0; i < 100001; i++)
         tl_str_puts(&text, "- x\n");
-    expect_error(text.data, text.length, "x.yaml:100000:3: error: too many values in one file; expected at most 100000\n");
+    expect_error(text.data, text.length,
+                 "x.yaml:100000:3: error: too many values in one file; expected at most 100000\n");
     tl_str_fini(&text);
 }
 
@@ -170,8 +172,8 @@ static void test_many_errors(void **state) {
     struct tl_str text = TL_STR_INIT, messages = TL_STR_INIT;
     tl_str_puts(&text, "name: x\ninputs: {q: text}\noutputs: {a: $q}\nsteps:\n");
     for (int i = 0; i < 1000; i++)
-        tl_str_printf(&text, "- {id: s%d, module: embed, texts: [$s%d.vectors, $t, $u], after: [s%d, zzz], bad: 1}\n", i,
-                      (i + 1) % 1000, (i + 500) % 1000);
+        tl_str_printf(&text, "- {id: s%d, module: embed, texts: [$s%d.vectors, $t, $u], after: [s%d, zzz], bad: 1}\n",
+                      i, (i + 1) % 1000, (i + 500) % 1000);
     check_text(text.data, text.length, &messages);
     size_t lines = 0;
     for (size_t i = 0; i < messages.length; i++)
@@ -220,9 +222,38 @@ static void replace_value(char **line, const char *value) {
 /* Changes one thing: a line goes, comes twice, changes place, indentation or value; or a byte changes. */
 static void mutate(struct lines *lines) {
     static const char *const values[] = {
-        "", "~", "3", "-1", "99999999999999999999", "1e400", "true", "\"\"", "[]", "{}", "[[[]]]", "{a: {b: c}}", "$", "$question",
-        "$question.x", "$answer.answer", "$search.hits", "[$question, $expand.queries]", "{file: base.yaml}", "{file: ../x}",
-        "\"{question}{{{hits}\"", "\"{#a}{/b}\"", "text", "hybrid", "tree", "&a b", "*a", "!!int 3", "'''", "|", "\"\\u0000\"", "\"\\xff\"",
+        "",
+        "~",
+        "3",
+        "-1",
+        "99999999999999999999",
+        "1e400",
+        "true",
+        "\"\"",
+        "[]",
+        "{}",
+        "[[[]]]",
+        "{a: {b: c}}",
+        "$",
+        "$question",
+        "$question.x",
+        "$answer.answer",
+        "$search.hits",
+        "[$question, $expand.queries]",
+        "{file: base.yaml}",
+        "{file: ../x}",
+        "\"{question}{{{hits}\"",
+        "\"{#a}{/b}\"",
+        "text",
+        "hybrid",
+        "tree",
+        "&a b",
+        "*a",
+        "!!int 3",
+        "'''",
+        "|",
+        "\"\\u0000\"",
+        "\"\\xff\"",
     };
     size_t k = random_below(lines->count);
     char **line = &lines->items[k];

@@ -1,0 +1,341 @@
+/* Tests what the checked workflow says of itself, its prompt files, and the edges of its p-graph: data, control, order,
+ * steps without nodes, merged lanes, inputs that are not given. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "workflow/workflow.h"
+
+static struct tl_workflow *parse(const char *text, const char *directory) {
+    struct tl_diagnostics findings = {0};
+    struct tl_workflow *workflow = tl_workflow_parse(text, strlen(text), "x.yaml", directory, &findings);
+    if (workflow == NULL) {
+        struct tl_str messages = TL_STR_INIT;
+        tl_diagnostics_print(&findings, &messages);
+        fail_msg("%s", messages.data);
+    }
+    tl_diagnostics_fini(&findings);
+    return workflow;
+}
+
+/* The messages for a text that is refused; returns owned. */
+static char *refuse(const char *text, const char *directory) {
+    struct tl_diagnostics findings = {0};
+    assert_null(tl_workflow_parse(text, strlen(text), "x.yaml", directory, &findings));
+    struct tl_str messages = TL_STR_INIT;
+    tl_diagnostics_print(&findings, &messages);
+    tl_diagnostics_fini(&findings);
+    return tl_str_detach(&messages);
+}
+
+static struct tl_graph *decompose(const struct tl_workflow *workflow, const char *given, bool collection) {
+    const char *names[8];
+    char copy[256];
+    size_t count = 0;
+    snprintf(copy, sizeof copy, "%s", given);
+    for (char *at = copy; *at != '\0';) {
+        names[count++] = at;
+        at += strcspn(at, " ");
+        if (*at != '\0')
+            *at++ = '\0';
+    }
+    struct tl_query_shape shape = {.given = names, .given_count = count, .collection = collection};
+    struct tl_diagnostics findings = {0};
+    struct tl_graph *graph = tl_workflow_decompose(workflow, &shape, &findings);
+    assert_non_null(graph);
+    assert_int_equal(findings.count, 0);
+    tl_diagnostics_fini(&findings);
+    return graph;
+}
+
+static const struct tl_node *find(const struct tl_graph *graph, const char *label) {
+    for (size_t i = 0; i < graph->root->node_count; i++)
+        if (strcmp(graph->root->nodes[i]->label, label) == 0)
+            return graph->root->nodes[i];
+    fail_msg("there is no node %s", label);
+    return NULL;
+}
+
+/* The waits of a node as "order a/b control c/d". */
+static const char *waits(const struct tl_graph *graph, const char *label) {
+    static char text[512];
+    const struct tl_node *node = find(graph, label);
+    size_t at = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < node->wait_count; i++)
+        at +=
+            (size_t)snprintf(text + at, sizeof text - at, "%s%s %s", i > 0 ? " " : "",
+                             node->waits[i].kind == TL_EDGE_CONTROL ? "control" : "order", node->waits[i].node->label);
+    return text;
+}
+
+static const char *from(const struct tl_graph *graph, const char *label, const char *input) {
+    const struct tl_node *node = find(graph, label);
+    for (size_t i = 0; i < node->input_count; i++)
+        if (strcmp(node->inputs[i].name, input) == 0)
+            return node->inputs[i].from.node->label;
+    return "nothing";
+}
+
+static const char search_yaml[] =
+    "name: finder\n"
+    "description: Finds.\n"
+    "inputs: {question: text, hint: {type: text, optional: true},\n"
+    "         documents: {type: documents, optional: true}}\n"
+    "engines: {store: sqlite}\n"
+    "steps:\n"
+    "- {module: index, documents: $documents}\n"
+    "- {module: expand, question: $question}\n"
+    "- {module: search, queries: [$expand.queries, $hint], collection: $index.collection}\n"
+    "outputs: {hits: $search.hits, queries: $expand.queries}\n";
+
+static void test_questions(void **state) {
+    (void)state;
+    struct tl_workflow *workflow = parse(search_yaml, NULL);
+    assert_string_equal(tl_workflow_name(workflow), "finder");
+    assert_string_equal(tl_workflow_description(workflow), "Finds.");
+    assert_int_equal(strlen(tl_workflow_digest(workflow)), 64);
+    assert_int_equal(tl_workflow_input_count(workflow), 3);
+    assert_string_equal(tl_workflow_input(workflow, 1)->name, "hint");
+    assert_true(tl_workflow_input(workflow, 1)->optional);
+    assert_true(tl_type_equal(tl_workflow_input(workflow, 2)->type, TL_TYPE_OF(DOCUMENT, 1)));
+    assert_int_equal(tl_workflow_output_count(workflow), 2);
+    assert_string_equal(tl_workflow_output(workflow, 0), "hits");
+    assert_int_equal(tl_workflow_engine_count(workflow), 4);
+    bool store = false;
+    for (size_t i = 0; i < 4; i++) {
+        const char *role, *engine;
+        enum tl_capability capability;
+        tl_workflow_engine(workflow, i, &role, &engine, &capability);
+        if (strcmp(role, "store") == 0) {
+            store = true;
+            assert_string_equal(engine, "sqlite");
+            assert_int_equal(capability, TL_CAPABILITY_STORE);
+        } else {
+            assert_string_equal(engine, role);
+        }
+    }
+    assert_true(store);
+    tl_workflow_destroy(workflow);
+}
+
+static void test_lanes(void **state) {
+    (void)state;
+    struct tl_workflow *workflow = parse(search_yaml, NULL);
+    struct tl_graph *graph = decompose(workflow, "question hint documents", false);
+    assert_int_equal(graph->root->parameters->output_count, 3);
+    /* Each lane has an embed of its own; the list of rewrites gives lists of hits. */
+    assert_string_equal(from(graph, "search/embed", "input"), "parameters");
+    assert_string_equal(from(graph, "search/embed_2", "input"), "expand/decode");
+    assert_string_equal(from(graph, "search/embed_3", "input"), "parameters");
+    assert_int_equal(tl_graph_type(tl_graph_output((struct tl_node *)find(graph, "search/fuse_2"), 0)).depth, 2);
+    /* Outputs are one value: hits one ranking, texts one list. */
+    assert_string_equal(graph->root->results[0].from.node->label, "output_hits");
+    assert_true(tl_type_equal(tl_graph_type(graph->root->results[0].from), TL_TYPE_OF(HIT, 1)));
+    assert_true(tl_type_equal(tl_graph_type(graph->root->results[1].from), TL_TYPE_OF(TEXT, 1)));
+    tl_graph_destroy(graph);
+    tl_workflow_destroy(workflow);
+}
+
+static void test_order(void **state) {
+    (void)state;
+    struct tl_workflow *workflow = parse(search_yaml, NULL);
+    struct tl_graph *graph = decompose(workflow, "question documents", false);
+    assert_string_equal(waits(graph, "index/chunk"), "");
+    assert_string_equal(waits(graph, "expand/render"), "order index/ingest");
+    assert_string_equal(waits(graph, "search/embed"), "order expand/decode");
+    assert_string_equal(waits(graph, "search/embed_2"), ""); /* the data edge says it */
+    assert_string_equal(waits(graph, "search/fuse"), "");
+    /* A text that is not given is empty. */
+    assert_string_equal(from(graph, "search/match_3", "query"), "input_hint");
+    tl_graph_destroy(graph);
+
+    /* With a collection `index` has no nodes, and nothing waits for it. */
+    graph = decompose(workflow, "question", true);
+    assert_string_equal(graph->root->parameters->outputs[1].name, "collection");
+    assert_string_equal(waits(graph, "expand/render"), "");
+    assert_string_equal(from(graph, "search/search", "index"), "parameters");
+    tl_graph_destroy(graph);
+    tl_workflow_destroy(workflow);
+}
+
+static const char after_yaml[] =
+    "name: after\n"
+    "inputs: {q: text, documents: {type: documents, optional: true}}\n"
+    "steps:\n"
+    "- {id: one, module: generate, inputs: {q: $q}, prompt: '{q}'}\n"
+    "- {id: two, module: generate, inputs: {q: $q}, prompt: '{q}'}\n"
+    "- {module: index, documents: $documents, after: one}\n"
+    "- {id: three, module: generate, inputs: {q: $q}, prompt: '{q}', after: [two, index]}\n"
+    "- {id: four, module: generate, inputs: {q: $q}, prompt: '{q}', after: []}\n"
+    "- {id: five, module: generate, inputs: {q: $four.text}, prompt: '{q}', after: four}\n"
+    "- {module: search, queries: $five.text, collection: $index.collection}\n"
+    "outputs: {a: $five.text, b: $search.hits}\n";
+
+static void test_after(void **state) {
+    (void)state;
+    struct tl_workflow *workflow = parse(after_yaml, NULL);
+    struct tl_graph *graph = decompose(workflow, "q documents", false);
+    assert_string_equal(waits(graph, "two/render"), "order one/decode");
+    assert_string_equal(waits(graph, "index/chunk"), "control one/decode");
+    assert_string_equal(waits(graph, "three/render"), "control two/decode control index/ingest");
+    assert_string_equal(waits(graph, "four/render"), "");
+    assert_string_equal(waits(graph, "five/render"), "control four/decode"); /* asked for, though the data say it too */
+    tl_graph_destroy(graph);
+
+    /* `index` hands on what it would have waited for. */
+    graph = decompose(workflow, "q", true);
+    assert_string_equal(waits(graph, "three/render"), "control two/decode control one/decode");
+    tl_graph_destroy(graph);
+    tl_workflow_destroy(workflow);
+}
+
+static void expect_not_decomposed(const struct tl_workflow *workflow, struct tl_query_shape shape,
+                                  const char *message) {
+    struct tl_diagnostics findings;
+    tl_diagnostics_init(&findings, "x.yaml");
+    assert_null(tl_workflow_decompose(workflow, &shape, &findings));
+    struct tl_str messages = TL_STR_INIT;
+    tl_diagnostics_print(&findings, &messages);
+    assert_string_equal(messages.data, message);
+    tl_str_fini(&messages);
+    tl_diagnostics_fini(&findings);
+}
+
+static void test_what_the_query_lacks(void **state) {
+    (void)state;
+    struct tl_workflow *workflow = parse(search_yaml, NULL);
+    static const char *const given[] = {"hint", "colour"};
+    expect_not_decomposed(
+        workflow, (struct tl_query_shape){.given = given, .given_count = 2},
+        "x.yaml: error: the query gives 'colour', but the workflow has no such input; its inputs are: "
+        "question, hint, documents\n"
+        "x.yaml:3:10: error: the query does not give 'question' (text), which the workflow needs\n");
+    static const char *const question[] = {"question"};
+    expect_not_decomposed(
+        workflow, (struct tl_query_shape){.given = question, .given_count = 1},
+        "x.yaml:7:3: error: step 'index' has nothing to index: give documents with the query, or name a "
+        "collection\n");
+    tl_workflow_destroy(workflow);
+}
+
+/* ---- prompt files ---- */
+
+static void write_file(const char *directory, const char *name, const char *data, size_t length) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    assert_int_equal(tl_file_write_atomic(path, data, length, NULL), TL_OK);
+}
+
+static const char prompt_yaml[] = "name: prompts\n"
+                                  "inputs: {q: text}\n"
+                                  "steps:\n"
+                                  "- {module: generate, inputs: {q: $q}, prompt: {system: {file: %s}, user: '{q}'}}\n"
+                                  "outputs: {a: $generate.text}\n";
+
+static void test_prompt_files(void **state) {
+    (void)state;
+    char directory[] = "/tmp/teola-workflow-XXXXXX", inside[64], text[512], path[512];
+    assert_non_null(mkdtemp(directory));
+    snprintf(inside, sizeof inside, "%s/in", directory);
+    assert_int_equal(mkdir(inside, 0700), 0);
+    write_file(inside, "a.txt", "\n  Be brief, {q}.\n\n", 19);
+    write_file(inside, "bytes.txt", "a\xff", 2);
+    write_file(inside, "nul.txt", "a\0b", 3);
+    write_file(directory, "secret.txt", "secret", 6);
+    snprintf(path, sizeof path, "%s/link.txt", inside);
+    assert_int_equal(symlink("../secret.txt", path), 0);
+
+    snprintf(text, sizeof text, prompt_yaml, "a.txt");
+    struct tl_workflow *workflow = parse(text, inside);
+    struct tl_graph *graph = decompose(workflow, "q", false);
+    assert_string_equal(tl_attributes_string(&find(graph, "generate/render")->attributes, "template", ""),
+                        "[[\"system\",\"Be brief, {q}.\"],[\"user\",\"{q}\"]]");
+    tl_graph_destroy(graph);
+
+    /* The digest covers the files. */
+    char before[65];
+    snprintf(before, sizeof before, "%s", tl_workflow_digest(workflow));
+    tl_workflow_destroy(workflow);
+    workflow = parse(text, inside);
+    assert_string_equal(tl_workflow_digest(workflow), before);
+    tl_workflow_destroy(workflow);
+    write_file(inside, "a.txt", "Be long.", 8);
+    workflow = parse(text, inside);
+    assert_string_not_equal(tl_workflow_digest(workflow), before);
+    tl_workflow_destroy(workflow);
+
+    static const struct {
+        const char *file, *message;
+    } refused[] = {
+        {"../secret.txt", "the file '../secret.txt' is outside the directory of the workflow; expected a path in it"},
+        {"link.txt", "the file 'link.txt' is outside the directory of the workflow; expected a path in it"},
+        {".", "the file '.' is outside the directory of the workflow; expected a path in it"},
+        {"gone.txt", "there is no file 'gone.txt' in the directory of the workflow"},
+        {"bytes.txt", "the file 'bytes.txt' is not UTF-8 text"},
+        {"nul.txt", "the file 'nul.txt' is not UTF-8 text"},
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        snprintf(text, sizeof text, prompt_yaml, refused[i].file);
+        char *messages = refuse(text, inside);
+        assert_non_null(strstr(messages, refused[i].message));
+        free(messages);
+    }
+    snprintf(text, sizeof text, prompt_yaml, "a.txt");
+    char *messages = refuse(text, NULL);
+    assert_non_null(strstr(messages, "prompt files cannot be read here; expected the text itself"));
+    free(messages);
+
+    static const char *const files[] = {"in/a.txt", "in/bytes.txt", "in/nul.txt", "in/link.txt", "secret.txt", "in",
+                                        ""};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", directory, files[i]);
+        assert_int_equal(remove(path), 0);
+    }
+}
+
+static void test_load(void **state) {
+    (void)state;
+    struct tl_diagnostics findings = {0};
+    assert_null(tl_workflow_load("/nowhere/at-all.yaml", &findings));
+    assert_int_equal(findings.errors, 1);
+    tl_diagnostics_fini(&findings);
+}
+
+/* Braces that stand for themselves stay so when {count} becomes a number. */
+static void test_count_is_literal(void **state) {
+    (void)state;
+    struct tl_workflow *workflow = parse("name: x\ninputs: {q: text}\nsteps:\n"
+                                         "- {module: expand, question: $q, count: 5,\n"
+                                         "   prompt: 'Give {count}, not {{count}}: {question}'}\n"
+                                         "outputs: {a: $expand.queries}\n",
+                                         NULL);
+    struct tl_graph *graph = decompose(workflow, "q", false);
+    assert_string_equal(tl_attributes_string(&find(graph, "expand/render")->attributes, "template", ""),
+                        "[[\"user\",\"Give 5, not {{count}}: {question}\"]]");
+    tl_graph_destroy(graph);
+    tl_workflow_destroy(workflow);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_questions),
+        cmocka_unit_test(test_lanes),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_after),
+        cmocka_unit_test(test_what_the_query_lacks),
+        cmocka_unit_test(test_prompt_files),
+        cmocka_unit_test(test_load),
+        cmocka_unit_test(test_count_is_literal),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
