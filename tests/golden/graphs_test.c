@@ -1,0 +1,88 @@
+/* Each graph-NAME.txt is read, printed back, pruned, explained (graph-NAME.explain) and drawn
+ * (graph-NAME.dot). graphviz must take every drawing. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "opt/opt.h"
+#include "plan/plan.h"
+#include "workflow/golden.h"
+
+static const char *const names[] = {"map", "fold", "reduce", "cond", "loop", "edges"};
+
+static struct tl_graph *read_graph(const char *name, struct tl_str *text) {
+    char path[256];
+    struct tl_diagnostics findings;
+    struct tl_str report = TL_STR_INIT;
+    snprintf(path, sizeof path, "tests/golden/graph-%s.txt", name);
+    tl_diagnostics_init(&findings, path);
+    golden_read(path, text);
+    struct tl_graph *graph = tl_graph_parse(text->data, &findings);
+    if (graph != NULL)
+        tl_graph_verify(graph, &findings);
+    tl_diagnostics_print(&findings, &report);
+    assert_string_equal(report.data, "");
+    tl_str_fini(&report);
+    tl_diagnostics_fini(&findings);
+    return graph;
+}
+
+static void check_explained(const char *name, struct tl_graph *graph) {
+    char path[256];
+    struct tl_opt_options options = tl_opt_defaults();
+    struct tl_opt_report report;
+    struct tl_str text = TL_STR_INIT;
+    struct tl_plan *plan;
+    options.check = true;
+    options.passes = (const char *const[]){"-all", "+prune"};
+    options.pass_count = 2;
+    tl_opt_report_init(&report);
+    assert_int_equal(tl_opt_run(&graph, &options, &report, NULL), TL_OK);
+    tl_opt_report_print(&report, &text);
+    tl_opt_report_fini(&report);
+    assert_int_equal(tl_plan_freeze(graph, &plan, NULL), TL_OK);
+    tl_plan_explain(plan, &text);
+    snprintf(path, sizeof path, "tests/golden/graph-%s.explain", name);
+    golden_check(path, text.data);
+    tl_plan_unref(plan);
+    tl_str_fini(&text);
+}
+
+static void check_drawn(const char *name, const struct tl_graph *graph) {
+    char path[256];
+    struct tl_str dot = TL_STR_INIT, svg = TL_STR_INIT;
+    struct tl_error error = {.message = ""};
+    tl_graph_draw_dot(&graph, &name, 1, &dot);
+    snprintf(path, sizeof path, "tests/golden/graph-%s.dot", name);
+    golden_check(path, dot.data);
+    tl_graph_draw_svg(dot.data, dot.length, &svg, &error);
+    assert_string_equal(error.message, "");
+    assert_non_null(strstr(svg.data, "<svg"));
+    assert_non_null(strstr(svg.data, "</svg>"));
+    tl_str_fini(&dot);
+    tl_str_fini(&svg);
+}
+
+static void graphs_are_as_ever(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct tl_str text = TL_STR_INIT, printed = TL_STR_INIT;
+        struct tl_graph *graph = read_graph(names[i], &text);
+        tl_graph_print(graph, &printed);
+        assert_string_equal(printed.data, text.data);
+        check_drawn(names[i], graph);
+        check_explained(names[i], graph); /* takes the graph */
+        tl_str_fini(&text);
+        tl_str_fini(&printed);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(graphs_are_as_ever)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
