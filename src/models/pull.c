@@ -35,6 +35,7 @@ struct pull {
     struct tl_str made;   /* the file in it */
     struct tl_str origin; /* for the ledger */
     int lock;
+    bool told; /* that the file here is wrong */
 };
 
 static void say(const struct pull *pull, const char *format, ...) TL_PRINTF(2, 3);
@@ -80,7 +81,9 @@ static enum tl_status take_lock(struct pull *pull, struct tl_error *error) {
     if (status != TL_OK)
         return status;
     tl_str_printf(&path, "%s/.%s.lock", pull->models->directory.data, pull->entry.name);
-    pull->lock = open(path.data, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    /* Without O_CLOEXEC: a child shares the lock, so that when this process is killed the next one waits until
+     * the child has ended, and does not clear the work folder under its hands. */
+    pull->lock = open(path.data, O_RDWR | O_CREAT, 0666);
     int failed = pull->lock < 0;
     if (!failed && flock(pull->lock, LOCK_EX | LOCK_NB) != 0) {
         failed = errno != EWOULDBLOCK;
@@ -250,7 +253,48 @@ static enum tl_status pull_model(struct tl_models *models, const struct tl_model
                                  const struct tl_models_progress *progress, unsigned depth, bool *fetched,
                                  struct tl_error *error);
 
-/* Pulls what the model is derived from; appends its path and sets its digest and `origin`. */
+/* Whether the model is there, right, and made of what its manifest says today. */
+static bool is_ready(struct pull *pull) {
+    uint64_t size;
+    char sha256[TL_SHA256_HEX_SIZE], digest[TL_SHA256_HEX_SIZE];
+    struct tl_error error;
+    if (!tl_file_exists(pull->path.data))
+        return false;
+    if (tl_models_expected(pull->models, &pull->entry, &size, sha256, &error) != TL_OK)
+        return false;
+    if (tl_models_check_file(pull->path.data, pull->entry.name, size, sha256, true, digest, &error) != TL_OK) {
+        if (!pull->told)
+            say(pull, "replacing the file that is here: %s", error.message);
+        pull->told = true;
+        return false;
+    }
+    if (pull->entry.source != TL_MODEL_FROM_MODEL || pull->entry.sha256 != NULL)
+        return true;
+    struct tl_ledger_record known;
+    bool same = tl_ledger_read(pull->models->directory.data, pull->entry.name, &known, &error) == TL_OK &&
+                strcmp(known.origin.data, pull->origin.data) == 0;
+    tl_ledger_record_fini(&known);
+    return same;
+}
+
+static void set_origin(struct pull *pull, const char *source_sha256) {
+    tl_str_clear(&pull->origin);
+    tl_str_printf(&pull->origin, "requantize %s of sha256:%s", pull->entry.format, source_sha256);
+}
+
+/* Whether a derived model is there and made of what its source is known to be, without that source: it may have
+ * been removed since. Needs no lock: files and records are replaced as a whole. */
+static bool is_derived_already(struct pull *pull) {
+    const struct tl_model_entry *from = tl_manifest_find(&pull->models->manifest, pull->entry.location);
+    char sha256[TL_SHA256_HEX_SIZE];
+    uint64_t size;
+    if (from == NULL || tl_models_expected(pull->models, from, &size, sha256, NULL) != TL_OK)
+        return false;
+    set_origin(pull, sha256);
+    return is_ready(pull);
+}
+
+/* Pulls what the model is derived from; appends its path and sets `origin`. */
 static enum tl_status prepare_source(struct pull *pull, unsigned depth, struct tl_str *source, struct tl_error *error) {
     const struct tl_model_entry *entry = &pull->entry;
     const struct tl_model_entry *from = tl_manifest_find(&pull->models->manifest, entry->location);
@@ -265,30 +309,8 @@ static enum tl_status prepare_source(struct pull *pull, unsigned depth, struct t
     if (status == TL_OK)
         status = tl_models_locate(pull->models, entry->location, source, digest, error);
     if (status == TL_OK)
-        tl_str_printf(&pull->origin, "requantize %s of sha256:%s", entry->format, digest);
+        set_origin(pull, digest);
     return status;
-}
-
-/* Whether the model is there, right, and made of what its manifest says today. */
-static bool is_ready(const struct pull *pull) {
-    uint64_t size;
-    char sha256[TL_SHA256_HEX_SIZE], digest[TL_SHA256_HEX_SIZE];
-    struct tl_error error;
-    if (!tl_file_exists(pull->path.data))
-        return false;
-    if (tl_models_expected(pull->models, &pull->entry, &size, sha256, &error) != TL_OK)
-        return false;
-    if (tl_models_check_file(pull->path.data, pull->entry.name, size, sha256, true, digest, &error) != TL_OK) {
-        say(pull, "replacing the file that is here: %s", error.message);
-        return false;
-    }
-    if (pull->entry.source != TL_MODEL_FROM_MODEL || pull->entry.sha256 != NULL)
-        return true;
-    struct tl_ledger_record known;
-    bool same = tl_ledger_read(pull->models->directory.data, pull->entry.name, &known, &error) == TL_OK &&
-                strcmp(known.origin.data, pull->origin.data) == 0;
-    tl_ledger_record_fini(&known);
-    return same;
 }
 
 static enum tl_status fetch(struct pull *pull, const char *source, struct tl_error *error) {
@@ -332,12 +354,13 @@ static enum tl_status pull_model(struct tl_models *models, const struct tl_model
     tl_models_path(models, entry, &pull.path);
     tl_str_printf(&pull.work, "%s/.work-%s", models->directory.data, entry->name);
     tl_str_printf(&pull.made, "%s/%s", pull.work.data, entry->file);
-    if (entry->source == TL_MODEL_FROM_MODEL)
+    bool done = entry->source == TL_MODEL_FROM_MODEL && is_derived_already(&pull);
+    if (!done && entry->source == TL_MODEL_FROM_MODEL)
         status = prepare_source(&pull, depth, &source, error);
-    if (status == TL_OK)
+    if (!done && status == TL_OK)
         status = take_lock(&pull, error);
     bool update = progress != NULL && progress->update && pull.entry.source == TL_MODEL_FROM_HUB;
-    if (status == TL_OK && (update || !is_ready(&pull))) {
+    if (!done && status == TL_OK && (update || !is_ready(&pull))) {
         *fetched = true;
         status = fetch(&pull, source.data, error);
         if (status != TL_OK && error != NULL)

@@ -211,6 +211,11 @@ static void derived_from_another(void **state) {
     pull("derived", false);
     assert_int_equal(resolve("derived", digest), TL_OK);
     assert_int_equal(verify("derived"), TL_OK);
+    char base[160];
+    path_of(base, "models/base.gguf");
+    assert_int_equal(unlink(base), 0); /* what it was made of is not needed any more */
+    pull("derived", false);
+    assert_false(tl_file_exists(base));
     overwrite("models/derived.gguf", "GGUF but not what was recorded");
     assert_int_equal(resolve("derived", again), TL_ERR_CORRUPT);
     pull("derived", true);
