@@ -62,14 +62,15 @@ static void unescape(const char *raw, size_t length, struct tl_str *out) {
         tl_str_truncate(out, out->length - 1);
 }
 
-/* True when the text, lower-cased, begins with the start of an earlier item. */
-static bool repeats(const struct tl_llama_list *list, const char *text, size_t length) {
+/* True when the text, lower-cased, begins with the start of an earlier item; or, when it is to end
+ * here, is itself the beginning of one. */
+static bool repeats(const struct tl_llama_list *list, const char *text, size_t length, bool ends) {
     for (size_t i = 0; i < list->count; i++) {
         const char *start = list->starts[i];
         size_t at = 0;
         while (at < length && start[at] && tolower((unsigned char)text[at]) == (unsigned char)start[at])
             at++;
-        if (!start[at])
+        if (!start[at] || (ends && at == length))
             return true;
     }
     return false;
@@ -127,26 +128,30 @@ static bool well_formed(const struct tl_str *raw) {
 
 bool tl_llama_list_allows(void *context, llama_token id) {
     struct tl_llama_list *list = context;
-    if (llama_vocab_is_eog(list->vocab, id))
-        return whole_length(&list->raw) == list->raw.length && has_letter(list->raw.data, list->raw.length);
-    char piece[PIECE_MAX];
-    int32_t length = piece_of(list, id, piece);
-    if (length < 0)
-        return false;
     size_t before = list->raw.length;
-    tl_str_append(&list->raw, piece, (size_t)length);
-    ptrdiff_t quote = closing_quote(&list->raw, before);
-    if (quote >= 0)
-        tl_str_truncate(&list->raw, (size_t)quote);
+    bool ends = llama_vocab_is_eog(list->vocab, id);
+    if (!ends) {
+        char piece[PIECE_MAX];
+        int32_t length = piece_of(list, id, piece);
+        if (length < 0)
+            return false;
+        tl_str_append(&list->raw, piece, (size_t)length);
+        ptrdiff_t quote = closing_quote(&list->raw, before);
+        ends = quote >= 0;
+        if (ends)
+            tl_str_truncate(&list->raw, (size_t)quote);
+    }
     struct tl_str text = TL_STR_INIT;
     unescape(list->raw.data, whole_length(&list->raw), &text);
-    bool allowed = well_formed(&list->raw) && !repeats(list, text.data, text.length);
-    if (quote >= 0)
+    bool allowed = well_formed(&list->raw) && !repeats(list, text.data, text.length, ends);
+    if (ends)
         allowed = allowed && whole_length(&list->raw) == list->raw.length && has_letter(text.data, text.length);
+    else if (list->used + 1 >= (list->item_tokens + 1) / 2) /* the bound may close it: a letter must come by now */
+        allowed = allowed && has_letter(text.data, text.length);
     else
         allowed = allowed && (text.length > 0 || list->raw.length > whole_length(&list->raw));
     tl_str_fini(&text);
-    tl_str_truncate(&list->raw, before);
+    tl_str_truncate(&list->raw, before); /* a quote lies behind it */
     return allowed;
 }
 

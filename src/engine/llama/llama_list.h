@@ -6,9 +6,10 @@
  *
  * so the list is valid JSON whatever the model does, and forced tokens cost no sampling. An
  * item ends where the model writes an unescaped quote or wants to stop altogether, or at its
- * token bound. Refused inside an item: control characters and line breaks, escapes other than
- * \" \\ \/, ending an item that has no letter yet, and writing the first four words of an
- * earlier item again (small models repeat themselves).
+ * token bound. Refused inside an item: control characters and line breaks; escapes other than
+ * \" \\ \/; ending without a letter (half of the bound may go by without one); writing the
+ * first four words of an earlier item again, or ending as the beginning of one: small models
+ * repeat themselves.
  * A token that holds a quote in its middle is not fed as such: the part before the quote and
  * the skeleton are tokenised anew, so the model reads exactly the bytes of the list. */
 #ifndef TL_ENGINE_LLAMA_LIST_H
