@@ -8,8 +8,9 @@
  *              render(all) ──► full_prefill ──► decode }       when the draft is there: its few tokens only
  *
  * A cut is made by availability, not by position alone: going through the prompt's segments in order, wherever one
- * becomes known strictly later than all before it. So there are as many cuts as distinct moments at which more of
- * the prompt's beginning is known, and none in a prompt that is known at once.
+ * becomes known strictly later than all before it, or is a region's own while all before it serve every instance
+ * of the region. So there are as many cuts as distinct moments at which more of the prompt's beginning is known, and
+ * none in a prompt that is known at once and used once.
  *
  * Tokens do not change: each partial prefill is given the prompt up to its cut, left open; the full prefill is given
  * the whole prompt, which the engine tokenises as one text and of which it takes over the longest common prefix.
@@ -90,11 +91,6 @@ static int64_t moment_of(struct splitter *splitter, struct tl_ref ref) {
 
 /* ---- cuts ---- */
 
-struct cut {
-    size_t segments; /* rendered before the cut */
-    int64_t moment;
-};
-
 static const struct tl_input *input_named(const struct tl_node *node, const char *name) {
     for (size_t i = 0; i < node->input_count; i++)
         if (strcmp(node->inputs[i].name, name) == 0) return &node->inputs[i];
@@ -114,35 +110,12 @@ static int64_t segment_moment(struct splitter *splitter, const struct tl_node *r
     return moment;
 }
 
-/* Where more of the prompt becomes known later; returns how many, *cuts is owned by the caller. */
-static size_t find_cuts(struct splitter *splitter, const struct tl_node *render, const struct tl_template *parsed,
-                        struct cut **cuts) {
-    size_t segments = tl_template_segments(parsed), count = 0;
-    *cuts = tl_mem_zalloc((segments + 1) * sizeof **cuts);
-    int64_t known = 0;
-    for (size_t s = 0; s < segments; s++) {
-        int64_t moment = segment_moment(splitter, render, parsed, s);
-        if (moment <= known) continue;
-        if (s > 0) (*cuts)[count++] = (struct cut){.segments = s, .moment = known};
-        known = moment;
-    }
-    return count;
-}
-
-/* ---- building ---- */
-
-/* The region of `body` that contains `node`, or the node itself when it stands in `body`. */
-static struct tl_node *standing_in(struct tl_node *node, const struct tl_body *body) {
-    while (node->body != body) node = node->body->owner;
-    return node;
-}
-
 static bool may_leave(const struct tl_node *region) {
     return (region->op == TL_OP_MAP || region->op == TL_OP_FOLD || region->op == TL_OP_REDUCE) &&
            region->wait_count == 0;
 }
 
-/* The outermost body in which all that the cut needs is known. */
+/* The outermost body in which all that the first `segments` need is known. */
 static struct tl_body *body_for(struct tl_node *prefill, const struct tl_node *render, const struct tl_template *parsed,
                                 size_t segments, struct tl_ref kv) {
     struct tl_body *body = prefill->body;
@@ -163,6 +136,38 @@ static struct tl_body *body_for(struct tl_node *prefill, const struct tl_node *r
     return body;
 }
 
+static int depth_of(const struct tl_body *body) {
+    int depth = 0;
+    for (; body->owner; body = body->owner->body) depth++;
+    return depth;
+}
+
+/* Where more of the prompt becomes known later, or for fewer; returns how many, *cuts is owned by the caller. */
+static size_t find_cuts(struct splitter *splitter, struct tl_node *prefill, const struct tl_node *render,
+                        const struct tl_template *parsed, size_t **cuts) {
+    size_t segments = tl_template_segments(parsed), count = 0;
+    *cuts = tl_mem_zalloc((segments + 1) * sizeof **cuts);
+    int64_t known = 0;
+    int depth = depth_of(body_for(prefill, render, parsed, 0, (struct tl_ref){0}));
+    for (size_t s = 0; s < segments; s++) {
+        int64_t moment = segment_moment(splitter, render, parsed, s);
+        int own = depth_of(body_for(prefill, render, parsed, s + 1, (struct tl_ref){0}));
+        if (moment <= known && own <= depth) continue;
+        if (s > 0) (*cuts)[count++] = s;
+        known = moment > known ? moment : known;
+        depth = own;
+    }
+    return count;
+}
+
+/* ---- building ---- */
+
+/* The region of `body` that contains `node`, or the node itself when it stands in `body`. */
+static struct tl_node *standing_in(struct tl_node *node, const struct tl_body *body) {
+    while (node->body != body) node = node->body->owner;
+    return node;
+}
+
 static void copy_waits(struct tl_node *to, const struct tl_node *from) {
     for (size_t i = 0; i < from->wait_count; i++) tl_graph_wait(to, from->waits[i].node, from->waits[i].kind);
 }
@@ -173,18 +178,18 @@ static void infer(struct tl_node *node) {
 }
 
 static struct tl_ref add_partial(struct splitter *splitter, struct tl_node *prefill, struct tl_node *render,
-                                 const struct tl_template *parsed, struct cut cut, size_t number, struct tl_ref kv) {
+                                 const struct tl_template *parsed, size_t segments, size_t number, struct tl_ref kv) {
     struct tl_arena *arena = &splitter->graph->arena;
-    struct tl_body *body = body_for(prefill, render, parsed, cut.segments, kv);
+    struct tl_body *body = body_for(prefill, render, parsed, segments, kv);
     struct tl_node *before = standing_in(body == prefill->body ? render : prefill, body);
 
     struct tl_node *part = tl_graph_add(body, TL_OP_RENDER, prefill->step,
                                         tl_arena_printf(arena, "%s-part%zu", render->label, number), NULL);
     tl_attributes_copy(&part->attributes, arena, &render->attributes);
-    tl_attributes_set_integer(&part->attributes, arena, "parts", (int64_t)cut.segments);
+    tl_attributes_set_integer(&part->attributes, arena, "parts", (int64_t)segments);
     for (size_t i = 0; i < render->input_count; i++) {
         bool needed = false;
-        for (size_t s = 0; s < cut.segments && !needed; s++) {
+        for (size_t s = 0; s < segments && !needed; s++) {
             const char *const *names;
             size_t count = tl_template_needs(parsed, s, &names);
             for (size_t k = 0; k < count; k++) needed = needed || strcmp(names[k], render->inputs[i].name) == 0;
@@ -216,8 +221,8 @@ static void split(struct splitter *splitter, struct tl_node *prefill) {
     struct tl_error error;
     if (tl_template_parse(tl_attributes_string(&render->attributes, "template", "[]"), &parsed, &error) != TL_OK)
         return;
-    struct cut *cuts;
-    size_t count = find_cuts(splitter, render, parsed, &cuts);
+    size_t *cuts;
+    size_t count = find_cuts(splitter, prefill, render, parsed, &cuts);
     struct tl_ref kv = {0};
     for (size_t i = 0; i < count; i++) kv = add_partial(splitter, prefill, render, parsed, cuts[i], i + 1, kv);
     if (count > 0) {
@@ -243,11 +248,19 @@ static void visit(struct splitter *splitter, struct tl_body *body) {
     }
 }
 
+static void find_moments(struct splitter *splitter, const struct tl_body *body) {
+    for (size_t i = 0; i < body->node_count; i++) {
+        struct tl_node *node = body->nodes[i];
+        moment_of(splitter, (struct tl_ref){node, 0});
+        for (size_t r = 0; r < 2 && node->regions[r]; r++) find_moments(splitter, node->regions[r]);
+    }
+}
+
 bool tl_pass_split_prefill(struct tl_graph *graph, const struct tl_pass_ctx *ctx) {
     struct splitter splitter = {.graph = graph, .ctx = ctx};
-    uint32_t numbers = graph->next_number; /* moments are asked of nodes that were there before */
-    splitter.moments = tl_mem_alloc((numbers + 1) * sizeof *splitter.moments);
-    for (uint32_t i = 0; i <= numbers; i++) splitter.moments[i] = -1;
+    splitter.moments = tl_mem_alloc((graph->next_number + 1) * sizeof *splitter.moments);
+    for (uint32_t i = 0; i <= graph->next_number; i++) splitter.moments[i] = -1;
+    find_moments(&splitter, graph->root); /* before anything is added: the new nodes have none */
     visit(&splitter, graph->root);
     tl_mem_free(splitter.moments);
     return splitter.changed;
