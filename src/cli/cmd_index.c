@@ -1,5 +1,4 @@
 /* cmd_index.c: `teola index`: files into a collection, and what collections there are. */
-#include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <signal.h>
@@ -9,22 +8,19 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/error.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/utf8.h"
+#include "cli/command_line.h"
 #include "cli/commands.h"
+#include "cli/index_display.h"
 #include "engine/documents/chunker.h"
 #include "engine/sqlite/store.h"
 #include "indexer/indexer.h"
 #include "runtime/config.h"
 
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
-
-#define SKIPS_KEPT 10000 /* told at the end or in JSON; the rest is counted */
-#define SKIPS_SHOWN 20   /* without -v */
+#define NAME "index"
 
 static const char help[] =
     "Usage: teola index PATH... --collection NAME [OPTIONS]\n"
@@ -69,108 +65,14 @@ static void on_signal(int number) {
     interrupted = 1;
 }
 
-static int wrong_use(const char *format, ...) TL_PRINTF(1, 2);
-static int wrong_use(const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    fputs("teola index: ", stderr);
-    vfprintf(stderr, format, args);
-    fputs(" (teola index --help says more)\n", stderr);
-    va_end(args);
-    return EXIT_USAGE;
-}
-
-static int fail(const struct tl_error *error) {
-    fprintf(stderr, "teola index: %s\n", error->message);
-    return error->status == TL_ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
-}
-
 static int print_json(json_t *json) {
     char *text = json_dumps(json, JSON_INDENT(2));
     json_decref(json);
     if (!text)
-        return EXIT_FAILED;
+        return TL_EXIT_FAILED;
     puts(text);
     free(text);
-    return EXIT_DONE;
-}
-
-/* ---- what is shown while it runs ---- */
-
-struct skip {
-    char *uri, *reason; /* owned */
-};
-
-struct display {
-    bool terminal, quiet, verbose;
-    bool open;               /* an unfinished line is on the terminal */
-    uint64_t start, last;    /* clock: of the run, of the last line */
-    uint64_t first_bytes;    /* progress when work began */
-    struct skip *skips;
-    size_t skip_count, skip_capacity;
-};
-
-static void close_line(struct display *display) {
-    if (display->open)
-        fputs("\r\033[K", stderr);
-    display->open = false;
-}
-
-static const char *human_time(double seconds, char out[24]) {
-    if (seconds < 90)
-        snprintf(out, 24, "%.0f s", seconds);
-    else if (seconds < 5400)
-        snprintf(out, 24, "%.0f min", seconds / 60);
-    else
-        snprintf(out, 24, "%.1f h", seconds / 3600);
-    return out;
-}
-
-static void show_progress(void *context, const struct tl_index_progress *progress) {
-    struct display *display = context;
-    uint64_t now = tl_clock_now();
-    uint64_t pause = display->terminal ? 200 * TL_NS_PER_MS : 10 * TL_NS_PER_S;
-    if (display->quiet || (display->verbose && !display->terminal) || now - display->last < pause)
-        return;
-    display->last = now;
-    double seconds = (double)(now - display->start) / (double)TL_NS_PER_S;
-    double part = progress->bytes_total ? (double)progress->bytes / (double)progress->bytes_total : 1;
-    char left[24] = "", name[60];
-    if (part > 0.01 && part < 1)
-        human_time(seconds * (1 - part) / part, left);
-    const char *uri = progress->uri ? progress->uri : "";
-    const char *slash = strrchr(uri, '/');
-    tl_document_print_uri(slash ? slash + 1 : uri, name, sizeof name);
-    if (display->terminal) {
-        int filled = (int)(part * 20);
-        fprintf(stderr, "\r\033[K[%.*s%.*s] %3.0f %%  %" PRIu64 " of %" PRIu64 " documents  %.1f chunks/s%s%s  %.40s",
-                filled, "####################", 20 - filled, "....................", part * 100, progress->documents,
-                progress->documents_total, (double)progress->chunks / seconds, *left ? "  left: " : "", left, name);
-        display->open = true;
-    } else {
-        fprintf(stderr, "%3.0f %%, %" PRIu64 " of %" PRIu64 " documents, %" PRIu64 " chunks, %.1f chunks/s%s%s\n",
-                part * 100, progress->documents, progress->documents_total, progress->chunks,
-                (double)progress->chunks / seconds, *left ? ", left: " : "", left);
-    }
-}
-
-static void show_event(void *context, enum tl_index_event event, const char *uri, const char *detail) {
-    static const char *const words[] = {
-        [TL_INDEX_ADDED] = "added",     [TL_INDEX_REPLACED] = "replaced", [TL_INDEX_UNCHANGED] = "unchanged",
-        [TL_INDEX_REMOVED] = "removed", [TL_INDEX_SKIPPED] = "skipped",
-    };
-    struct display *display = context;
-    if (event == TL_INDEX_SKIPPED && display->skip_count < SKIPS_KEPT) {
-        display->skips =
-            tl_mem_grow(display->skips, &display->skip_capacity, display->skip_count + 1, sizeof *display->skips);
-        display->skips[display->skip_count++] = (struct skip){tl_mem_strdup(uri), tl_mem_strdup(detail)};
-    }
-    if (!display->verbose)
-        return;
-    char name[1024];
-    close_line(display);
-    fprintf(stderr, "%s %s%s%s\n", words[event], tl_document_print_uri(uri, name, sizeof name), *detail ? ": " : "",
-            detail);
+    return TL_EXIT_DONE;
 }
 
 static bool stop(void *context) {
@@ -190,8 +92,8 @@ static json_t *text_json(const char *text) {
 }
 
 static int print_report(const struct options *options, const struct tl_index_report *report,
-                        const struct display *display, const char *store, bool complete) {
-    double seconds = (double)(tl_clock_now() - display->start) / (double)TL_NS_PER_S;
+                        const struct tl_index_display *display, const char *store, bool complete) {
+    double seconds = tl_index_display_seconds(display);
     double rate = seconds > 0 ? (double)report->chunks / seconds : 0;
     if (options->json) {
         json_t *skipped = json_array();
@@ -206,22 +108,13 @@ static int print_report(const struct options *options, const struct tl_index_rep
             (json_int_t)report->chunks, "tokens", (json_int_t)report->tokens, "bytes", (json_int_t)report->bytes,
             "seconds", seconds, "chunks_per_second", rate, "skipped", skipped));
     }
-    size_t shown = options->verbose || options->quiet ? 0 : display->skip_count;
-    if (shown > SKIPS_SHOWN)
-        shown = SKIPS_SHOWN;
-    for (size_t i = 0; i < shown; i++) {
-        char name[1024];
-        tl_document_print_uri(display->skips[i].uri, name, sizeof name);
-        fprintf(stderr, "skipped %s: %s\n", name, display->skips[i].reason);
-    }
-    if (shown > 0 && report->skipped > shown)
-        fprintf(stderr, "skipped %" PRIu64 " more (-v names them)\n", report->skipped - shown);
+    tl_index_display_skips(display, report->skipped);
     if (!options->quiet)
         printf("%s: %" PRIu64 " documents added, %" PRIu64 " replaced, %" PRIu64 " unchanged, %" PRIu64
                " removed, %" PRIu64 " skipped; %" PRIu64 " chunks in %.1f s (%.1f chunks/s)\n",
                options->collection, report->added, report->replaced, report->unchanged, report->removed,
                report->skipped, report->chunks, seconds, rate);
-    return EXIT_DONE;
+    return TL_EXIT_DONE;
 }
 
 /* The settings of the configuration's embedder and store, as the engines take them. */
@@ -243,12 +136,8 @@ static enum tl_status find_settings(const struct tl_config *config, json_t **emb
 }
 
 static int index_paths(const struct options *options, const struct tl_config *config) {
-    struct display display = {
-        .terminal = isatty(STDERR_FILENO) == 1 && !options->quiet,
-        .quiet = options->quiet,
-        .verbose = options->verbose,
-        .start = tl_clock_now(),
-    };
+    struct tl_index_display display;
+    tl_index_display_init(&display, options->quiet, options->verbose);
     struct tl_error error = {0};
     struct tl_index_report report = {0};
     json_t *embedder = NULL, *store = NULL;
@@ -256,7 +145,6 @@ static int index_paths(const struct options *options, const struct tl_config *co
     enum tl_status status = find_settings(config, &embedder, &store, &model, &error);
     const char *path = tl_config_store_path(config);
     if (status == TL_OK) {
-        display.last = display.start;
         const struct tl_index_options index = {
             .paths = (const char *const *)options->paths,
             .path_count = options->count,
@@ -268,8 +156,8 @@ static int index_paths(const struct options *options, const struct tl_config *co
             .chunk_size = options->chunk_size > 0 ? (uint32_t)options->chunk_size : 0,
             .chunk_overlap = options->overlap,
             .prune = options->prune,
-            .event = show_event,
-            .progress = show_progress,
+            .event = tl_index_display_event,
+            .progress = tl_index_display_progress,
             .stop = stop,
             .context = &display,
         };
@@ -282,23 +170,19 @@ static int index_paths(const struct options *options, const struct tl_config *co
         sigaction(SIGINT, &former[0], NULL);
         sigaction(SIGTERM, &former[1], NULL);
     }
-    close_line(&display);
+    tl_index_display_close_line(&display);
 
-    int result = EXIT_DONE;
+    int result = TL_EXIT_DONE;
     bool began = status == TL_OK || report.added + report.replaced + report.removed > 0 || interrupted;
     if (began)
         result = print_report(options, &report, &display, path, status == TL_OK);
     if (status == TL_ERR_CANCELLED && interrupted) {
         fputs("teola index: interrupted; the same command completes it\n", stderr);
-        result = EXIT_INTERRUPTED;
+        result = TL_EXIT_INTERRUPTED;
     } else if (status != TL_OK) {
-        result = fail(&error);
+        result = tl_cli_fail(NAME, &error);
     }
-    for (size_t i = 0; i < display.skip_count; i++) {
-        tl_mem_free(display.skips[i].uri);
-        tl_mem_free(display.skips[i].reason);
-    }
-    tl_mem_free(display.skips);
+    tl_index_display_fini(&display);
     json_decref(embedder);
     json_decref(store);
     return result;
@@ -346,9 +230,9 @@ static int act_on_store(const struct options *options, const char *path, const c
         if (options->json)
             return print_json(json_array());
         printf("no collections yet: %s does not exist\n", path);
-        return EXIT_DONE;
+        return TL_EXIT_DONE;
     }
-    int result = EXIT_DONE;
+    int result = TL_EXIT_DONE;
     if (status == TL_OK && options->list) {
         struct listing listing = {.json = options->json ? json_array() : NULL};
         status = tl_store_list(store, list_one, &listing, &error);
@@ -368,7 +252,7 @@ static int act_on_store(const struct options *options, const char *path, const c
             status = tl_collection_dump(collection, print_piece, NULL, &error);
     }
     tl_store_close(store);
-    return status == TL_OK ? result : fail(&error);
+    return status == TL_OK ? result : tl_cli_fail(NAME, &error);
 }
 
 /* ---- the command ---- */
@@ -382,7 +266,7 @@ static bool read_number(const char *text, int64_t minimum, int64_t maximum, int6
     return *end == '\0' && number >= minimum && number <= maximum;
 }
 
-/* Returns EXIT_DONE to go on, else the exit status; *helped when only help was wanted. */
+/* Returns TL_EXIT_DONE to go on, else the exit status; *helped when only help was wanted. */
 static int read_options(int argc, char **argv, struct options *options, bool *helped) {
     enum { STORE = 256, CONFIG, MODEL, CHUNK_SIZE, OVERLAP, PRUNE, LIST, DROP, DUMP, FORMAT };
     static const struct option known[] = {
@@ -407,16 +291,16 @@ static int read_options(int argc, char **argv, struct options *options, bool *he
         case MODEL: options->model = optarg; break;
         case CHUNK_SIZE:
             if (!read_number(optarg, TL_CHUNK_SIZE_MIN, TL_CHUNK_SIZE_MAX, &options->chunk_size))
-                return wrong_use("--chunk-size is \"%s\", expected a number from %d to %d", optarg, TL_CHUNK_SIZE_MIN,
+                return tl_cli_wrong_use(NAME, "--chunk-size is \"%s\", expected a number from %d to %d", optarg, TL_CHUNK_SIZE_MIN,
                                  TL_CHUNK_SIZE_MAX);
             break;
         case OVERLAP:
             if (!read_number(optarg, 0, TL_CHUNK_SIZE_MAX, &options->overlap))
-                return wrong_use("--overlap is \"%s\", expected a number of tokens", optarg);
+                return tl_cli_wrong_use(NAME, "--overlap is \"%s\", expected a number of tokens", optarg);
             break;
         case FORMAT:
             if (strcmp(optarg, "json") != 0 && strcmp(optarg, "text") != 0)
-                return wrong_use("--format is \"%s\", expected text or json", optarg);
+                return tl_cli_wrong_use(NAME, "--format is \"%s\", expected text or json", optarg);
             options->json = strcmp(optarg, "json") == 0;
             break;
         case PRUNE: options->prune = true; break;
@@ -425,28 +309,27 @@ static int read_options(int argc, char **argv, struct options *options, bool *he
         case DUMP: options->dump = true; break;
         case 'v': options->verbose = true; break;
         case 'q': options->quiet = true; break;
-        case 'h': *helped = true; return EXIT_DONE;
-        case ':': return wrong_use("%s needs a value", argv[optind - 1]);
-        default: return wrong_use("unknown option %s", argv[optind - 1]);
+        case 'h': *helped = true; return TL_EXIT_DONE;
+        default: return tl_cli_wrong_option(NAME, option, argv, known);
         }
     options->paths = argv + optind;
     options->count = (size_t)(argc - optind);
     if (options->list + options->drop + options->dump > 1)
-        return wrong_use("--list, --drop and --dump exclude one another");
+        return tl_cli_wrong_use(NAME, "--list, --drop and --dump exclude one another");
     bool indexes = !options->list && !options->drop && !options->dump;
     if (!indexes && options->count > 0)
-        return wrong_use("no PATH is expected here, found \"%s\"", options->paths[0]);
+        return tl_cli_wrong_use(NAME, "no PATH is expected here, found \"%s\"", options->paths[0]);
     if (indexes && options->count == 0)
-        return wrong_use("say which files or directories to index");
+        return tl_cli_wrong_use(NAME, "say which files or directories to index");
     if (!options->list && !options->collection)
-        return wrong_use("--collection NAME is needed");
+        return tl_cli_wrong_use(NAME, "--collection NAME is needed");
     if (options->collection && !tl_collection_name_valid(options->collection))
-        return wrong_use("\"%s\" cannot name a collection: a name is 1 to 63 of a-z, 0-9, '_' and '-', and starts with a "
+        return tl_cli_wrong_use(NAME, "\"%s\" cannot name a collection: a name is 1 to 63 of a-z, 0-9, '_' and '-', and starts with a "
                          "letter or '_'", options->collection);
     for (size_t i = 0; i < options->count; i++)
         if (access(options->paths[i], F_OK) != 0)
-            return wrong_use("there is no file or directory \"%s\"", options->paths[i]);
-    return EXIT_DONE;
+            return tl_cli_wrong_use(NAME, "there is no file or directory \"%s\"", options->paths[i]);
+    return TL_EXIT_DONE;
 }
 
 /* The configuration with the flags laid over it; NULL after its findings have been printed. */
@@ -482,15 +365,15 @@ int tl_cmd_index(int argc, char **argv) {
     struct options options;
     bool helped;
     int result = read_options(argc, argv, &options, &helped);
-    if (result != EXIT_DONE)
+    if (result != TL_EXIT_DONE)
         return result;
     if (helped) {
         fputs(help, stdout);
-        return EXIT_DONE;
+        return TL_EXIT_DONE;
     }
     struct tl_config *config = load_config(&options);
     if (!config)
-        return EXIT_USAGE;
+        return TL_EXIT_USAGE;
     if (options.list || options.drop || options.dump) {
         const struct tl_config_engine *store = tl_config_find_engine(config, "store");
         const char *vec0 = store ? json_string_value(json_object_get(store->settings, "vec0")) : NULL;

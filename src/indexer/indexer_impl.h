@@ -11,7 +11,7 @@
 #include "indexer/walk.h"
 
 /* Chunks embedded by one call; a stop is seen within a call too. */
-#define TL_INDEX_SLICE 16
+#define TL_INDEX_SLICE 8
 /* Chunks held before a document's transaction begins: smaller documents hold the store's writer lock
  * for milliseconds, not while they are embedded. About 3 MB with 384 dimensions. */
 #define TL_INDEX_HELD 1024
