@@ -8,7 +8,10 @@
 #include "base/str.h"
 
 static const char *kind_name(const struct tl_setting *setting) {
-    return setting->text ? "a string" : setting->boolean ? "true or false" : setting->integer ? "an integer" : "a number";
+    return setting->text      ? "a string"
+           : setting->boolean ? "true or false"
+           : setting->integer ? "an integer"
+                              : "a number";
 }
 
 static enum tl_status read_one(const char *engine, const struct tl_setting *setting, const json_t *value,
@@ -28,8 +31,9 @@ static enum tl_status read_one(const char *engine, const struct tl_setting *sett
                             kind_name(setting));
     double number = json_number_value(value);
     if (!(number >= setting->minimum && number <= setting->maximum))
-        return tl_error_set(error, TL_ERR_INVALID, "engine type '%s': setting '%s' is %g, but must be from %.10g to %.10g",
-                            engine, setting->name, number, setting->minimum, setting->maximum);
+        return tl_error_set(error, TL_ERR_INVALID,
+                            "engine type '%s': setting '%s' is %g, but must be from %.10g to %.10g", engine,
+                            setting->name, number, setting->minimum, setting->maximum);
     if (setting->integer)
         *setting->integer = json_integer_value(value);
     else
@@ -47,8 +51,8 @@ static enum tl_status refuse_unknown(const char *engine, const char *name, const
     }
     const char *nearest = tl_str_nearest(name, names, count);
     enum tl_status status =
-        nearest ? tl_error_set(error, TL_ERR_INVALID, "engine type '%s' has no setting '%s'; did you mean '%s'?", engine,
-                               name, nearest)
+        nearest ? tl_error_set(error, TL_ERR_INVALID, "engine type '%s' has no setting '%s'; did you mean '%s'?",
+                               engine, name, nearest)
                 : tl_error_set(error, TL_ERR_INVALID, "engine type '%s' has no setting '%s'; it has: %s", engine, name,
                                known.data);
     tl_mem_free(names);
@@ -56,8 +60,8 @@ static enum tl_status refuse_unknown(const char *engine, const char *name, const
     return status;
 }
 
-enum tl_status tl_settings_read(const char *engine, const json_t *settings, const struct tl_setting *table, size_t count,
-                                struct tl_error *error) {
+enum tl_status tl_settings_read(const char *engine, const json_t *settings, const struct tl_setting *table,
+                                size_t count, struct tl_error *error) {
     if (settings && !json_is_object(settings))
         return tl_error_set(error, TL_ERR_INVALID, "engine type '%s': the settings must be an object", engine);
     const char *name;

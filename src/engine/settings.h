@@ -23,7 +23,7 @@ struct tl_setting {
 };
 
 /* TL_ERR_INVALID at the first setting that is wrong. `engine` is the engine's type, for the message. */
-enum tl_status tl_settings_read(const char *engine, const json_t *settings, const struct tl_setting *table, size_t count,
-                                struct tl_error *error);
+enum tl_status tl_settings_read(const char *engine, const json_t *settings, const struct tl_setting *table,
+                                size_t count, struct tl_error *error);
 
 #endif

@@ -191,7 +191,8 @@ struct whole {
 
 static void run_whole(struct tl_conformance *run, struct recorder *recorder, struct whole *whole) {
     tl_str_init(&whole->text);
-    decode(run, tl_llama_test_kv(run, TL_OP_PREFILL, tl_llama_test_prompt(parts, PART_COUNT, false), NULL), &whole->text);
+    decode(run, tl_llama_test_kv(run, TL_OP_PREFILL, tl_llama_test_prompt(parts, PART_COUNT, false), NULL),
+           &whole->text);
     merged(recorder, whole->ids);
     whole->prompt = recorder->records[0].end + 1; /* the last token is left to the decode */
     whole->decoded = recorder->records[recorder->count - 1];
@@ -251,7 +252,8 @@ static void test_split_at_part_borders(void **state) {
 /* Cut inside words too: there the open prompt's last tokens are left out. */
 static void test_split_at_random_places(void **state) {
     (void)state;
-    struct tl_conformance *run = open_engine("\"context_size\": 512, \"parallel\": 2, \"reserve\": 64, \"threads\": 1, \"chunk\": 33");
+    struct tl_conformance *run =
+        open_engine("\"context_size\": 512, \"parallel\": 2, \"reserve\": 64, \"threads\": 1, \"chunk\": 33");
     struct recorder *recorder = record(run);
     struct whole whole;
     run_whole(run, recorder, &whole);
@@ -380,8 +382,8 @@ static void test_parked_and_restored(void **state) {
 
 static int report(void **state) {
     (void)state;
-    print_message("logits differ by at most %g (tolerance %g), %g on average (%g); texts parted at a near tie: %u\n", worst,
-                  TOLERANCE, worst_mean, TOLERANCE_MEAN, ties);
+    print_message("logits differ by at most %g (tolerance %g), %g on average (%g); texts parted at a near tie: %u\n",
+                  worst, TOLERANCE, worst_mean, TOLERANCE_MEAN, ties);
     return 0;
 }
 

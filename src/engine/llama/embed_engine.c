@@ -68,8 +68,8 @@ static enum tl_status parse_pooling(const char *name, enum llama_pooling_type *p
             *pooling = known[i].type;
             return TL_OK;
         }
-    return tl_error_set(error, TL_ERR_INVALID, "engine type 'embed': setting 'pooling' is '%s', but must be mean, cls or last",
-                        name);
+    return tl_error_set(error, TL_ERR_INVALID,
+                        "engine type 'embed': setting 'pooling' is '%s', but must be mean, cls or last", name);
 }
 
 static enum tl_status embed_create(const char *name, const json_t *settings, struct tl_engine **out,
@@ -118,10 +118,11 @@ static enum tl_status embed_open(struct tl_engine *base, const struct tl_emit *e
         return status;
     enum llama_pooling_type pooling = engine->encoder.pooling;
     if (pooling != LLAMA_POOLING_TYPE_MEAN && pooling != LLAMA_POOLING_TYPE_CLS && pooling != LLAMA_POOLING_TYPE_LAST)
-        return tl_error_set(error, TL_ERR_INVALID,
-                            "model file '%s' does not say how its vectors are pooled: set 'pooling' to mean, cls or last, "
-                            "or use an embedding model",
-                            engine->model);
+        return tl_error_set(
+            error, TL_ERR_INVALID,
+            "model file '%s' does not say how its vectors are pooled: set 'pooling' to mean, cls or last, "
+            "or use an embedding model",
+            engine->model);
     engine->scratch = tl_mem_alloc(engine->encoder.dimension * sizeof *engine->scratch);
     return TL_OK;
 }
@@ -199,7 +200,8 @@ static void finish_item(struct embed_engine *engine, struct embed_item *held) {
 static void submit_item(struct embed_engine *engine, struct tl_item *item) {
     const struct tl_emit *emit = engine->emit;
     if (item->op != TL_OP_EMBED) {
-        emit->fail(emit->context, item, TL_ERR_UNSUPPORTED, "an engine of type 'embed' serves the primitive 'embed' only");
+        emit->fail(emit->context, item, TL_ERR_UNSUPPORTED,
+                   "an engine of type 'embed' serves the primitive 'embed' only");
         return;
     }
     struct tl_value *input = item->inputs[0];

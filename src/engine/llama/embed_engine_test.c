@@ -30,8 +30,12 @@ static struct tl_value *text_value(const char *text) {
 }
 
 static struct tl_value *chunk_value(const char *title, const char *heading, const char *text) {
-    const struct tl_chunk chunk = {
-        .id = "0123456789abcdef:0", .uri = "a.html", .title = title, .heading = heading, .text = text, .length = strlen(text)};
+    const struct tl_chunk chunk = {.id = "0123456789abcdef:0",
+                                   .uri = "a.html",
+                                   .title = title,
+                                   .heading = heading,
+                                   .text = text,
+                                   .length = strlen(text)};
     return tl_value_chunk(&chunk);
 }
 
@@ -193,7 +197,8 @@ static int prepare(void **state) {
         return 1;
     }
     snprintf(settings, sizeof settings,
-             "{\"model\": \"%s/all-minilm-l6-v2-f16.gguf\", \"model_digest\": \"abc\", \"context_size\": 512, \"threads\": 2}",
+             "{\"model\": \"%s/all-minilm-l6-v2-f16.gguf\", \"model_digest\": \"abc\", \"context_size\": 512, "
+             "\"threads\": 2}",
              folder);
     return 0;
 }

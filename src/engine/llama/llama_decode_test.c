@@ -81,7 +81,8 @@ static void test_bounds_and_stops(void **state) {
     assert_int_equal(strlen(text_of(stopped)), end);
     assert_memory_equal(text_of(stopped), text, end);
     assert_string_equal(tl_conformance_outcome(stopped)->deltas.data, text_of(stopped));
-    assert_true(tl_conformance_outcome(stopped)->usage.tokens_out < tl_conformance_outcome(free_running)->usage.tokens_out);
+    assert_true(tl_conformance_outcome(stopped)->usage.tokens_out <
+                tl_conformance_outcome(free_running)->usage.tokens_out);
     tl_value_unref(kv);
     tl_conformance_close(run);
 }
@@ -140,7 +141,8 @@ static void check_list(const struct tl_value *list, size_t most) {
 
 static void test_lists(void **state) {
     (void)state;
-    struct tl_conformance *run = open_engine("\"context_size\": 384, \"parallel\": 4, \"reserve\": 128, \"threads\": 1");
+    struct tl_conformance *run =
+        open_engine("\"context_size\": 384, \"parallel\": 4, \"reserve\": 128, \"threads\": 1");
     static const char *const questions[] = {"Rewrite in other words: How do I create an index in SQLite?",
                                             "List three search queries for: bread recipe",
                                             "Write \"quotes\", back\\slashes and\nnew lines.", "7 8 9"};

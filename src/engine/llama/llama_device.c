@@ -180,7 +180,7 @@ enum tl_status tl_llama_tokenize(const struct llama_vocab *vocab, const char *te
                 out->count += (size_t)count;
                 break;
             }
-            room = (size_t)-(int64_t)count;
+            room = (size_t) - (int64_t)count;
         }
         text += part;
         length -= part;

@@ -113,7 +113,8 @@ static enum tl_status open_context(struct tl_llama_engine *engine, struct tl_err
 static enum tl_status llama_engine_open(struct tl_engine *base, const struct tl_emit *emit, struct tl_error *error) {
     struct tl_llama_engine *engine = engine_of(base);
     engine->emit = emit;
-    enum tl_status status = tl_llama_load(engine->model_path, false, (int32_t)engine->gpu_layers, &engine->model, error);
+    enum tl_status status =
+        tl_llama_load(engine->model_path, false, (int32_t)engine->gpu_layers, &engine->model, error);
     if (status == TL_OK)
         status = open_context(engine, error);
     if (status != TL_OK)

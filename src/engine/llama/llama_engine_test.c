@@ -25,7 +25,8 @@ static struct tl_value *open_prefix(struct tl_conformance *run, uint32_t variati
     return tl_llama_test_kv(run, TL_OP_PARTIAL_PREFILL, tl_llama_test_prompt(parts, 2, true), NULL);
 }
 
-static void make_prefill(struct tl_conformance *run, size_t kind, uint32_t variation, struct tl_conformance_item *item) {
+static void make_prefill(struct tl_conformance *run, size_t kind, uint32_t variation,
+                         struct tl_conformance_item *item) {
     const char *parts[] = {"Answer briefly. ", questions[variation % 4], " Thank you."};
     static char large[8192];
     item->incomparable = true;
@@ -101,7 +102,8 @@ static void test_conformance(void **state) {
 /* One sequence for everything: whatever is held is parked and restored, and all items end. */
 static void test_conformance_with_one_sequence(void **state) {
     (void)state;
-    tl_llama_test_settings(settings, sizeof settings, "\"context_size\": 256, \"parallel\": 1, \"chunk\": 64, \"threads\": 1");
+    tl_llama_test_settings(settings, sizeof settings,
+                           "\"context_size\": 256, \"parallel\": 1, \"chunk\": 64, \"threads\": 1");
     tl_conformance_check(&subject);
 }
 

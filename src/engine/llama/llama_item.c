@@ -109,10 +109,11 @@ static enum tl_status read_prefill(struct tl_llama_engine *engine, struct tl_lla
     if (reserve < 1 || reserve >= engine->context_tokens)
         reserve = engine->context_tokens / 2;
     size_t limit = engine->context_tokens - (size_t)reserve;
-    enum tl_status status = tl_llama_prompt_tokens(&engine->template, &prompt->as.prompt, limit, &held->tokens, &held->open,
-                                                   &held->trimmed, error);
+    enum tl_status status = tl_llama_prompt_tokens(&engine->template, &prompt->as.prompt, limit, &held->tokens,
+                                                   &held->open, &held->trimmed, error);
     if (status != TL_OK)
-        return tl_error_prefix(error, "context of %u tokens (setting context_size), %lld of them reserved for the answer",
+        return tl_error_prefix(error,
+                               "context of %u tokens (setting context_size), %lld of them reserved for the answer",
                                engine->context_tokens, (long long)reserve);
     held->prompt_count = held->tokens.count;
     held->target = held->tokens.count - (!held->open && held->tokens.count > 0);
@@ -152,7 +153,8 @@ static enum tl_status read_stops(struct tl_llama_item *held, struct tl_error *er
     json_t *stops = json_loads(text, 0, NULL);
     enum tl_status status = TL_OK;
     if (!json_is_array(stops) || json_array_size(stops) > MOST_STOPS)
-        status = tl_error_set(error, TL_ERR_INVALID, "attribute stop must be a JSON array of at most %d strings", MOST_STOPS);
+        status = tl_error_set(error, TL_ERR_INVALID, "attribute stop must be a JSON array of at most %d strings",
+                              MOST_STOPS);
     size_t index;
     json_t *stop;
     if (status == TL_OK)
@@ -200,8 +202,9 @@ static enum tl_status read_format(struct tl_llama_engine *engine, struct tl_llam
     int64_t items = tl_attributes_integer(attributes, "items", 3);
     int64_t item_tokens = tl_attributes_integer(attributes, "item_tokens", 48);
     if (items < 1 || items > MOST_LIST_ITEMS || item_tokens < 1 || item_tokens > engine->context_tokens)
-        return tl_error_set(error, TL_ERR_INVALID, "a list has from 1 to %d items of at least 1 token; found %lld of %lld",
-                            MOST_LIST_ITEMS, (long long)items, (long long)item_tokens);
+        return tl_error_set(error, TL_ERR_INVALID,
+                            "a list has from 1 to %d items of at least 1 token; found %lld of %lld", MOST_LIST_ITEMS,
+                            (long long)items, (long long)item_tokens);
     tl_llama_writer_fini(&held->writer);
     held->is_list = true;
     tl_llama_list_init(&held->list, engine->vocab, (size_t)items, (size_t)item_tokens);
@@ -230,7 +233,8 @@ static enum tl_status read_decode(struct tl_llama_engine *engine, struct tl_llam
         held->written = held->tokens.count - before;
     }
     if (held->tokens.count >= engine->context_tokens)
-        return tl_error_set(error, TL_ERR_LIMIT, "the prompt has %zu tokens and the context holds %u (setting context_size)",
+        return tl_error_set(error, TL_ERR_LIMIT,
+                            "the prompt has %zu tokens and the context holds %u (setting context_size)",
                             held->prompt_count, engine->context_tokens);
     return TL_OK;
 }

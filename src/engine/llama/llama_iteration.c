@@ -88,8 +88,9 @@ static void compute(struct tl_llama_engine *engine, struct row_range *ranges, si
         return;
     }
     struct tl_llama_item *held = ranges[0].held;
-    tl_llama_item_fail(engine, held, TL_ERR_ENGINE, "llama.cpp could not compute %zu tokens at position %zu (its code %d)",
-                       ranges[0].count, held->span->length, (int)result);
+    tl_llama_item_fail(engine, held, TL_ERR_ENGINE,
+                       "llama.cpp could not compute %zu tokens at position %zu (its code %d)", ranges[0].count,
+                       held->span->length, (int)result);
 }
 
 /* ---- composing ---- */

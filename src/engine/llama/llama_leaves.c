@@ -50,7 +50,8 @@ static struct tl_value *reshape(const struct tl_value *shape, enum tl_base_type 
     return list;
 }
 
-struct tl_value *tl_llama_reshape(const struct tl_value *shape, enum tl_base_type base, struct tl_value *const *leaves) {
+struct tl_value *tl_llama_reshape(const struct tl_value *shape, enum tl_base_type base,
+                                  struct tl_value *const *leaves) {
     return reshape(shape, base, &leaves);
 }
 

@@ -11,7 +11,8 @@
 #define START_WORDS 4
 #define PIECE_MAX 256 /* bytes of one token's text; longer ones are refused */
 
-void tl_llama_list_init(struct tl_llama_list *list, const struct llama_vocab *vocab, size_t wanted, size_t item_tokens) {
+void tl_llama_list_init(struct tl_llama_list *list, const struct llama_vocab *vocab, size_t wanted,
+                        size_t item_tokens) {
     *list = (struct tl_llama_list){.vocab = vocab, .wanted = wanted, .item_tokens = item_tokens, .raw = TL_STR_INIT};
     list->items = tl_mem_zalloc(wanted * sizeof(struct tl_value *));
     list->starts = tl_mem_zalloc(wanted * sizeof(char *));
@@ -151,7 +152,7 @@ bool tl_llama_list_allows(void *context, llama_token id) {
     else
         allowed = allowed && (text.length > 0 || list->raw.length > whole_length(&list->raw));
     tl_str_fini(&text);
-    tl_str_truncate(&list->raw, before); /* a quote lies behind it */
+    tl_str_truncate(&list->raw, before);
     return allowed;
 }
 
@@ -169,7 +170,8 @@ static void close_item(struct tl_llama_list *list) {
     list->used = 0;
 }
 
-enum tl_llama_list_progress tl_llama_list_take(struct tl_llama_list *list, llama_token id, struct tl_llama_tokens *forced) {
+enum tl_llama_list_progress tl_llama_list_take(struct tl_llama_list *list, llama_token id,
+                                               struct tl_llama_tokens *forced) {
     struct tl_str written = TL_STR_INIT; /* bytes to be tokenised anew behind the last token */
     bool closes = llama_vocab_is_eog(list->vocab, id);
     if (!closes) {

@@ -43,7 +43,8 @@ bool tl_llama_list_allows(void *list, llama_token id);
 
 /* Takes a token that is allowed and appends what is to be fed for it. ITEM: items[count - 1]
  * has become complete and another one is begun. COMPLETE: that was the last; nothing is fed. */
-enum tl_llama_list_progress tl_llama_list_take(struct tl_llama_list *list, llama_token id, struct tl_llama_tokens *forced);
+enum tl_llama_list_progress tl_llama_list_take(struct tl_llama_list *list, llama_token id,
+                                               struct tl_llama_tokens *forced);
 
 /* Ends the list early, at a bound of all tokens: a begun item with a letter is kept. */
 void tl_llama_list_end(struct tl_llama_list *list);

@@ -29,7 +29,8 @@ struct tl_llama_vectors *tl_llama_vectors_create(const float *const *rows, size_
     struct tl_llama_vectors *vectors = tl_mem_try_alloc(bytes);
     if (!vectors)
         return NULL;
-    *vectors = (struct tl_llama_vectors){.references = 1, .rows = (uint32_t)count, .dimension = dimension, .bytes = bytes};
+    *vectors =
+        (struct tl_llama_vectors){.references = 1, .rows = (uint32_t)count, .dimension = dimension, .bytes = bytes};
     vectors->scales = (float *)(void *)(vectors + 1);
     vectors->values = (int8_t *)(vectors->scales + count);
     for (size_t i = 0; i < count; i++)
@@ -126,7 +127,8 @@ struct tl_llama_vectors *tl_llama_vectors_cache_get(struct tl_llama_vectors_cach
     return vectors;
 }
 
-void tl_llama_vectors_cache_put(struct tl_llama_vectors_cache *cache, const char *key, struct tl_llama_vectors *vectors) {
+void tl_llama_vectors_cache_put(struct tl_llama_vectors_cache *cache, const char *key,
+                                struct tl_llama_vectors *vectors) {
     if (vectors->bytes > cache->limit || tl_map_has(&cache->entries, key))
         return;
     while (cache->bytes + vectors->bytes > cache->limit) {

@@ -46,6 +46,7 @@ void tl_llama_vectors_cache_fini(struct tl_llama_vectors_cache *cache);
 /* A reference of the caller's own, or NULL. */
 struct tl_llama_vectors *tl_llama_vectors_cache_get(struct tl_llama_vectors_cache *cache, const char *key);
 /* Adds a reference of its own; does nothing when the key is there or the vectors are larger than the limit. */
-void tl_llama_vectors_cache_put(struct tl_llama_vectors_cache *cache, const char *key, struct tl_llama_vectors *vectors);
+void tl_llama_vectors_cache_put(struct tl_llama_vectors_cache *cache, const char *key,
+                                struct tl_llama_vectors *vectors);
 
 #endif

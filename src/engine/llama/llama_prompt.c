@@ -227,8 +227,8 @@ static enum tl_status tokenise_rendered(const struct tl_llama_template *template
     return TL_OK;
 }
 
-static enum tl_status tokenise(const struct tl_llama_template *template, const struct tl_prompt *prompt, const size_t *keep,
-                               bool open, struct tl_llama_tokens *out, struct tl_error *error) {
+static enum tl_status tokenise(const struct tl_llama_template *template, const struct tl_prompt *prompt,
+                               const size_t *keep, bool open, struct tl_llama_tokens *out, struct tl_error *error) {
     struct messages messages = {0};
     join_parts(template, prompt, keep, &messages);
     struct message *last = messages.count > 0 ? &messages.items[messages.count - 1] : NULL;
@@ -311,8 +311,9 @@ static bool trim_parts(const struct llama_vocab *vocab, const struct tl_prompt *
 /* Bounds before tokenising: a token has at most this many bytes on average in any text worth reading. */
 #define BYTES_PER_TOKEN 64
 
-enum tl_status tl_llama_prompt_tokens(const struct tl_llama_template *template, const struct tl_prompt *prompt, size_t limit,
-                                      struct tl_llama_tokens *out, bool *open, size_t *trimmed, struct tl_error *error) {
+enum tl_status tl_llama_prompt_tokens(const struct tl_llama_template *template, const struct tl_prompt *prompt,
+                                      size_t limit, struct tl_llama_tokens *out, bool *open, size_t *trimmed,
+                                      struct tl_error *error) {
     *open = prompt->count > 0 && (prompt->parts[prompt->count - 1].flags & TL_PART_OPEN);
     *trimmed = 0;
     size_t *keep = tl_mem_alloc((prompt->count + 1) * sizeof *keep);
@@ -327,8 +328,8 @@ enum tl_status tl_llama_prompt_tokens(const struct tl_llama_template *template, 
     }
     enum tl_status status = TL_OK;
     if (fixed > limit * BYTES_PER_TOKEN)
-        status = tl_error_set(error, TL_ERR_LIMIT, "the prompt has %zu bytes that may not be cut; the limit is %zu tokens",
-                              fixed, limit);
+        status = tl_error_set(error, TL_ERR_LIMIT,
+                              "the prompt has %zu bytes that may not be cut; the limit is %zu tokens", fixed, limit);
     size_t first = 0;
     for (int round = 0; status == TL_OK; round++) {
         status = tokenise(template, prompt, keep, *open, out, error);
@@ -340,9 +341,10 @@ enum tl_status tl_llama_prompt_tokens(const struct tl_llama_template *template, 
             break;
         }
         if (round >= 8 || !trim_parts(template->vocab, prompt, out->count - limit, keep))
-            status = tl_error_set(error, TL_ERR_LIMIT,
-                                  "the prompt has %zu tokens, %zu of them after cutting what may be cut, but at most %zu fit",
-                                  first, out->count, limit);
+            status = tl_error_set(
+                error, TL_ERR_LIMIT,
+                "the prompt has %zu tokens, %zu of them after cutting what may be cut, but at most %zu fit", first,
+                out->count, limit);
     }
     if (status == TL_OK && !*open && first > out->count)
         *trimmed = first - out->count;

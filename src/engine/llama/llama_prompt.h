@@ -27,7 +27,8 @@ void tl_llama_template_fini(struct tl_llama_template *template);
  * are cut at their ends, longest first; *trimmed is how many tokens were cut. An open prompt
  * is cut at its end instead, silently (it only saves work). TL_ERR_LIMIT when a closed prompt
  * does not fit even so. */
-enum tl_status tl_llama_prompt_tokens(const struct tl_llama_template *template, const struct tl_prompt *prompt, size_t limit,
-                                      struct tl_llama_tokens *out, bool *open, size_t *trimmed, struct tl_error *error);
+enum tl_status tl_llama_prompt_tokens(const struct tl_llama_template *template, const struct tl_prompt *prompt,
+                                      size_t limit, struct tl_llama_tokens *out, bool *open, size_t *trimmed,
+                                      struct tl_error *error);
 
 #endif

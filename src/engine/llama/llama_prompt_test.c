@@ -40,7 +40,8 @@ static struct tl_llama_tokens tokens_of(struct tl_prompt_part *parts, size_t cou
 
 static char *text_of(const struct tl_llama_tokens *tokens) {
     static char text[65536];
-    int32_t length = llama_detokenize(template.vocab, tokens->ids, (int32_t)tokens->count, text, sizeof text - 1, false, true);
+    int32_t length =
+        llama_detokenize(template.vocab, tokens->ids, (int32_t)tokens->count, text, sizeof text - 1, false, true);
     assert_true(length >= 0);
     text[length] = '\0';
     return text;
@@ -70,7 +71,8 @@ static void test_whole_prompts(void **state) {
     expect_text(begun, 3,
                 "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\nThe answer is");
     struct tl_prompt_part white[] = {part(TL_ROLE_SYSTEM, 0, 0, ""), part(TL_ROLE_USER, 1, 0, " \n a \n")};
-    expect_text(white, 2, "<|im_start|>system\n<|im_end|>\n<|im_start|>user\n \n a \n<|im_end|>\n<|im_start|>assistant\n");
+    expect_text(white, 2,
+                "<|im_start|>system\n<|im_end|>\n<|im_start|>user\n \n a \n<|im_end|>\n<|im_start|>assistant\n");
 }
 
 /* Template text has the control tokens, contents never do, whatever they say. */
@@ -87,7 +89,8 @@ static void test_contents_stay_text(void **state) {
     tl_llama_tokens_fini(&tokens);
 }
 
-static const char sentence[] = "The quick brown fox (b. 1999) jumps over caf\xc3\xa9 tables,\n\n  twice; then it's \xf0\x9f\x98\x80 done!";
+static const char sentence[] =
+    "The quick brown fox (b. 1999) jumps over caf\xc3\xa9 tables,\n\n  twice; then it's \xf0\x9f\x98\x80 done!";
 
 /* Wherever the text is cut into parts, the ids are the same. */
 static void test_part_borders_change_nothing(void **state) {
@@ -159,7 +162,8 @@ static void test_what_cannot_be_cut_is_refused(void **state) {
     struct tl_str text = TL_STR_INIT;
     for (int i = 0; i < 100; i++)
         tl_str_puts(&text, "word ");
-    struct tl_prompt_part parts[] = {part(TL_ROLE_USER, 0, 0, text.data), part(TL_ROLE_USER, 0, TL_PART_TRIMMABLE, "more text")};
+    struct tl_prompt_part parts[] = {part(TL_ROLE_USER, 0, 0, text.data),
+                                     part(TL_ROLE_USER, 0, TL_PART_TRIMMABLE, "more text")};
     const struct tl_prompt prompt = {parts, 2};
     struct tl_llama_tokens tokens = {0};
     struct tl_error error;

@@ -268,7 +268,8 @@ static bool restore(struct tl_llama_engine *engine, struct tl_llama_span *span, 
 }
 
 /* A new span in `sequence` with a copy of the source span's KV. */
-static struct tl_llama_span *fork_span(struct tl_llama_engine *engine, const struct tl_llama_span *from, int32_t sequence) {
+static struct tl_llama_span *fork_span(struct tl_llama_engine *engine, const struct tl_llama_span *from,
+                                       int32_t sequence) {
     struct tl_llama_span *span = create_span(engine, sequence);
     size_t bytes = from->parked_bytes;
     uint8_t *copy = from->parked ? NULL : snapshot(engine, from, &bytes);

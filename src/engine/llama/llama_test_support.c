@@ -41,8 +41,8 @@ static void fill_prefill(struct tl_conformance *run, enum tl_primitive op, struc
         tl_conformance_input(item, "kv", kv);
 }
 
-struct tl_conformance_held *tl_llama_test_prefill(struct tl_conformance *run, enum tl_primitive op, struct tl_value *prompt,
-                                                  struct tl_value *kv) {
+struct tl_conformance_held *tl_llama_test_prefill(struct tl_conformance *run, enum tl_primitive op,
+                                                  struct tl_value *prompt, struct tl_value *kv) {
     struct tl_conformance_item item;
     fill_prefill(run, op, prompt, kv, &item);
     return tl_conformance_submit(run, &item);

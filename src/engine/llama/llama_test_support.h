@@ -12,8 +12,8 @@ struct tl_value *tl_llama_test_prompt(const char *const *parts, size_t part_coun
 struct tl_value *tl_llama_test_ask(const char *question); /* one part, closed */
 
 /* Submits a prefill of `op`; takes prompt and kv (NULL: none). */
-struct tl_conformance_held *tl_llama_test_prefill(struct tl_conformance *run, enum tl_primitive op, struct tl_value *prompt,
-                                                  struct tl_value *kv);
+struct tl_conformance_held *tl_llama_test_prefill(struct tl_conformance *run, enum tl_primitive op,
+                                                  struct tl_value *prompt, struct tl_value *kv);
 /* The same, run to its end; returns the kv value. */
 struct tl_value *tl_llama_test_kv(struct tl_conformance *run, enum tl_primitive op, struct tl_value *prompt,
                                   struct tl_value *kv);

@@ -12,7 +12,8 @@
 #include "engine/llama/llama_write.h"
 
 /* Writes `bytes` in pieces of `step`; returns the text passed on, and checks it against the final one. */
-static void write_in_steps(const char *bytes, size_t length, size_t step, const char *const *stops, struct tl_str *out) {
+static void write_in_steps(const char *bytes, size_t length, size_t step, const char *const *stops,
+                           struct tl_str *out) {
     struct tl_llama_writer writer;
     tl_llama_writer_init(&writer);
     for (; stops && *stops; stops++)

@@ -21,10 +21,11 @@
 enum { WIDTH = 32, HEADS = 2, INNER = 64, LAYERS = 2, POSITIONS = 64, WORDS = 40, HEAD = WIDTH / HEADS };
 enum { PAD, UNK, CLS, SEP, MASK, FIRST_WORD };
 
-static const char *const words[WORDS] = {
-    "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "apple", "bear",  "cat",    "dog",   "egg",   "fish",  "goat", "hat",   "ice",
-    "jam",   "king",  "lamp",  "moon",  "nut",    "owl",   "pig",   "queen",  "rain",  "sun",   "tree",  "urn",  "van",   "wolf",
-    "yak",   "zoo",   "red",   "green", "blue",   "one",   "two",   "three",  "four",  "five",  "six",   "seven"};
+static const char *const words[WORDS] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "apple", "bear", "cat",
+                                         "dog",   "egg",   "fish",  "goat",  "hat",    "ice",   "jam",  "king",
+                                         "lamp",  "moon",  "nut",   "owl",   "pig",    "queen", "rain", "sun",
+                                         "tree",  "urn",   "van",   "wolf",  "yak",    "zoo",   "red",  "green",
+                                         "blue",  "one",   "two",   "three", "four",   "five",  "six",  "seven"};
 
 static char path[] = "/tmp/teola-cross-XXXXXX";
 static char settings[256];
@@ -241,7 +242,8 @@ static double expected_score(const char *question, const char *passage) {
 
 /* ---- tests ---- */
 
-static const char *const passages[] = {"apple bear cat", "red green blue one two three", "moon", "king queen wolf yak zoo sun rain"};
+static const char *const passages[] = {"apple bear cat", "red green blue one two three", "moon",
+                                       "king queen wolf yak zoo sun rain"};
 static const char *const questions[] = {"dog egg", "moon sun", "seven six five four", "owl"};
 
 static struct tl_value *hits_value(void) {
@@ -286,7 +288,8 @@ static void test_scores(void **state) {
         make(run, 0, q, &item);
         struct tl_value *scored = tl_conformance_compute(run, &item);
         for (size_t i = 0; i < 5; i++) {
-            double score = scored->as.list.items[i]->as.hit.score, expected = expected_score(questions[q], passages[i % 4]);
+            double score = scored->as.list.items[i]->as.hit.score,
+                   expected = expected_score(questions[q], passages[i % 4]);
             if (!(fabs(score - expected) < 0.02)) /* GELU goes through a table of halves in ggml */
                 fail_msg("question %u, passage %zu: %g, expected %g", q, i % 4, score, expected);
             lowest = fmin(lowest, score);

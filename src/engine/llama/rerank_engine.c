@@ -293,8 +293,8 @@ static void rerank_close(struct tl_engine *base) {
 
 /* The template of the model file with its two places filled. Only the template's own text may
  * become special tokens. Cut at the end of the passage when it is too long. */
-static void template_tokens(struct tl_rerank_engine_state *engine, struct tl_llama_job *job, const struct tl_text *query,
-                            const struct tl_str *passage, struct tl_llama_tokens *out) {
+static void template_tokens(struct tl_rerank_engine_state *engine, struct tl_llama_job *job,
+                            const struct tl_text *query, const struct tl_str *passage, struct tl_llama_tokens *out) {
     const struct llama_vocab *vocab = engine->encoder.vocab;
     const char *at = engine->pair_template;
     struct tl_llama_tokens tail = {0};

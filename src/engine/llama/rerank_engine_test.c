@@ -93,7 +93,8 @@ static int settings_with(const char *more) {
         fprintf(stderr, "TEOLA_TEST_MODELS is not set\n");
         return 1;
     }
-    snprintf(settings, sizeof settings, "{\"model\": \"%s/all-minilm-l6-v2-f16.gguf\", \"threads\": 1%s}", folder, more);
+    snprintf(settings, sizeof settings, "{\"model\": \"%s/all-minilm-l6-v2-f16.gguf\", \"threads\": 1%s}", folder,
+             more);
     return 0;
 }
 
