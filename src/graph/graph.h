@@ -27,20 +27,20 @@
  * Node numbers are unique in the graph and ascend in order of creation; printing renumbers,
  * so that equal graphs print equally.
  *
- * Text form (print and parse), one node a line, regions indented:
+ * Outputs set by the builder ("!" in the signature) are checked by the verifier all the same:
+ *   aggregate   mode concat: T[], where each input is T or T[]; top: hit[] of hits of any depth; join: text of
+ *               text or text[]
+ *   decode      text, or text[] with format="list"
+ *   map, cond   one for each result of the body
  *
- *     graph "naive-rag" {
- *       (question:text, documents:document[])
- *       %1 = chunk "index/chunk" (documents: question...)      -- see golden files under tests/golden
- *     }
+ * Text form (print and parse), one node a line, regions indented; see docs/graph.md:
  *
- * Exactly, by example:
  *     graph "small" {
- *       parameters (question:text, index:index)
+ *       parameters (question: text, index: index)
  *       %1: vector = embed "search/embed" @embedder (input: $question)
  *       %2: hit[] = search "search/search" @store (query: %1, index: $index) {count=3}
  *       %3: text[] = map "answer/each" (items: %2) after %1 order %2 {
- *         parameters (item:hit, index:number)
+ *         parameters (item: hit, index: number)
  *         %4: prompt = render "answer/render" (question: $question, context: $item) {template="..."}
  *         %5: kv = prefill "answer/prefill" @llm (prompt: %4)
  *         %6: text = decode "answer/decode" @llm (kv: %5) {max_tokens=64}
@@ -48,8 +48,9 @@
  *       }
  *       results (answers: %3)
  *     }
- * `$name` is a parameter of the innermost body that has one of that name; `%n` the only output
- * of a node, `%n.port` one of several ("%3: text[] a, hit[] b = ..." names them).
+ * `$name` is a parameter of the innermost body that has one of that name, `$^name` of the next one outwards;
+ * `%n` is the only output of a node, `%n.port` one of several ("%3: text[] a, hit[] b = ..." names them). A
+ * single output's name is left out when it is that of the signature, of the body's result, or of its base type.
  * Attributes stand in braces before a region's own brace: `map ... {slice=16} {`.
  */
 #ifndef TL_GRAPH_GRAPH_H
@@ -70,9 +71,11 @@
 struct tl_node;
 struct tl_body;
 
-enum tl_edge_kind { TL_EDGE_DATA,
-                    TL_EDGE_CONTROL,
-                    TL_EDGE_ORDER };
+enum tl_edge_kind {
+    TL_EDGE_DATA,
+    TL_EDGE_CONTROL,
+    TL_EDGE_ORDER,
+};
 
 /* A use of one output port. */
 struct tl_ref {

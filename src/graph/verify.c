@@ -8,9 +8,11 @@
 #include "base/mem.h"
 #include "graph/graph_impl.h"
 
-enum seen { UNSEEN,
-            VISIBLE,
-            OUT_OF_SCOPE };
+enum seen {
+    UNSEEN,
+    VISIBLE,
+    OUT_OF_SCOPE,
+};
 
 struct verifier {
     const struct tl_graph *graph;

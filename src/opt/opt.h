@@ -36,9 +36,11 @@ struct tl_opt_options {
 /* level DEFAULT, all passes; trace as the environment says. */
 struct tl_opt_options tl_opt_defaults(void);
 
-enum tl_opt_outcome { TL_OPT_UNCHANGED,
-                      TL_OPT_CHANGED,
-                      TL_OPT_FAILED };
+enum tl_opt_outcome {
+    TL_OPT_UNCHANGED,
+    TL_OPT_CHANGED,
+    TL_OPT_FAILED,
+};
 
 /* One run of one pass. */
 struct tl_opt_entry {
