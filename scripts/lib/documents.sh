@@ -22,3 +22,16 @@ find_sqlite_documentation() {
     rm -rf "$unpacked"
     mv -T "$scratch_dir/unpacked" "$unpacked"
 }
+
+# choose_sqlite_pages: sets `paths` to the pages of scripts/demo-documents.txt that this version has.
+choose_sqlite_pages() {
+    local page
+    paths=()
+    while read -r page; do
+        case $page in
+        '' | '#'*) ;;
+        *) [ ! -f "$documents/$page" ] || paths+=("$documents/$page") ;;
+        esac
+    done <"$source_dir/scripts/demo-documents.txt"
+    [ ${#paths[@]} -ge 20 ] || fail "of the pages of scripts/demo-documents.txt only ${#paths[@]} are in $documents"
+}
