@@ -63,6 +63,8 @@ struct tl_usage {
     uint64_t tokens_out;      /* tokens written */
     uint64_t tokens_trimmed;  /* cut from trimmable parts to fit the context */
     uint32_t batch_units;     /* units in the largest batch that this item was part of */
+    const char *finish;       /* decode: why writing ended: "stop" (by itself or at a stop string) or "length"
+                                 (max_tokens or the context's end); static; else NULL */
 };
 
 struct tl_item {
@@ -85,7 +87,8 @@ struct tl_item {
 struct tl_emit {
     void *context;
     /* The item is complete. Takes the references outputs[0..count), one per output port. */
-    void (*done)(void *context, struct tl_item *item, struct tl_value **outputs, size_t count, const struct tl_usage *usage);
+    void (*done)(void *context, struct tl_item *item, struct tl_value **outputs, size_t count,
+                 const struct tl_usage *usage);
     /* The item failed; message is copied. */
     void (*fail)(void *context, struct tl_item *item, enum tl_status status, const char *message);
     /* List item `position` of output 0 is complete, in order 0, 1, ...; takes value. The final
@@ -105,7 +108,8 @@ struct tl_engine_ops {
 
     /* Allocates an instance; does no I/O. `settings` is a JSON object from the configuration,
      * borrowed for the call: unknown or wrong settings are TL_ERR_INVALID with a sentence. */
-    enum tl_status (*create)(const char *name, const json_t *settings, struct tl_engine **engine, struct tl_error *error);
+    enum tl_status (*create)(const char *name, const json_t *settings, struct tl_engine **engine,
+                             struct tl_error *error);
 
     /* Loads models, opens files. May take seconds. Borrows emit until destroy. */
     enum tl_status (*open)(struct tl_engine *engine, const struct tl_emit *emit, struct tl_error *error);

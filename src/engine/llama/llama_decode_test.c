@@ -66,7 +66,9 @@ static void test_bounds_and_stops(void **state) {
     assert_true(strlen(text) > 16);
     assert_true(tl_conformance_outcome(free_running)->usage.tokens_out <= 24);
     assert_string_equal(tl_conformance_outcome(free_running)->deltas.data, text);
-    assert_int_equal(tl_conformance_outcome(decode_with(run, kv, 5, NULL, NULL))->usage.tokens_out, 5);
+    struct tl_conformance_held *cut = decode_with(run, kv, 5, NULL, NULL);
+    assert_int_equal(tl_conformance_outcome(cut)->usage.tokens_out, 5);
+    assert_string_equal(tl_conformance_outcome(cut)->usage.finish, "length");
 
     /* A stop string from the middle of the text, across tokens: the text ends right before it. */
     char stop[8], list[64];
@@ -81,6 +83,7 @@ static void test_bounds_and_stops(void **state) {
     assert_int_equal(strlen(text_of(stopped)), end);
     assert_memory_equal(text_of(stopped), text, end);
     assert_string_equal(tl_conformance_outcome(stopped)->deltas.data, text_of(stopped));
+    assert_string_equal(tl_conformance_outcome(stopped)->usage.finish, "stop");
     assert_true(tl_conformance_outcome(stopped)->usage.tokens_out <
                 tl_conformance_outcome(free_running)->usage.tokens_out);
     tl_value_unref(kv);

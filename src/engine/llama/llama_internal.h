@@ -105,7 +105,8 @@ struct tl_llama_item {
     bool is_list;
     size_t pending;                  /* tokens at the end of `tokens` that are not in the KV yet */
     size_t max_tokens, written;      /* written: sampled and forced tokens */
-    bool limited_by_context;
+    bool limited;                    /* writing ended at max_tokens or at the context's end */
+    bool limited_by_context;         /* of these, the latter */
 };
 
 /* ---- the engine ---- */

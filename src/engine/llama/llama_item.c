@@ -65,8 +65,10 @@ static struct tl_usage usage_of(const struct tl_llama_item *held) {
         .tokens_out = held->written,
         .tokens_in = held->prompt_count,
     };
-    if (held->decode) /* rows that feed what was written are no prompt tokens */
-        usage.tokens_computed = held->prompt_count - held->reused;
+    if (held->decode) {
+        usage.finish = held->limited ? "length" : "stop";
+        usage.tokens_computed = held->prompt_count - held->reused; /* rows that feed what was written do not count */
+    }
     return usage;
 }
 
@@ -277,12 +279,10 @@ static void finish_decode(struct tl_llama_engine *engine, struct tl_llama_item *
 /* Appends what is fed next. False: the context is full, or all tokens are written. */
 static bool goes_on(struct tl_llama_engine *engine, struct tl_llama_item *held, const struct tl_llama_tokens *next) {
     held->written += next->count;
-    if (held->written >= held->max_tokens)
+    held->limited_by_context = held->tokens.count + next->count > engine->context_tokens;
+    held->limited = held->limited_by_context || held->written >= held->max_tokens;
+    if (held->limited)
         return false;
-    if (held->tokens.count + next->count > engine->context_tokens) {
-        held->limited_by_context = true;
-        return false;
-    }
     tl_llama_tokens_append(&held->tokens, next->ids, next->count);
     held->pending = next->count;
     return true;
@@ -329,8 +329,10 @@ static void take_text_token(struct tl_llama_engine *engine, struct tl_llama_item
     take_delta(engine, held);
     llama_token ids[1] = {id};
     const struct tl_llama_tokens next = {ids, 1, 1};
-    if (!goes_on(engine, held, &next) || held->writer.stopped)
+    if (!goes_on(engine, held, &next) || held->writer.stopped) {
+        held->limited = held->limited && !held->writer.stopped;
         finish_decode(engine, held);
+    }
 }
 
 void tl_llama_item_logits(struct tl_llama_engine *engine, struct tl_llama_item *held, float *logits) {
