@@ -251,18 +251,29 @@ static void verify_body(struct verifier *verifier, const struct tl_body *body, u
     tl_map_fini(&labels);
 }
 
-bool tl_graph_verify(const struct tl_graph *graph, struct tl_diagnostics *findings) {
-    size_t errors = findings->errors;
-    struct verifier verifier = {.graph = graph, .findings = findings};
-    verifier.lines = tl_mem_zalloc(graph->next_number * sizeof *verifier.lines);
+static void verify(const struct tl_graph *graph, unsigned *lines, struct tl_diagnostics *findings) {
+    struct verifier verifier = {.graph = graph, .findings = findings, .lines = lines};
     verifier.seen = tl_mem_zalloc(graph->next_number * sizeof *verifier.seen);
-    struct tl_str text = TL_STR_INIT;
-    tl_graph_print_lines(graph, &text, verifier.lines);
-    tl_str_fini(&text);
     verify_body(&verifier, graph->root, 0);
     if (graph->root->result_count == 0)
         tl_diagnostics_add(findings, TL_SEVERITY_ERROR, 1, 0, "the graph has no results");
-    tl_mem_free(verifier.lines);
     tl_mem_free(verifier.seen);
+}
+
+/* Lines are known only when the graph is printed, which takes longer than verifying it. So they are
+ * found out when there is something to say, and everything is said a second time. */
+bool tl_graph_verify(const struct tl_graph *graph, struct tl_diagnostics *findings) {
+    size_t errors = findings->errors;
+    struct tl_diagnostics first = {0};
+    unsigned *lines = tl_mem_zalloc(graph->next_number * sizeof *lines);
+    verify(graph, lines, &first);
+    if (first.count > 0) {
+        struct tl_str text = TL_STR_INIT;
+        tl_graph_print_lines(graph, &text, lines);
+        tl_str_fini(&text);
+        verify(graph, lines, findings);
+    }
+    tl_diagnostics_fini(&first);
+    tl_mem_free(lines);
     return findings->errors == errors;
 }
