@@ -12,9 +12,9 @@
 #include "base/utf8.h"
 #include "engine/documents/pieces.h"
 
-#define HEADING_MAX 200 /* bytes of a heading that are kept */
+#define HEADING_MAX 200        /* bytes of a heading that are kept */
 #define BYTES_PER_TOKEN_MAX 32 /* more in a chunk of `size` tokens is white space or one endless word */
-#define CACHE_SLOTS 4096 /* a power of two */
+#define CACHE_SLOTS 4096       /* a power of two */
 
 /* Tokens of a word seen before. Most words of a text have been, and counting one by a model's tokenizer
  * costs about a microsecond. Equal hash and length are taken for equal words: the final count of each
@@ -31,11 +31,11 @@ struct tl_chunker {
     struct tl_piece_reader reader;
     struct tl_piece *pieces; /* the window: the overlap, then what comes next */
     size_t count, capacity;
-    size_t overlap;        /* pieces at its start that were in the former chunk */
-    size_t mark;           /* first mark beyond the start of the last chunk */
-    size_t heading;        /* index + 1 of the mark whose text is in `heading_text`; 0: none */
+    size_t overlap; /* pieces at its start that were in the former chunk */
+    size_t mark;    /* first mark beyond the start of the last chunk */
+    size_t heading; /* index + 1 of the mark whose text is in `heading_text`; 0: none */
     uint32_t ordinal;
-    bool at_end;           /* of the text: no more pieces to read */
+    bool at_end; /* of the text: no more pieces to read */
     char id[16 + 1 + 10 + 1];
     char heading_text[HEADING_MAX + 1];
     struct cached_count cache[CACHE_SLOTS];
@@ -64,10 +64,11 @@ const struct tl_token_counter tl_token_counter_approximate = {count_approximatel
 
 enum tl_status tl_chunking_check(int64_t size, int64_t overlap, struct tl_error *error) {
     if (size < TL_CHUNK_SIZE_MIN || size > TL_CHUNK_SIZE_MAX)
-        return tl_error_set(error, TL_ERR_USAGE, "chunk size is %" PRId64 " tokens, expected %d to %d", size, TL_CHUNK_SIZE_MIN,
-                            TL_CHUNK_SIZE_MAX);
+        return tl_error_set(error, TL_ERR_USAGE, "chunk size is %" PRId64 " tokens, expected %d to %d", size,
+                            TL_CHUNK_SIZE_MIN, TL_CHUNK_SIZE_MAX);
     if (overlap < 0 || overlap >= size / 2)
-        return tl_error_set(error, TL_ERR_USAGE, "chunk overlap is %" PRId64 " tokens, expected 0 to less than half of the size of %" PRId64,
+        return tl_error_set(error, TL_ERR_USAGE,
+                            "chunk overlap is %" PRId64 " tokens, expected 0 to less than half of the size of %" PRId64,
                             overlap, size);
     return TL_OK;
 }
@@ -90,7 +91,8 @@ void tl_chunker_destroy(struct tl_chunker *chunker) {
 }
 
 static size_t count_tokens(const struct tl_chunker *chunker, size_t begin, size_t end) {
-    return chunker->chunking.counter.count(chunker->chunking.counter.context, chunker->document->text + begin, end - begin);
+    return chunker->chunking.counter.count(chunker->chunking.counter.context, chunker->document->text + begin,
+                                           end - begin);
 }
 
 static uint32_t count_piece(struct tl_chunker *chunker, const struct tl_piece *piece) {

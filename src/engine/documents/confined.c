@@ -24,7 +24,7 @@
 
 struct child {
     pid_t pid;
-    int handle; /* pidfd; -1 where the kernel has none */
+    int handle;            /* pidfd; -1 where the kernel has none */
     int output, complaint; /* read ends; -1 once at their end */
 };
 
@@ -127,8 +127,8 @@ static enum tl_status start(const struct tl_confined *run, struct child *child, 
 }
 
 /* Reads once; closes the pipe at its end. False when the output is larger than allowed. */
-static enum tl_status drain_output(struct child *child, const struct tl_confined *run, struct tl_confined_result *result,
-                                   size_t *capacity) {
+static enum tl_status drain_output(struct child *child, const struct tl_confined *run,
+                                   struct tl_confined_result *result, size_t *capacity) {
     if (*capacity - result->length < 65536) {
         size_t grown = *capacity + *capacity / 2 + 131072;
         char *output = realloc(result->output, grown + 1);
@@ -178,8 +178,8 @@ static enum tl_status converse(struct child *child, const struct tl_confined *ru
         bool pipes_open = child->output >= 0 || child->complaint >= 0;
         if (!pipes_open && child->handle < 0)
             break; /* without a handle there is nothing to wait on with a deadline */
-        struct pollfd waits[3] = {{child->output, POLLIN, 0}, {child->complaint, POLLIN, 0},
-                                  {pipes_open ? -1 : child->handle, POLLIN, 0}};
+        struct pollfd waits[3] = {
+            {child->output, POLLIN, 0}, {child->complaint, POLLIN, 0}, {pipes_open ? -1 : child->handle, POLLIN, 0}};
         int count = poll(waits, 3, (int)((deadline - now) / TL_NS_PER_MS + 1));
         if (count < 0 && errno != EINTR)
             return fail(error, "could not wait for a child process");
@@ -216,7 +216,8 @@ static int finish(struct child *child, bool kill_it) {
     return WIFEXITED(state) ? WEXITSTATUS(state) : -1;
 }
 
-enum tl_status tl_confined_run(const struct tl_confined *run, struct tl_confined_result *result, struct tl_error *error) {
+enum tl_status tl_confined_run(const struct tl_confined *run, struct tl_confined_result *result,
+                               struct tl_error *error) {
     *result = (struct tl_confined_result){0};
     if (access(run->program, X_OK) != 0)
         return tl_error_set(error, TL_ERR_NOT_FOUND, "needs %s: %s", run->program, strerror(errno));

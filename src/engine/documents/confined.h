@@ -16,9 +16,9 @@ struct tl_confined {
     const char *const *argv; /* ends in NULL */
     const char *input;       /* borrowed */
     size_t input_length;
-    unsigned seconds;   /* by the clock, and of CPU time */
-    size_t max_memory;  /* bytes of address space */
-    size_t max_output;  /* bytes */
+    unsigned seconds;  /* by the clock, and of CPU time */
+    size_t max_memory; /* bytes of address space */
+    size_t max_output; /* bytes */
 };
 
 struct tl_confined_result {
@@ -31,7 +31,8 @@ struct tl_confined_result {
 /* TL_OK whenever the program ended by itself or crashed: look at exit_code. TL_ERR_NOT_FOUND: no such
  * program. TL_ERR_LIMIT: stopped, it took too long or wrote too much. TL_ERR_IO, TL_ERR_NO_MEMORY.
  * Blocks for at most about `seconds`. Messages are clauses without a subject. */
-enum tl_status tl_confined_run(const struct tl_confined *run, struct tl_confined_result *result, struct tl_error *error);
+enum tl_status tl_confined_run(const struct tl_confined *run, struct tl_confined_result *result,
+                               struct tl_error *error);
 
 /* Writes the path of the program found in PATH into out; false when there is none. */
 bool tl_confined_find(const char *name, char *out, size_t size);

@@ -52,10 +52,10 @@ struct tl_document_source {
 
 /* A place in the extracted text: a heading, or the start of a page. */
 struct tl_mark {
-    size_t offset;  /* of the heading's first byte, or of the page's */
+    size_t offset;   /* of the heading's first byte, or of the page's */
     uint32_t length; /* of the heading's text; 0 for a page */
-    uint32_t page;  /* number of the page, from 1; 0 for a heading */
-    uint8_t level;  /* 1 to 6 for a heading; 0 for a page */
+    uint32_t page;   /* number of the page, from 1; 0 for a heading */
+    uint8_t level;   /* 1 to 6 for a heading; 0 for a page */
 };
 
 /* The text of a document. It is well-formed UTF-8 without control characters other than
@@ -69,7 +69,7 @@ struct tl_extracted {
     char *title;           /* owned; the document's own, else its file name; never empty */
     struct tl_mark *marks; /* owned; ascending offsets */
     size_t mark_count;
-    size_t repaired;                /* malformed bytes that became U+FFFD */
+    size_t repaired;                 /* malformed bytes that became U+FFFD */
     char digest[TL_SHA256_HEX_SIZE]; /* SHA-256 of the document's bytes */
 };
 

@@ -17,11 +17,11 @@
 struct job {
     struct job *next;
     struct tl_item *item;
-    size_t next_document;       /* index of the document to read next */
-    size_t used_documents;      /* documents that gave chunks */
+    size_t next_document;          /* index of the document to read next */
+    size_t used_documents;         /* documents that gave chunks */
     struct tl_extracted extracted; /* of the document being cut */
-    struct tl_chunker *chunker; /* NULL: between two documents */
-    struct tl_value **chunks;   /* one reference each */
+    struct tl_chunker *chunker;    /* NULL: between two documents */
+    struct tl_value **chunks;      /* one reference each */
     size_t count, capacity;
     struct tl_usage usage;
     struct tl_error last_skip; /* why the last document was left out */
@@ -30,8 +30,8 @@ struct job {
 struct documents_engine {
     struct tl_engine base;
     struct tl_document_limits limits;
-    char *tokenizer_path; /* owned */
-    char *pdftotext;      /* owned; NULL: searched */
+    char *tokenizer_path;           /* owned */
+    char *pdftotext;                /* owned; NULL: searched */
     struct tl_tokenizer *tokenizer; /* NULL: counts are approximate */
     const struct tl_emit *emit;
     struct job *first, *last; /* oldest first */
@@ -45,11 +45,12 @@ static size_t count_with_tokenizer(const void *context, const char *text, size_t
     return tl_tokenizer_count(context, text, length);
 }
 
-static enum tl_status read_integer(const char *name, const json_t *value, json_int_t low, json_int_t high, json_int_t *out,
-                                   struct tl_error *error) {
+static enum tl_status read_integer(const char *name, const json_t *value, json_int_t low, json_int_t high,
+                                   json_int_t *out, struct tl_error *error) {
     if (!json_is_integer(value) || json_integer_value(value) < low || json_integer_value(value) > high)
-        return tl_error_set(error, TL_ERR_INVALID, "setting %s is not an integer from %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT,
-                            name, low, high);
+        return tl_error_set(error, TL_ERR_INVALID,
+                            "setting %s is not an integer from %" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT, name,
+                            low, high);
     *out = json_integer_value(value);
     return TL_OK;
 }
@@ -85,8 +86,8 @@ static enum tl_status read_settings(struct documents_engine *self, const json_t 
             return status;
     }
     if (self->tokenizer_path == NULL)
-        return tl_error_set(error, TL_ERR_INVALID, "setting tokenizer is missing: the path of the embedding model, or \"%s\"",
-                            APPROXIMATE);
+        return tl_error_set(error, TL_ERR_INVALID,
+                            "setting tokenizer is missing: the path of the embedding model, or \"%s\"", APPROXIMATE);
     self->limits.pdftotext = self->pdftotext;
     return TL_OK;
 }
@@ -207,7 +208,8 @@ static void conclude(struct documents_engine *self, struct job *job) {
     if (count == 1)
         tl_error_set(&error, job->last_skip.status, "%s", job->last_skip.message);
     else
-        tl_error_set(&error, job->last_skip.status, "none of %zu documents could be used; the last: %s", count, job->last_skip.message);
+        tl_error_set(&error, job->last_skip.status, "none of %zu documents could be used; the last: %s", count,
+                     job->last_skip.message);
     fail(self, job, error.status, error.message);
 }
 
@@ -277,8 +279,9 @@ static bool is_acceptable(struct documents_engine *self, struct job *job) {
         fail(self, job, TL_ERR_USAGE, "a documents engine executes chunk, on a list of documents");
         return false;
     }
-    enum tl_status status = tl_chunking_check(tl_attributes_integer(job->item->attributes, "size", TL_CHUNK_SIZE),
-                                              tl_attributes_integer(job->item->attributes, "overlap", TL_CHUNK_OVERLAP), &error);
+    enum tl_status status =
+        tl_chunking_check(tl_attributes_integer(job->item->attributes, "size", TL_CHUNK_SIZE),
+                          tl_attributes_integer(job->item->attributes, "overlap", TL_CHUNK_OVERLAP), &error);
     if (status != TL_OK)
         fail(self, job, status, error.message);
     return status == TL_OK;

@@ -20,19 +20,45 @@
 static const struct {
     const char *label, *charset;
 } charsets[] = {
-    {"ascii", "WINDOWS-1252"},       {"us-ascii", "WINDOWS-1252"},     {"iso-8859-1", "WINDOWS-1252"},
-    {"iso8859-1", "WINDOWS-1252"},   {"latin1", "WINDOWS-1252"},       {"windows-1252", "WINDOWS-1252"},
-    {"cp1252", "WINDOWS-1252"},      {"iso-8859-2", "ISO-8859-2"},     {"iso-8859-3", "ISO-8859-3"},
-    {"iso-8859-4", "ISO-8859-4"},    {"iso-8859-5", "ISO-8859-5"},     {"iso-8859-6", "ISO-8859-6"},
-    {"iso-8859-7", "ISO-8859-7"},    {"iso-8859-8", "ISO-8859-8"},     {"iso-8859-9", "WINDOWS-1254"},
-    {"iso-8859-10", "ISO-8859-10"},  {"iso-8859-13", "ISO-8859-13"},   {"iso-8859-14", "ISO-8859-14"},
-    {"iso-8859-15", "ISO-8859-15"},  {"iso-8859-16", "ISO-8859-16"},   {"windows-1250", "WINDOWS-1250"},
-    {"windows-1251", "WINDOWS-1251"}, {"windows-1253", "WINDOWS-1253"}, {"windows-1254", "WINDOWS-1254"},
-    {"windows-1255", "WINDOWS-1255"}, {"windows-1256", "WINDOWS-1256"}, {"windows-1257", "WINDOWS-1257"},
-    {"windows-1258", "WINDOWS-1258"}, {"koi8-r", "KOI8-R"},             {"koi8-u", "KOI8-U"},
-    {"macintosh", "MACINTOSH"},      {"shift_jis", "CP932"},           {"shift-jis", "CP932"},
-    {"sjis", "CP932"},               {"euc-jp", "EUC-JP"},             {"gb2312", "GB18030"},
-    {"gbk", "GB18030"},              {"gb18030", "GB18030"},           {"big5", "BIG5"},
+    {"ascii", "WINDOWS-1252"},
+    {"us-ascii", "WINDOWS-1252"},
+    {"iso-8859-1", "WINDOWS-1252"},
+    {"iso8859-1", "WINDOWS-1252"},
+    {"latin1", "WINDOWS-1252"},
+    {"windows-1252", "WINDOWS-1252"},
+    {"cp1252", "WINDOWS-1252"},
+    {"iso-8859-2", "ISO-8859-2"},
+    {"iso-8859-3", "ISO-8859-3"},
+    {"iso-8859-4", "ISO-8859-4"},
+    {"iso-8859-5", "ISO-8859-5"},
+    {"iso-8859-6", "ISO-8859-6"},
+    {"iso-8859-7", "ISO-8859-7"},
+    {"iso-8859-8", "ISO-8859-8"},
+    {"iso-8859-9", "WINDOWS-1254"},
+    {"iso-8859-10", "ISO-8859-10"},
+    {"iso-8859-13", "ISO-8859-13"},
+    {"iso-8859-14", "ISO-8859-14"},
+    {"iso-8859-15", "ISO-8859-15"},
+    {"iso-8859-16", "ISO-8859-16"},
+    {"windows-1250", "WINDOWS-1250"},
+    {"windows-1251", "WINDOWS-1251"},
+    {"windows-1253", "WINDOWS-1253"},
+    {"windows-1254", "WINDOWS-1254"},
+    {"windows-1255", "WINDOWS-1255"},
+    {"windows-1256", "WINDOWS-1256"},
+    {"windows-1257", "WINDOWS-1257"},
+    {"windows-1258", "WINDOWS-1258"},
+    {"koi8-r", "KOI8-R"},
+    {"koi8-u", "KOI8-U"},
+    {"macintosh", "MACINTOSH"},
+    {"shift_jis", "CP932"},
+    {"shift-jis", "CP932"},
+    {"sjis", "CP932"},
+    {"euc-jp", "EUC-JP"},
+    {"gb2312", "GB18030"},
+    {"gbk", "GB18030"},
+    {"gb18030", "GB18030"},
+    {"big5", "BIG5"},
     {"euc-kr", "CP949"},
 };
 
@@ -93,7 +119,8 @@ static enum tl_status from_utf16(const char *data, size_t length, struct tl_utf8
         uint32_t c = utf16_unit(bytes + i, little);
         if (c == 0) {
             free(text);
-            return tl_error_set(error, TL_ERR_UNSUPPORTED, "is binary (UTF-16 mark, but a NUL character at byte %zu)", i);
+            return tl_error_set(error, TL_ERR_UNSUPPORTED, "is binary (UTF-16 mark, but a NUL character at byte %zu)",
+                                i);
         }
         if (c >= 0xd800 && c < 0xe000) {
             uint32_t low = c < 0xdc00 && i + 3 < length ? utf16_unit(bytes + i + 2, little) : 0;
@@ -119,7 +146,8 @@ static enum tl_status from_charset(const char *data, size_t length, const char *
                                    struct tl_error *error) {
     iconv_t converter = iconv_open("UTF-8", charset);
     if (converter == (iconv_t)-1)
-        return tl_error_set(error, TL_ERR_UNSUPPORTED, "is encoded in %s, which this system's iconv does not know", charset);
+        return tl_error_set(error, TL_ERR_UNSUPPORTED, "is encoded in %s, which this system's iconv does not know",
+                            charset);
     size_t room = length * 4 + 4; /* no character of these charsets takes more than 4 bytes in UTF-8 */
     char *text = malloc(room);
     if (text == NULL) {
@@ -148,7 +176,8 @@ static size_t sequence(const char *data, size_t length) {
     if ((unsigned char)data[0] < 0x80)
         return 1;
     utf8proc_int32_t c;
-    utf8proc_ssize_t size = utf8proc_iterate((const utf8proc_uint8_t *)data, length < 4 ? (utf8proc_ssize_t)length : 4, &c);
+    utf8proc_ssize_t size =
+        utf8proc_iterate((const utf8proc_uint8_t *)data, length < 4 ? (utf8proc_ssize_t)length : 4, &c);
     return size > 0 ? (size_t)size : 0;
 }
 
@@ -221,7 +250,8 @@ void tl_encoding_html_charset(const char *data, size_t length, char out[32]) {
         while (i < length && memchr(" \t\n\r\"'", data[i], 6) != NULL)
             i++;
         size_t used = 0;
-        while (i < length && used < 31 && memchr(" \t\n\r\"';/>", data[i], 9) == NULL && data[i] > ' ' && data[i] < 0x7f) {
+        while (i < length && used < 31 && memchr(" \t\n\r\"';/>", data[i], 9) == NULL && data[i] > ' ' &&
+               data[i] < 0x7f) {
             char c = data[i++];
             out[used++] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
         }

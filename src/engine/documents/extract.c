@@ -54,7 +54,8 @@ static enum tl_status load(const struct tl_document_source *source, const char *
     if (length == 0)
         return tl_error_set(error, TL_ERR_INVALID, "is empty");
     if (length > limits->max_bytes)
-        return tl_error_set(error, TL_ERR_LIMIT, "has %zu bytes, more than the limit of %zu", length, limits->max_bytes);
+        return tl_error_set(error, TL_ERR_LIMIT, "has %zu bytes, more than the limit of %zu", length,
+                            limits->max_bytes);
     out->media = tl_media_detect(source->uri, source->media_type, data, length);
     struct tl_writer writer;
     tl_writer_init(&writer, limits->max_bytes);
@@ -76,7 +77,8 @@ static enum tl_status load(const struct tl_document_source *source, const char *
         return tl_error_set(error, status, "holds more text than there is memory");
     if (status != TL_OK)
         return tl_error_set(error, status, "holds no text%s",
-                            out->media == TL_MEDIA_PDF ? " (scanned pages? OCR them first, for example with ocrmypdf)" : "");
+                            out->media == TL_MEDIA_PDF ? " (scanned pages? OCR them first, for example with ocrmypdf)"
+                                                       : "");
     return TL_OK;
 }
 

@@ -6,6 +6,7 @@
 #include <libxml/HTMLparser.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <utf8proc.h>
 
 #include "base/error.h"
@@ -25,15 +26,17 @@ struct reader {
     htmlParserCtxtPtr parser;
     struct tl_writer *writer;
     struct tl_str *title;
-    bool with_site;   /* read navigation too */
-    size_t depth;     /* open elements */
-    size_t skip_from; /* depth of the element that is left out; 0: none */
-    size_t site_from; /* depth of the outermost element that repeats on every page; 0: none */
-    size_t pre_from;  /* depth of the outermost <pre>; 0: none */
+    bool with_site;      /* read navigation too */
+    size_t depth;        /* open elements */
+    size_t skip_from;    /* depth of the element that is left out; 0: none */
+    size_t site_from;    /* depth of the outermost element that repeats on every page; 0: none */
+    size_t pre_from;     /* depth of the outermost <pre>; 0: none */
     size_t heading_from; /* depth of the heading that is read; 0: none */
     bool in_title, has_title;
-    bool stopped;  /* no more events are wanted */
-    uint64_t work; /* comparisons made by the parser, see WORK_MAX */
+    bool superscript; /* one has begun, and no text of it came yet */
+    bool stopped;     /* no more events are wanted */
+    uint64_t work;    /* comparisons made by the parser, see WORK_MAX */
+    size_t looked_at; /* bytes of an unfinished tag when its attributes were last counted */
 };
 
 static void stop(struct reader *reader) {
@@ -108,6 +111,9 @@ static void start_element(void *context, const xmlChar *xml_name, const xmlChar 
     case TL_HTML_TITLE:
         reader->in_title = !reader->has_title;
         break;
+    case TL_HTML_SUPERSCRIPT:
+        reader->superscript = true;
+        break;
     case TL_HTML_INLINE:
     case TL_HTML_SKIP:
         break;
@@ -141,6 +147,9 @@ static void close_element(struct reader *reader, const char *name) {
     case TL_HTML_TITLE:
         reader->has_title = reader->has_title || reader->in_title;
         reader->in_title = false;
+        break;
+    case TL_HTML_SUPERSCRIPT:
+        reader->superscript = false;
         break;
     case TL_HTML_CELL:
     case TL_HTML_INLINE:
@@ -177,14 +186,26 @@ static void characters(void *context, const xmlChar *xml_text, int length) {
     const char *text = (const char *)xml_text;
     if (reader->in_title)
         title_text(reader, text, (size_t)length);
-    else if (!is_read(reader))
+    if (reader->in_title || !is_read(reader) || length <= 0)
         return;
-    else if (reader->pre_from != 0)
+    if (reader->superscript) { /* "2<sup>31</sup>" is not "231" */
+        reader->superscript = false;
+        if (text[0] >= '0' && text[0] <= '9')
+            tl_writer_text(reader->writer, "^", 1);
+    }
+    if (reader->pre_from != 0)
         tl_writer_verbatim(reader->writer, text, (size_t)length);
     else
         tl_writer_text(reader->writer, text, (size_t)length);
     if (reader->writer->status != TL_OK)
         stop(reader);
+}
+
+/* Of a body or a page, see feed_page; real instructions say nothing of the text either. */
+static void end_of_page(void *context, const xmlChar *target, const xmlChar *content) {
+    (void)target;
+    (void)content;
+    tl_writer_block(((struct reader *)context)->writer);
 }
 
 static void ignore_message(void *context, const char *format, ...) {
@@ -205,6 +226,7 @@ static const xmlSAXHandler handler = {
     .characters = characters,
     .ignorableWhitespace = characters,
     .cdataBlock = characters,
+    .processingInstruction = end_of_page,
     .warning = ignore_message,
     .error = ignore_message,
     .fatalError = ignore_message,
@@ -235,19 +257,43 @@ static size_t count_attributes(const unsigned char *tag, const unsigned char *en
 
 /* The parser waits for the end of a tag: while that is far, what it has of the tag is looked at
  * each time its size has doubled. */
-static void check_unfinished(struct reader *reader, size_t *looked_at) {
+static void check_unfinished(struct reader *reader) {
     const xmlParserInput *input = reader->parser->input;
     size_t waiting = input != NULL ? (size_t)(input->end - input->cur) : 0;
     if (waiting < 4 * PIECE) {
-        *looked_at = 4 * PIECE;
+        reader->looked_at = 4 * PIECE;
         return;
     }
-    if (waiting < 2 * *looked_at)
+    if (waiting < 2 * reader->looked_at)
         return;
-    *looked_at = waiting;
+    reader->looked_at = waiting;
     bool tag = *input->cur == '<' && ((input->cur[1] | 0x20) >= 'a' && (input->cur[1] | 0x20) <= 'z');
     if (tag && count_attributes(input->cur, input->end) > ATTRIBUTES_MAX)
         spend(reader, WORK_MAX);
+}
+
+static void feed(struct reader *reader, const char *data, size_t length) {
+    for (size_t i = 0; i < length && !reader->stopped; i += PIECE) {
+        htmlParseChunk(reader->parser, data + i, length - i < PIECE ? (int)(length - i) : PIECE, 0);
+        check_unfinished(reader);
+    }
+}
+
+/* For the parser the page is over at </html>, or at any end tag that nothing is open before, and what
+ * follows is lost: where pages were joined, a whole page. So it gets a body that is never closed. */
+static void feed_page(struct reader *reader, const char *data, size_t length) {
+    static const char body[] = "<html><body>", instruction[] = "<?"; /* what the tag becomes: it ends at the same > */
+    const char *end = data + length, *from = data;
+    feed(reader, body, sizeof body - 1);
+    for (const char *tag = data; (tag = memmem(tag, (size_t)(end - tag), "</", 2)) != NULL && !reader->stopped;) {
+        tag += 2;
+        if (end - tag < 4 || (strncasecmp(tag, "html", 4) != 0 && strncasecmp(tag, "body", 4) != 0))
+            continue;
+        feed(reader, from, (size_t)(tag - 2 - from));
+        feed(reader, instruction, sizeof instruction - 1);
+        from = tag;
+    }
+    feed(reader, from, (size_t)(end - from));
 }
 
 static enum tl_status parse(struct reader *reader, const char *data, size_t length, struct tl_error *error) {
@@ -256,12 +302,9 @@ static enum tl_status parse(struct reader *reader, const char *data, size_t leng
     if (parser == NULL)
         return tl_error_set(error, TL_ERR_NO_MEMORY, "could not be parsed for lack of memory");
     reader->parser = parser;
+    reader->looked_at = 4 * PIECE;
     htmlCtxtUseOptions(parser, HTML_PARSE_RECOVER | HTML_PARSE_NONET | HTML_PARSE_NODEFDTD | HTML_PARSE_IGNORE_ENC);
-    size_t looked_at = 4 * PIECE;
-    for (size_t i = 0; i < length && !reader->stopped; i += PIECE) {
-        htmlParseChunk(parser, data + i, length - i < PIECE ? (int)(length - i) : PIECE, 0);
-        check_unfinished(reader, &looked_at);
-    }
+    feed_page(reader, data, length);
     if (!reader->stopped)
         htmlParseChunk(parser, NULL, 0, 1);
     const xmlError *problem = xmlCtxtGetLastError(parser);
@@ -271,7 +314,8 @@ static enum tl_status parse(struct reader *reader, const char *data, size_t leng
     htmlFreeParserCtxt(parser);
     if (reader->work >= WORK_MAX)
         return tl_error_set(error, TL_ERR_LIMIT,
-                            "is no usual HTML: elements nested %zu deep, or a tag with thousands of attributes", reader->depth);
+                            "is no usual HTML: elements nested %zu deep, or a tag with thousands of attributes",
+                            reader->depth);
     return no_memory ? tl_error_set(error, TL_ERR_NO_MEMORY, "could not be parsed for lack of memory") : TL_OK;
 }
 

@@ -32,13 +32,14 @@ enum tl_html_role {
     TL_HTML_SKIP,   /* never text */
     TL_HTML_SITE,   /* the same on every page of a site */
     TL_HTML_BLOCK,
-    TL_HTML_LINE,   /* begins a line: <br>, <tr>, <dt> */
+    TL_HTML_LINE, /* begins a line: <br>, <tr>, <dt> */
     TL_HTML_CELL,
     TL_HTML_ITEM,
     TL_HTML_LIST,
     TL_HTML_ORDERED_LIST,
     TL_HTML_HEADING,
     TL_HTML_PRE,
+    TL_HTML_SUPERSCRIPT, /* a power keeps its sign: 2^31 */
     TL_HTML_TITLE,
 };
 

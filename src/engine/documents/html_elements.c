@@ -12,29 +12,29 @@ struct element {
 
 /* Sorted by name. */
 static const struct element elements[] = {
-    {"address", TL_HTML_BLOCK},    {"applet", TL_HTML_SKIP},      {"article", TL_HTML_BLOCK},
-    {"aside", TL_HTML_BLOCK},      {"audio", TL_HTML_SKIP},       {"blockquote", TL_HTML_BLOCK},
-    {"body", TL_HTML_BLOCK},       {"br", TL_HTML_LINE},          {"button", TL_HTML_SKIP},
-    {"canvas", TL_HTML_SKIP},      {"caption", TL_HTML_BLOCK},    {"center", TL_HTML_BLOCK},
-    {"datalist", TL_HTML_SKIP},    {"dd", TL_HTML_LINE},          {"details", TL_HTML_BLOCK},
-    {"dir", TL_HTML_LIST},         {"div", TL_HTML_BLOCK},        {"dl", TL_HTML_BLOCK},
-    {"dt", TL_HTML_LINE},          {"fieldset", TL_HTML_BLOCK},   {"figcaption", TL_HTML_BLOCK},
-    {"figure", TL_HTML_BLOCK},     {"footer", TL_HTML_SITE},      {"form", TL_HTML_BLOCK},
-    {"h1", TL_HTML_HEADING},       {"h2", TL_HTML_HEADING},       {"h3", TL_HTML_HEADING},
-    {"h4", TL_HTML_HEADING},       {"h5", TL_HTML_HEADING},       {"h6", TL_HTML_HEADING},
-    {"header", TL_HTML_BLOCK},     {"hr", TL_HTML_BLOCK},         {"iframe", TL_HTML_SKIP},
-    {"input", TL_HTML_SKIP},       {"legend", TL_HTML_BLOCK},     {"li", TL_HTML_ITEM},
-    {"listing", TL_HTML_PRE},      {"main", TL_HTML_BLOCK},       {"map", TL_HTML_SKIP},
-    {"menu", TL_HTML_LIST},        {"nav", TL_HTML_SITE},         {"noembed", TL_HTML_SKIP},
-    {"noframes", TL_HTML_SKIP},    {"noscript", TL_HTML_SKIP},    {"object", TL_HTML_SKIP},
-    {"ol", TL_HTML_ORDERED_LIST},  {"optgroup", TL_HTML_SKIP},    {"option", TL_HTML_SKIP},
-    {"p", TL_HTML_BLOCK},          {"plaintext", TL_HTML_PRE},    {"pre", TL_HTML_PRE},
-    {"script", TL_HTML_SKIP},      {"search", TL_HTML_SITE},      {"section", TL_HTML_BLOCK},
-    {"select", TL_HTML_SKIP},      {"style", TL_HTML_SKIP},       {"summary", TL_HTML_BLOCK},
-    {"svg", TL_HTML_SKIP},         {"table", TL_HTML_BLOCK},      {"td", TL_HTML_CELL},
-    {"template", TL_HTML_SKIP},    {"textarea", TL_HTML_SKIP},    {"th", TL_HTML_CELL},
-    {"title", TL_HTML_TITLE},      {"tr", TL_HTML_LINE},          {"ul", TL_HTML_LIST},
-    {"video", TL_HTML_SKIP},       {"xmp", TL_HTML_PRE},
+    {"address", TL_HTML_BLOCK},   {"applet", TL_HTML_SKIP},    {"article", TL_HTML_BLOCK},
+    {"aside", TL_HTML_BLOCK},     {"audio", TL_HTML_SKIP},     {"blockquote", TL_HTML_BLOCK},
+    {"body", TL_HTML_BLOCK},      {"br", TL_HTML_LINE},        {"button", TL_HTML_SKIP},
+    {"canvas", TL_HTML_SKIP},     {"caption", TL_HTML_BLOCK},  {"center", TL_HTML_BLOCK},
+    {"datalist", TL_HTML_SKIP},   {"dd", TL_HTML_LINE},        {"details", TL_HTML_BLOCK},
+    {"dir", TL_HTML_LIST},        {"div", TL_HTML_BLOCK},      {"dl", TL_HTML_BLOCK},
+    {"dt", TL_HTML_LINE},         {"fieldset", TL_HTML_BLOCK}, {"figcaption", TL_HTML_BLOCK},
+    {"figure", TL_HTML_BLOCK},    {"footer", TL_HTML_SITE},    {"form", TL_HTML_BLOCK},
+    {"h1", TL_HTML_HEADING},      {"h2", TL_HTML_HEADING},     {"h3", TL_HTML_HEADING},
+    {"h4", TL_HTML_HEADING},      {"h5", TL_HTML_HEADING},     {"h6", TL_HTML_HEADING},
+    {"header", TL_HTML_BLOCK},    {"hr", TL_HTML_BLOCK},       {"iframe", TL_HTML_SKIP},
+    {"input", TL_HTML_SKIP},      {"legend", TL_HTML_BLOCK},   {"li", TL_HTML_ITEM},
+    {"listing", TL_HTML_PRE},     {"main", TL_HTML_BLOCK},     {"map", TL_HTML_SKIP},
+    {"menu", TL_HTML_LIST},       {"nav", TL_HTML_SITE},       {"noembed", TL_HTML_SKIP},
+    {"noframes", TL_HTML_SKIP},   {"noscript", TL_HTML_SKIP},  {"object", TL_HTML_SKIP},
+    {"ol", TL_HTML_ORDERED_LIST}, {"optgroup", TL_HTML_SKIP},  {"option", TL_HTML_SKIP},
+    {"p", TL_HTML_BLOCK},         {"plaintext", TL_HTML_PRE},  {"pre", TL_HTML_PRE},
+    {"script", TL_HTML_SKIP},     {"search", TL_HTML_SITE},    {"section", TL_HTML_BLOCK},
+    {"select", TL_HTML_SKIP},     {"style", TL_HTML_SKIP},     {"summary", TL_HTML_BLOCK},
+    {"sup", TL_HTML_SUPERSCRIPT}, {"svg", TL_HTML_SKIP},       {"table", TL_HTML_BLOCK},
+    {"td", TL_HTML_CELL},         {"template", TL_HTML_SKIP},  {"textarea", TL_HTML_SKIP},
+    {"th", TL_HTML_CELL},         {"title", TL_HTML_TITLE},    {"tr", TL_HTML_LINE},
+    {"ul", TL_HTML_LIST},         {"video", TL_HTML_SKIP},     {"xmp", TL_HTML_PRE},
 };
 
 /* Values of role= (WAI-ARIA) that mark what surrounds a page's content. */
@@ -42,8 +42,8 @@ static const char *const site_roles[] = {"navigation", "search", "contentinfo", 
 
 /* Names in class= that by common use mark navigation, or by their meaning ask indexers to pass. */
 static const char *const site_classes[] = {
-    "nav",        "navbar",      "navigation", "menu", "breadcrumb", "breadcrumbs",
-    "pagination", "noindex",     "nosearch",   "noprint", "robots-nocontent", "searchmenu",
+    "nav",        "navbar",  "navigation", "menu",    "breadcrumb",       "breadcrumbs",
+    "pagination", "noindex", "nosearch",   "noprint", "robots-nocontent", "searchmenu",
 };
 
 static int compare(const void *name, const void *item) {

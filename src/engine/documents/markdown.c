@@ -2,6 +2,7 @@
 #include "engine/documents/markdown.h"
 
 #include <md4c.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -9,16 +10,22 @@
 
 #define FRONT_MATTER_MAX 65536
 
+/* md4c makes more of some texts than their size: a row of two bytes has as many cells as the table has
+ * columns, and each use of a link's definition is given its whole target. Counted in about nanoseconds. */
+#define WORK_MAX UINT64_C(1000000000)
+#define WORK_PER_CELL 32
+
 struct reader {
     struct tl_writer *writer;
     struct tl_str html; /* the HTML block being collected */
     bool in_code, in_html;
+    uint64_t work; /* see WORK_MAX */
     enum tl_status status;
     struct tl_error *error;
 };
 
 static int outcome(const struct reader *reader) {
-    return reader->status != TL_OK || reader->writer->status != TL_OK;
+    return reader->work > WORK_MAX || reader->status != TL_OK || reader->writer->status != TL_OK;
 }
 
 static int enter_block(MD_BLOCKTYPE type, void *detail, void *context) {
@@ -51,6 +58,7 @@ static int enter_block(MD_BLOCKTYPE type, void *detail, void *context) {
         break;
     case MD_BLOCK_TH:
     case MD_BLOCK_TD:
+        reader->work += WORK_PER_CELL;
         tl_writer_cell(writer);
         break;
     case MD_BLOCK_QUOTE:
@@ -105,7 +113,16 @@ static int leave_block(MD_BLOCKTYPE type, void *detail, void *context) {
     return outcome(reader);
 }
 
-static int span(MD_SPANTYPE type, void *detail, void *context) {
+static int enter_span(MD_SPANTYPE type, void *detail, void *context) {
+    struct reader *reader = context;
+    if (type == MD_SPAN_A)
+        reader->work += ((MD_SPAN_A_DETAIL *)detail)->href.size + ((MD_SPAN_A_DETAIL *)detail)->title.size;
+    if (type == MD_SPAN_IMG)
+        reader->work += ((MD_SPAN_IMG_DETAIL *)detail)->src.size + ((MD_SPAN_IMG_DETAIL *)detail)->title.size;
+    return outcome(reader);
+}
+
+static int leave_span(MD_SPANTYPE type, void *detail, void *context) {
     (void)type;
     (void)detail;
     return outcome(context);
@@ -208,15 +225,26 @@ enum tl_status tl_markdown_extract(const char *data, size_t length, struct tl_wr
         .flags = MD_DIALECT_GITHUB,
         .enter_block = enter_block,
         .leave_block = leave_block,
-        .enter_span = span,
-        .leave_span = span,
+        .enter_span = enter_span,
+        .leave_span = leave_span,
         .text = text,
     };
+    /* md4c is told the length, and yet looks for line ends with strcspn: there must be a NUL. */
+    char *terminated = malloc(length + 1);
+    if (terminated == NULL)
+        return tl_error_set(error, TL_ERR_NO_MEMORY, "needs %zu bytes of memory that are not there", length);
+    memcpy(terminated, data, length);
+    terminated[length] = '\0';
     struct reader reader = {.writer = writer, .html = TL_STR_INIT, .error = error};
-    int result = md_parse(data, (MD_SIZE)length, &parser, &reader);
+    int result = md_parse(terminated, (MD_SIZE)length, &parser, &reader);
     tl_str_fini(&reader.html);
+    free(terminated);
     if (reader.status != TL_OK)
         return reader.status;
+    if (reader.work > WORK_MAX)
+        return tl_error_set(error, TL_ERR_LIMIT,
+                            "is no usual Markdown: a table with far more cells than text, or a long "
+                            "link used very often");
     return result == -1 && writer->status == TL_OK
                ? tl_error_set(error, TL_ERR_NO_MEMORY, "could not be parsed for lack of memory")
                : TL_OK;

@@ -9,15 +9,21 @@
 static const struct {
     const char *name;
     enum tl_media media;
-} types[] = {
-    {"text/plain", TL_MEDIA_TEXT},         {"text/markdown", TL_MEDIA_MARKDOWN},
-    {"text/x-markdown", TL_MEDIA_MARKDOWN}, {"text/html", TL_MEDIA_HTML},
-    {"application/xhtml+xml", TL_MEDIA_HTML}, {"application/pdf", TL_MEDIA_PDF},
-    {"application/octet-stream", TL_MEDIA_BINARY},
-}, endings[] = {
-    {".txt", TL_MEDIA_TEXT},   {".text", TL_MEDIA_TEXT},      {".md", TL_MEDIA_MARKDOWN}, {".markdown", TL_MEDIA_MARKDOWN},
-    {".mkd", TL_MEDIA_MARKDOWN}, {".mdown", TL_MEDIA_MARKDOWN}, {".html", TL_MEDIA_HTML},   {".htm", TL_MEDIA_HTML},
-    {".xhtml", TL_MEDIA_HTML}, {".pdf", TL_MEDIA_PDF},
+} types[] =
+    {
+        {"text/plain", TL_MEDIA_TEXT},
+        {"text/markdown", TL_MEDIA_MARKDOWN},
+        {"text/x-markdown", TL_MEDIA_MARKDOWN},
+        {"text/html", TL_MEDIA_HTML},
+        {"application/xhtml+xml", TL_MEDIA_HTML},
+        {"application/pdf", TL_MEDIA_PDF},
+        {"application/octet-stream", TL_MEDIA_BINARY},
+},
+  endings[] = {
+      {".txt", TL_MEDIA_TEXT},          {".text", TL_MEDIA_TEXT},    {".md", TL_MEDIA_MARKDOWN},
+      {".markdown", TL_MEDIA_MARKDOWN}, {".mkd", TL_MEDIA_MARKDOWN}, {".mdown", TL_MEDIA_MARKDOWN},
+      {".html", TL_MEDIA_HTML},         {".htm", TL_MEDIA_HTML},     {".xhtml", TL_MEDIA_HTML},
+      {".pdf", TL_MEDIA_PDF},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

@@ -24,8 +24,9 @@ static enum tl_status broken(const struct tl_confined_result *result, struct tl_
     if (result->exit_code == 3)
         return tl_error_set(error, TL_ERR_INVALID, "does not permit that its text is copied");
     if (result->exit_code < 0)
-        return tl_error_set(error, TL_ERR_INVALID, "is broken, or needs more time or memory than allowed (pdftotext was "
-                                                   "ended by a signal)");
+        return tl_error_set(error, TL_ERR_INVALID,
+                            "is broken, or needs more time or memory than allowed (pdftotext was "
+                            "ended by a signal)");
     size_t line = strcspn(result->complaint, "\n");
     return tl_error_set(error, TL_ERR_INVALID, "is a broken PDF (pdftotext: %.*s)", line > 0 ? (int)line : 15,
                         line > 0 ? result->complaint : "no explanation");
@@ -92,7 +93,8 @@ static void write_pages(struct tl_writer *writer, const char *text, size_t lengt
 static enum tl_status read_output(struct tl_confined_result *result, struct tl_writer *writer, struct tl_str *title,
                                   size_t *repaired, struct tl_error *error) {
     static const char open[] = "<pre>\n", close[] = "</pre>";
-    for (char *nul = result->output; (nul = memchr(nul, '\0', result->length - (size_t)(nul - result->output))) != NULL;)
+    for (char *nul = result->output;
+         (nul = memchr(nul, '\0', result->length - (size_t)(nul - result->output))) != NULL;)
         *nul = ' ';
     struct tl_utf8_text text;
     enum tl_status status = tl_encoding_to_utf8(result->output, result->length, NULL, &text, error);
@@ -102,8 +104,9 @@ static enum tl_status read_output(struct tl_confined_result *result, struct tl_w
     const char *end = text.data + text.length;
     if (begin == NULL) {
         tl_utf8_text_fini(&text);
-        return tl_error_set(error, TL_ERR_UNSUPPORTED, "could not be read: this pdftotext does not write what is expected "
-                                                       "(is it poppler's?)");
+        return tl_error_set(error, TL_ERR_UNSUPPORTED,
+                            "could not be read: this pdftotext does not write what is expected "
+                            "(is it poppler's?)");
     }
     read_title(text.data, (size_t)(begin - text.data), title);
     begin += sizeof open - 1;
@@ -117,7 +120,8 @@ static enum tl_status read_output(struct tl_confined_result *result, struct tl_w
 }
 
 enum tl_status tl_pdf_extract(const char *data, size_t length, const struct tl_document_limits *limits,
-                              struct tl_writer *writer, struct tl_str *title, size_t *repaired, struct tl_error *error) {
+                              struct tl_writer *writer, struct tl_str *title, size_t *repaired,
+                              struct tl_error *error) {
     char found[PATH_MAX];
     const char *program = limits->pdftotext;
     if (program == NULL && tl_confined_find("pdftotext", found, sizeof found))

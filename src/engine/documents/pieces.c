@@ -68,8 +68,8 @@ static bool may_follow_sentence(utf8proc_int32_t c) {
 static utf8proc_int32_t character_at(const struct tl_extracted *document, size_t at, size_t *size) {
     utf8proc_int32_t c;
     size_t left = document->length - at;
-    utf8proc_ssize_t got = utf8proc_iterate((const utf8proc_uint8_t *)document->text + at,
-                                            (utf8proc_ssize_t)(left < 4 ? left : 4), &c);
+    utf8proc_ssize_t got =
+        utf8proc_iterate((const utf8proc_uint8_t *)document->text + at, (utf8proc_ssize_t)(left < 4 ? left : 4), &c);
     *size = got > 0 ? (size_t)got : 1; /* the text is well-formed: it is never 1 for this reason */
     return c;
 }
@@ -125,7 +125,8 @@ static enum tl_border border_before(struct tl_piece_reader *reader, size_t forme
     size_t begin = reader->position;
     bool heading = false;
     size_t former_heading_end = reader->heading_end;
-    for (; reader->next_mark < document->mark_count && document->marks[reader->next_mark].offset <= begin; reader->next_mark++) {
+    for (; reader->next_mark < document->mark_count && document->marks[reader->next_mark].offset <= begin;
+         reader->next_mark++) {
         const struct tl_mark *mark = &document->marks[reader->next_mark];
         if (mark->level == 0)
             continue;

@@ -21,17 +21,17 @@ enum tl_border {
 #define TL_PIECE_BYTES 64 /* a piece has no more */
 
 struct tl_piece {
-    size_t begin, end; /* bytes of the text */
-    uint32_t tokens;   /* filled by the chunker */
+    size_t begin, end;     /* bytes of the text */
+    uint32_t tokens;       /* filled by the chunker */
     enum tl_border border; /* before it */
 };
 
 struct tl_piece_reader {
     const struct tl_extracted *document;
-    size_t position;  /* end of the last piece */
-    size_t next_mark; /* first mark at or after it */
+    size_t position;    /* end of the last piece */
+    size_t next_mark;   /* first mark at or after it */
     size_t heading_end; /* end of the last heading begun */
-    bool cut;         /* the last piece ended for its length, not at the end of a word */
+    bool cut;           /* the last piece ended for its length, not at the end of a word */
 };
 
 /* The next piece; false at the end of the text. `tokens` is left 0. */

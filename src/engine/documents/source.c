@@ -65,12 +65,14 @@ static enum tl_status check(const struct stat *info, size_t limit, struct tl_err
     if (!S_ISREG(info->st_mode))
         return tl_error_set(error, TL_ERR_UNSUPPORTED, "is %s, not a file", kind_of(info->st_mode));
     if ((uintmax_t)info->st_size > limit)
-        return tl_error_set(error, TL_ERR_LIMIT, "has %jd bytes, more than the limit of %zu", (intmax_t)info->st_size, limit);
+        return tl_error_set(error, TL_ERR_LIMIT, "has %jd bytes, more than the limit of %zu", (intmax_t)info->st_size,
+                            limit);
     return TL_OK;
 }
 
 /* The size that fstat tells is a guess: files grow, and those of /proc tell 0. */
-static enum tl_status read_all(int file, size_t guess, size_t limit, char **data, size_t *length, struct tl_error *error) {
+static enum tl_status read_all(int file, size_t guess, size_t limit, char **data, size_t *length,
+                               struct tl_error *error) {
     size_t capacity = guess + 1, used = 0;
     char *buffer = malloc(capacity + 1);
     while (buffer != NULL) {

@@ -227,6 +227,8 @@ void tl_writer_heading_end(struct tl_writer *writer) {
     if (writer->open_heading > 0) {
         struct tl_mark *mark = &writer->marks[writer->open_heading - 1];
         size_t length = writer->length - mark->offset;
+        while (length > 0 && strchr(" \t\n", writer->data[mark->offset + length - 1]) != NULL)
+            length--;
         mark->length = length < UINT32_MAX ? (uint32_t)length : UINT32_MAX;
         writer->open_heading = 0;
     }

@@ -29,8 +29,8 @@ struct tl_writer {
     /* what must be written before the next text */
     unsigned newlines; /* 0 to 2: at least that many line ends */
     bool space, cell, bullet;
-    uint8_t heading;   /* level of a heading whose text has not begun */
-    uint32_t page;     /* number of a page whose text has not begun; 0: none */
+    uint8_t heading; /* level of a heading whose text has not begun */
+    uint32_t page;   /* number of a page whose text has not begun; 0: none */
 
     size_t open_heading; /* index + 1 of the mark whose text is being written; 0: none */
     struct tl_writer_list lists[TL_WRITER_LISTS];
@@ -42,9 +42,9 @@ void tl_writer_fini(struct tl_writer *writer);
 
 void tl_writer_text(struct tl_writer *writer, const char *data, size_t length);     /* white space collapses */
 void tl_writer_verbatim(struct tl_writer *writer, const char *data, size_t length); /* spaces and line ends are kept */
-void tl_writer_line(struct tl_writer *writer);  /* what follows begins a line */
-void tl_writer_block(struct tl_writer *writer); /* what follows begins a block */
-void tl_writer_cell(struct tl_writer *writer);  /* what follows is another cell of the row: a tab between them */
+void tl_writer_line(struct tl_writer *writer);                                      /* what follows begins a line */
+void tl_writer_block(struct tl_writer *writer);                                     /* what follows begins a block */
+void tl_writer_cell(struct tl_writer *writer); /* what follows is another cell of the row: a tab between them */
 void tl_writer_heading_begin(struct tl_writer *writer, unsigned level);
 void tl_writer_heading_end(struct tl_writer *writer);
 void tl_writer_page(struct tl_writer *writer, uint32_t number); /* what follows is on this page */
