@@ -33,7 +33,7 @@
  *     {
  *       "run": 1, "workflow": "naive-rag",
  *       "status": "done",               // or "failed", "cancelled", "expired" (deadline)
- *       "error": {"status": "engine", "message": "..."},   // unless done
+ *       "error": {"status": "engine failure", "message": "..."},   // unless done; status: tl_status_name
  *       "outputs": {"answer": "...", "sources": [...]},    // unless it ended early: what the workflow's `outputs:` names
  *       "text": "...",                  // what was streamed: the whole answer, or as much as there was
  *       "notices": ["..."],             // what the user should know and is no failure

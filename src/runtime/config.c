@@ -131,15 +131,18 @@ static const struct tl_engine_ops *check_type(const struct tl_config *config, co
     return ops;
 }
 
-/* The settings that an engine quotes in its complaint, to point at; NULL when it quotes none. */
+/* The setting that an engine quotes first in its complaint, to point at; NULL when it quotes none. */
 static const char *quoted_setting(const json_t *settings, const char *message) {
-    const char *key, *found = NULL;
+    const char *key, *found = NULL, *earliest = NULL;
     json_t *value;
     json_object_foreach((json_t *)settings, key, value) {
         struct tl_str quoted = TL_STR_INIT;
         tl_str_printf(&quoted, "'%s'", key);
-        if (!found && strstr(message, quoted.data))
+        const char *at = strstr(message, quoted.data);
+        if (at && (!earliest || at < earliest)) {
+            earliest = at;
             found = key;
+        }
         tl_str_fini(&quoted);
     }
     return found;

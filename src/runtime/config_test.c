@@ -1,0 +1,244 @@
+/* config_test.c: sources and their precedence, merging, and what is said about what is wrong. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/str.h"
+#include "runtime/config.h"
+
+static struct tl_config *load_with(const char *text, const char *const *settings, size_t count, bool environment) {
+    struct tl_diagnostics findings;
+    struct tl_str printed = TL_STR_INIT;
+    tl_diagnostics_init(&findings, "");
+    struct tl_config *config = tl_config_load(
+        &(struct tl_config_options){.text = text, .settings = settings, .setting_count = count, .no_environment = !environment},
+        &findings);
+    tl_diagnostics_print(&findings, &printed);
+    if (!config)
+        fail_msg("%s", printed.data);
+    assert_int_equal(findings.count, 0);
+    tl_diagnostics_fini(&findings);
+    tl_str_fini(&printed);
+    return config;
+}
+
+static struct tl_config *load(const char *text) {
+    return load_with(text, NULL, 0, false);
+}
+
+static const char *setting(const struct tl_config *config, const char *engine, const char *name) {
+    const struct tl_config_engine *found = tl_config_find_engine(config, engine);
+    assert_non_null(found);
+    const char *text = json_string_value(json_object_get(found->settings, name));
+    return text ? text : "";
+}
+
+/* Exactly these findings, as printed. */
+static void expect(const char *text, const char *const *settings, size_t count, const char *findings_text) {
+    struct tl_diagnostics findings;
+    struct tl_str printed = TL_STR_INIT;
+    tl_diagnostics_init(&findings, "");
+    struct tl_config *config = tl_config_load(
+        &(struct tl_config_options){.text = text, .settings = settings, .setting_count = count, .no_environment = true}, &findings);
+    assert_null(config);
+    tl_diagnostics_print(&findings, &printed);
+    assert_string_equal(printed.data, findings_text);
+    tl_diagnostics_fini(&findings);
+    tl_str_fini(&printed);
+}
+
+static void an_empty_one_is_the_default(void **state) {
+    (void)state;
+    static const char *const texts[] = {"", "# nothing\n", "engines: {}\n"};
+    for (size_t i = 0; i < 3; i++) {
+        struct tl_config *config = load(texts[i]);
+        assert_int_equal(tl_config_engine_count(config), 5);
+        assert_string_equal(setting(config, "llm", "model"), "smollm2-135m-instruct-q8_0");
+        assert_string_equal(setting(config, "embedder", "model"), "all-minilm-l6-v2-f16");
+        assert_string_equal(setting(config, "reranker", "model"), "all-minilm-l6-v2-f16");
+        assert_string_equal(setting(config, "documents", "tokenizer"), "all-minilm-l6-v2-f16");
+        assert_string_equal(tl_config_find_engine(config, "llm")->device, "cpu");
+        assert_int_equal(tl_config_optimize(config), TL_OPTIMIZE_COST);
+        assert_string_equal(tl_config_policy(config), "fifo");
+        assert_int_equal(tl_config_timeout_ms(config), 0);
+        assert_true(strlen(tl_config_store_path(config)) > 0);
+        tl_config_destroy(config);
+    }
+}
+
+/* One line changes one setting; what follows from it follows. */
+static void a_file_is_laid_over_the_defaults(void **state) {
+    (void)state;
+    struct tl_config *config = load("engines:\n"
+                                    "  llm: {model: big}\n"
+                                    "  embedder: {model: other}\n"
+                                    "  judge: {type: llama, model: /m/judge.gguf, device: gpu0, instances: 2}\n"
+                                    "devices: [cpu, gpu0]\n"
+                                    "models: {big: /models/big.gguf}\n"
+                                    "store: /data/s.db\n"
+                                    "timeout: 1.5\n"
+                                    "optimize: off\n");
+    assert_int_equal(tl_config_engine_count(config), 6);
+    assert_string_equal(tl_config_find_engine(config, "llm")->type, "llama");
+    assert_string_equal(tl_config_model(config, setting(config, "llm", "model")), "/models/big.gguf");
+    assert_string_equal(tl_config_model(config, "elsewhere"), "elsewhere");
+    assert_string_equal(setting(config, "reranker", "model"), "other");
+    assert_string_equal(setting(config, "documents", "tokenizer"), "other");
+    assert_string_equal(tl_config_store_path(config), "/data/s.db");
+    assert_string_equal(tl_config_find_engine(config, "judge")->device, "gpu0");
+    assert_int_equal(tl_config_find_engine(config, "judge")->instances, 2);
+    assert_int_equal(tl_config_timeout_ms(config), 1500);
+    assert_int_equal(tl_config_optimize(config), TL_OPTIMIZE_OFF);
+    struct tl_str where = TL_STR_INIT;
+    tl_config_where(config, "judge", "model", &where);
+    assert_string_equal(where.data, "configuration:4:31: ");
+    tl_str_fini(&where);
+    tl_config_destroy(config);
+}
+
+/* Another type has other settings: those made for the former one do not stay. */
+static void another_type_drops_the_former_settings(void **state) {
+    (void)state;
+    struct tl_config *config = load("engines: {llm: {device: slow, type: emulated, scale: 0}}\n");
+    assert_null(json_object_get(tl_config_find_engine(config, "llm")->settings, "model"));
+    assert_string_equal(tl_config_find_engine(config, "llm")->device, "slow");
+    tl_config_destroy(config);
+}
+
+static void flags_win_over_environment_over_file(void **state) {
+    (void)state;
+    static const char text[] = "engines: {llm: {model: file}, llm_judge: {type: llama, model: file}}\ntimeout: 1s\nstore: /file\n";
+    static const char *const flags[] = {"llm.model=flag", "timeout=3s"};
+    setenv("TEOLA_LLM_MODEL", "environment", 1);
+    setenv("TEOLA_LLM_JUDGE_MODEL", "judge", 1);
+    setenv("TEOLA_TIMEOUT", "2s", 1);
+    setenv("TEOLA_STORE", "/environment", 1);
+    setenv("TEOLA_OPTIMIZE", "paper", 1);
+    struct tl_config *config = load_with(text, NULL, 0, true);
+    assert_string_equal(setting(config, "llm", "model"), "environment");
+    assert_string_equal(setting(config, "llm_judge", "model"), "judge");
+    assert_int_equal(tl_config_timeout_ms(config), 2000);
+    assert_string_equal(tl_config_store_path(config), "/environment");
+    assert_int_equal(tl_config_optimize(config), TL_OPTIMIZE_PAPER);
+    tl_config_destroy(config);
+    config = load_with(text, flags, 2, true);
+    assert_string_equal(setting(config, "llm", "model"), "flag");
+    assert_int_equal(tl_config_timeout_ms(config), 3000);
+    tl_config_destroy(config);
+    unsetenv("TEOLA_LLM_MODEL");
+    unsetenv("TEOLA_LLM_JUDGE_MODEL");
+    unsetenv("TEOLA_TIMEOUT");
+    unsetenv("TEOLA_STORE");
+    unsetenv("TEOLA_OPTIMIZE");
+}
+
+static void variables_are_replaced(void **state) {
+    (void)state;
+    setenv("TL_TEST_NAME", "from-environment", 1);
+    unsetenv("TL_TEST_ABSENT");
+    struct tl_config *config = load("engines: {llm: {model: '${TL_TEST_NAME}-x'}, embedder: {model: '${TL_TEST_ABSENT:-y}$$z'}}\n");
+    assert_string_equal(setting(config, "llm", "model"), "from-environment-x");
+    assert_string_equal(setting(config, "embedder", "model"), "y$z");
+    tl_config_destroy(config);
+    expect("engines:\n  llm:\n    model: ${TL_TEST_ABSENT}\n", NULL, 0,
+           "configuration:3:12: error: the environment variable TL_TEST_ABSENT is not set; set it, or write "
+           "${TL_TEST_ABSENT:-otherwise}\n");
+}
+
+/* All at once, each with its place and what was expected. */
+static void what_is_wrong_is_said(void **state) {
+    (void)state;
+    expect("engins: {}\nstore: x\n", NULL, 0, "configuration:1:9: error: unknown setting 'engins'; did you mean 'engines'?\n");
+    expect("engines:\n"
+           "  llm: {modle: x, instances: 0}\n"
+           "  embedder: {type: embd}\n"
+           "  extra: {model: x}\n"
+           "devices: [cpu]\n"
+           "optimize: fast\n"
+           "policy: lifo\n"
+           "timeout: soon\n",
+           NULL, 0,
+           "configuration:2:17: error: engines.llm: engine type 'llama' has no setting 'modle'; did you mean 'model'?\n"
+           "configuration:2:30: error: engine 'llm': 'instances' must be an integer from 1 to 64\n"
+           "configuration:3:20: error: engine 'embedder': unknown type 'embd'; did you mean 'embed'?\n"
+           "configuration:4:10: error: engine 'extra' has no type; expected 'type: ' one of documents, embed, emulated, llama, "
+           "rerank, sqlite\n"
+           "configuration:6:11: error: 'optimize' must be off, paper or cost, not 'fast'\n"
+           "configuration:7:9: error: there is no policy 'lifo'; there is fifo\n"
+           "configuration:8:10: error: 'timeout' must be a time such as 500ms, 30s or 2m\n");
+    expect("engines: [llm]\n", NULL, 0, "configuration:1:10: error: 'engines' must be a mapping from names to settings\n");
+    expect("engines: {llm: x}\n", NULL, 0,
+           "configuration:1:16: error: engine 'llm' must be a mapping such as {type: llama, model: NAME}\n");
+    expect("devices: [cpu, gpu0]\nengines: {llm: {device: gpu1}}\n", NULL, 0,
+           "configuration:2:25: error: engine 'llm': there is no device 'gpu1'; did you mean 'gpu0'?\n");
+    expect("store: [\n", NULL, 0,
+           "configuration:2:1: error: this is not YAML: did not find expected node content, while parsing a flow node\n");
+    expect("store: a\nstore: b\n", NULL, 0, "configuration:2:1: error: 'store' is written twice\n");
+    static const char *const flags[] = {"nonsense", "tmeout=4"};
+    expect("", flags, 2,
+           "configuration: error: 'nonsense' is no setting; expected ENGINE.SETTING=VALUE, such as llm.model=NAME, or timeout=30s\n"
+           "configuration: error: 'tmeout=4' cannot be set here; expected ENGINE.SETTING=VALUE, or timeout\n");
+}
+
+/* Anchors cannot blow a small file up, nor nesting the stack. */
+static void bombs_are_refused(void **state) {
+    (void)state;
+    struct tl_str bomb = TL_STR_INIT;
+    tl_str_puts(&bomb, "models:\n  a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
+    for (int i = 1; i < 9; i++) {
+        tl_str_printf(&bomb, "  a%d: &a%d [", i, i);
+        for (int k = 0; k < 10; k++)
+            tl_str_printf(&bomb, "%s*a%d", k ? "," : "", i - 1);
+        tl_str_puts(&bomb, "]\n");
+    }
+    struct tl_diagnostics findings;
+    tl_diagnostics_init(&findings, "");
+    assert_null(tl_config_load(&(struct tl_config_options){.text = bomb.data, .no_environment = true}, &findings));
+    assert_true(findings.errors >= 1);
+    assert_non_null(strstr(findings.items[0].message, "20,000 values"));
+    tl_diagnostics_fini(&findings);
+    tl_str_clear(&bomb);
+    for (int i = 0; i < 5000; i++)
+        tl_str_puts(&bomb, "[");
+    tl_diagnostics_init(&findings, "");
+    assert_null(tl_config_load(&(struct tl_config_options){.text = bomb.data, .no_environment = true}, &findings));
+    assert_true(findings.errors >= 1);
+    tl_diagnostics_fini(&findings);
+    tl_str_fini(&bomb);
+}
+
+static void durations(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        bool good;
+        uint64_t ms;
+    } cases[] = {{"500ms", true, 500}, {"30s", true, 30000}, {"2m", true, 120000},   {"1h", true, 3600000}, {"1.5", true, 1500},
+                 {"0", true, 0},       {"", false, 0},       {"s", false, 0},        {"-1s", false, 0},     {"5 s", false, 0},
+                 {"1e99h", false, 0},  {"nan", false, 0},    {"10parsec", false, 0}, {".", false, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint64_t ms = 0;
+        assert_int_equal(tl_duration_parse(cases[i].text, &ms), cases[i].good);
+        if (cases[i].good)
+            assert_int_equal(ms, cases[i].ms);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_empty_one_is_the_default),
+        cmocka_unit_test(a_file_is_laid_over_the_defaults),
+        cmocka_unit_test(another_type_drops_the_former_settings),
+        cmocka_unit_test(flags_win_over_environment_over_file),
+        cmocka_unit_test(variables_are_replaced),
+        cmocka_unit_test(what_is_wrong_is_said),
+        cmocka_unit_test(bombs_are_refused),
+        cmocka_unit_test(durations),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
