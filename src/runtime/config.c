@@ -159,7 +159,13 @@ static void check_settings(const struct tl_config *config, const char *name, con
     }
     const char *setting = quoted_setting(settings, error.message);
     struct tl_yaml_mark mark = where(config, name, setting);
-    tl_diagnostics_add(findings, TL_SEVERITY_ERROR, mark.line, mark.column, "engines.%s: %s", name, error.message);
+    static const char *const common[] = {"type", "device", "instances"}; /* which the engine does not know of */
+    const char *meant = setting ? tl_str_nearest(setting, common, 3) : NULL;
+    if (meant)
+        tl_diagnostics_add(findings, TL_SEVERITY_ERROR, mark.line, mark.column,
+                           "engines.%s: engine type '%s' has no setting '%s'; did you mean '%s'?", name, ops->type, setting, meant);
+    else
+        tl_diagnostics_add(findings, TL_SEVERITY_ERROR, mark.line, mark.column, "engines.%s: %s", name, error.message);
 }
 
 static const char *check_device(const struct tl_config *config, const char *name, const json_t *device,

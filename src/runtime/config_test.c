@@ -163,7 +163,7 @@ static void what_is_wrong_is_said(void **state) {
            "policy: lifo\n"
            "timeout: soon\n",
            NULL, 0,
-           "configuration:2:17: error: engines.llm: engine type 'llama' has no setting 'modle'; did you mean 'model'?\n"
+           "configuration:2:16: error: engines.llm: engine type 'llama' has no setting 'modle'; did you mean 'model'?\n"
            "configuration:2:30: error: engine 'llm': 'instances' must be an integer from 1 to 64\n"
            "configuration:3:20: error: engine 'embedder': unknown type 'embd'; did you mean 'embed'?\n"
            "configuration:4:10: error: engine 'extra' has no type; expected 'type: ' one of documents, embed, emulated, llama, "
