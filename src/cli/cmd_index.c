@@ -291,8 +291,8 @@ static int read_options(int argc, char **argv, struct options *options, bool *he
         case MODEL: options->model = optarg; break;
         case CHUNK_SIZE:
             if (!read_number(optarg, TL_CHUNK_SIZE_MIN, TL_CHUNK_SIZE_MAX, &options->chunk_size))
-                return tl_cli_wrong_use(NAME, "--chunk-size is \"%s\", expected a number from %d to %d", optarg, TL_CHUNK_SIZE_MIN,
-                                 TL_CHUNK_SIZE_MAX);
+                return tl_cli_wrong_use(NAME, "--chunk-size is \"%s\", expected a number from %d to %d", optarg,
+                                        TL_CHUNK_SIZE_MIN, TL_CHUNK_SIZE_MAX);
             break;
         case OVERLAP:
             if (!read_number(optarg, 0, TL_CHUNK_SIZE_MAX, &options->overlap))
@@ -324,8 +324,10 @@ static int read_options(int argc, char **argv, struct options *options, bool *he
     if (!options->list && !options->collection)
         return tl_cli_wrong_use(NAME, "--collection NAME is needed");
     if (options->collection && !tl_collection_name_valid(options->collection))
-        return tl_cli_wrong_use(NAME, "\"%s\" cannot name a collection: a name is 1 to 63 of a-z, 0-9, '_' and '-', and starts with a "
-                         "letter or '_'", options->collection);
+        return tl_cli_wrong_use(NAME,
+                                "\"%s\" cannot name a collection: a name is 1 to 63 of a-z, 0-9, '_' and '-', and "
+                                "starts with a letter or '_'",
+                                options->collection);
     for (size_t i = 0; i < options->count; i++)
         if (access(options->paths[i], F_OK) != 0)
             return tl_cli_wrong_use(NAME, "there is no file or directory \"%s\"", options->paths[i]);

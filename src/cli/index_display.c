@@ -7,7 +7,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "cli/command_line.h"
-#include "engine/documents/documents.h"
 
 #define SKIPS_KEPT 10000
 #define SKIPS_SHOWN 20 /* without -v */
@@ -65,7 +64,7 @@ void tl_index_display_progress(void *context, const struct tl_index_progress *pr
         human_time(seconds * (1 - part) / part, left);
     const char *uri = progress->uri ? progress->uri : "";
     const char *slash = strrchr(uri, '/');
-    tl_document_print_uri(slash ? slash + 1 : uri, name, sizeof name);
+    tl_index_print_uri(slash ? slash + 1 : uri, name, sizeof name);
     if (display->terminal) {
         int filled = (int)(part * 20);
         fprintf(stderr, "\r\033[K[%.*s%.*s] %3.0f %%  %" PRIu64 " of %" PRIu64 " documents  %.1f chunks/s%s%s  %.40s",
@@ -94,7 +93,7 @@ void tl_index_display_event(void *context, enum tl_index_event event, const char
         return;
     char name[1024];
     tl_index_display_close_line(display);
-    fprintf(stderr, "%s %s%s%s\n", words[event], tl_document_print_uri(uri, name, sizeof name), *detail ? ": " : "",
+    fprintf(stderr, "%s %s%s%s\n", words[event], tl_index_print_uri(uri, name, sizeof name), *detail ? ": " : "",
             detail);
 }
 
@@ -104,7 +103,7 @@ void tl_index_display_skips(const struct tl_index_display *display, uint64_t tot
     size_t shown = display->skip_count < SKIPS_SHOWN ? display->skip_count : SKIPS_SHOWN;
     for (size_t i = 0; i < shown; i++) {
         char name[1024];
-        tl_document_print_uri(display->skips[i].uri, name, sizeof name);
+        tl_index_print_uri(display->skips[i].uri, name, sizeof name);
         fprintf(stderr, "skipped %s: %s\n", name, display->skips[i].reason);
     }
     if (total > shown)

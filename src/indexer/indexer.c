@@ -12,6 +12,8 @@
 
 /* ---- small things ---- */
 
+char *tl_index_print_uri(const char *uri, char *out, size_t size) { return tl_document_print_uri(uri, out, size); }
+
 bool tl_index_stopped(const struct tl_index_run *run) {
     return run->options->stop && run->options->stop(run->options->context);
 }

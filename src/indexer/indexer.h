@@ -68,4 +68,8 @@ struct tl_index_options {
 enum tl_status tl_index_run(const struct tl_index_options *options, struct tl_index_report *report,
                             struct tl_error *error);
 
+/* Writes a document's uri for people into `out`: control characters and malformed bytes as escapes, cut
+ * with "..." when it does not fit. Returns out. */
+char *tl_index_print_uri(const char *uri, char *out, size_t size);
+
 #endif
