@@ -1,7 +1,7 @@
 /* embed.c: a program that embeds libteola: asks one question over some documents.
  *
  *     embed WORKFLOW QUESTION PATH...
- *     embed ../../workflows/naive-rag.yaml "What is a rowid?" /usr/share/doc/sqlite3/rowidtable.html
+ *     embed ../../workflows/advanced-rag.yaml "What is a rowid?" /usr/share/doc/sqlite3/rowidtable.html
  *
  * The answer is written as the model makes it; the result, a JSON object with the sources and the
  * times (see teola.h), follows on a line of its own. Exit status 0: answered, 1: failed, 2: wrong use. */

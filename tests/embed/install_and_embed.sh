@@ -41,7 +41,7 @@ cat >"$work/docs/lighthouse.md" <<'TEXT'
 The lighthouse of Carrow Point was built in 1847. Its lamp burns whale oil. The keeper is called Ada Finch.
 TEXT
 for program in "$work/by-cmake/embed" "$work/example/embed"; do
-    "$program" "$source_dir/workflows/naive-rag.yaml" "Who keeps the lighthouse?" "$work/docs" >"$work/out" 2>"$work/err" ||
+    "$program" "$source_dir/workflows/advanced-rag.yaml" "Who keeps the lighthouse?" "$work/docs" >"$work/out" 2>"$work/err" ||
         fail "$program: $(cat "$work/err")"
     python3 - "$work/out" <<'PYTHON' || fail "$program wrote: $(cat "$work/out")"
 import json
