@@ -262,9 +262,10 @@ static void test_split_at_random_places(void **state) {
         tl_str_puts(&all, parts[i]);
     for (uint64_t round = 0; round < 8; round++) {
         size_t cut = tl_utf8_border(all.data, all.length, tl_hash_u64(round, 5) % all.length);
-        struct tl_prompt_part open = {
-            .role = TL_ROLE_USER, .flags = TL_PART_OPEN, .text = all.data, .length = cut};
-        struct tl_value *kv = tl_llama_test_kv(run, TL_OP_PARTIAL_PREFILL, tl_value_prompt(&open, 1), NULL);
+        char known[1024];
+        snprintf(known, sizeof known, "%.*s", (int)cut, all.data);
+        const char *begun[] = {known};
+        struct tl_value *kv = tl_llama_test_kv(run, TL_OP_PARTIAL_PREFILL, tl_llama_test_prompt(begun, 1, true), NULL);
         kv = tl_llama_test_kv(run, TL_OP_FULL_PREFILL, tl_llama_test_prompt(parts, PART_COUNT, false), kv);
         decode(run, kv, &text);
         compare_with_whole(recorder, &whole, &text);

@@ -57,8 +57,9 @@ struct tl_conformance_subject {
     /* Optional. Called when nothing is held and every value is released: asserts that the
      * engine's own counters are back at zero. */
     void (*check_at_rest)(struct tl_engine *engine);
-    size_t rounds; /* of random orders; 0: 4 */
-    size_t items;  /* in each round; 0: 12 */
+    size_t rounds;     /* of random orders; 0: 4 */
+    size_t items;      /* in each round; 0: 12 */
+    size_t variations; /* of each kind; 0: 4 */
 };
 
 /* Appends an input; takes the reference (NULL: an optional input that is absent). */

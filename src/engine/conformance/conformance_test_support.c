@@ -138,7 +138,9 @@ struct reference {
     bool fails;
 };
 
-#define VARIATIONS 4
+static size_t variations_of(const struct tl_conformance_subject *subject) {
+    return subject->variations ? subject->variations : 4;
+}
 
 static void check_equal(const struct tl_conformance_subject *subject, const struct reference *reference,
                         struct tl_conformance_held *held) {
@@ -156,10 +158,11 @@ static void check_equal(const struct tl_conformance_subject *subject, const stru
 }
 
 static struct reference *run_alone(struct tl_conformance *run, const struct tl_conformance_subject *subject) {
-    struct reference *references = tl_mem_zalloc(subject->kinds * VARIATIONS * sizeof *references);
+    size_t variations = variations_of(subject);
+    struct reference *references = tl_mem_zalloc(subject->kinds * variations * sizeof *references);
     for (size_t kind = 0; kind < subject->kinds; kind++)
-        for (uint32_t variation = 0; variation < VARIATIONS; variation++) {
-            struct reference *reference = &references[kind * VARIATIONS + variation];
+        for (uint32_t variation = 0; variation < variations; variation++) {
+            struct reference *reference = &references[kind * variations + variation];
             bool incomparable;
             struct tl_conformance_held *held = submit(run, subject, kind, variation, &incomparable, &reference->fails);
             tl_conformance_finish(run);
@@ -179,7 +182,7 @@ static struct reference *run_alone(struct tl_conformance *run, const struct tl_c
 }
 
 static void free_references(const struct tl_conformance_subject *subject, struct reference *references) {
-    for (size_t i = 0; i < subject->kinds * VARIATIONS; i++) {
+    for (size_t i = 0; i < subject->kinds * variations_of(subject); i++) {
         for (size_t k = 0; k < references[i].output_count; k++)
             tl_value_unref(references[i].outputs[k]);
         tl_mem_free(references[i].outputs);
@@ -191,6 +194,7 @@ static void free_references(const struct tl_conformance_subject *subject, struct
 static void random_round(struct tl_conformance *run, const struct tl_conformance_subject *subject,
                          const struct reference *references, uint64_t seed, bool cancels) {
     struct random random = {seed};
+    uint32_t variations = (uint32_t)variations_of(subject);
     size_t total = subject->items ? subject->items : 12;
     struct tl_conformance_held **held = tl_mem_zalloc(total * sizeof(struct tl_conformance_held *));
     const struct reference **expected = tl_mem_zalloc(total * sizeof *expected);
@@ -199,10 +203,10 @@ static void random_round(struct tl_conformance *run, const struct tl_conformance
     while (submitted < total) {
         uint32_t dice = random_below(&random, 10);
         if (dice < 5) {
-            uint32_t choice = random_below(&random, (uint32_t)subject->kinds * VARIATIONS);
+            uint32_t choice = random_below(&random, (uint32_t)subject->kinds * variations);
             bool incomparable, fails;
             held[submitted] =
-                submit(run, subject, choice / VARIATIONS, choice % VARIATIONS, &incomparable, &fails);
+                submit(run, subject, choice / variations, choice % variations, &incomparable, &fails);
             expected[submitted++] = &references[choice];
         } else if (dice < 7 && cancels && submitted > 0) {
             size_t chosen = random_below(&random, (uint32_t)submitted); /* may be finished: must be ignored */

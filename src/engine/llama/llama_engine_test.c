@@ -90,7 +90,9 @@ static void check_at_rest(struct tl_engine *engine) {
 
 static const struct tl_conformance_subject subject = {
     .ops = &tl_llama_engine, .settings = settings, .kinds = KINDS, .make = make, .check_at_rest = check_at_rest,
-    .rounds = 2, .items = 8};
+    .rounds = 2,
+    .items = 8,
+    .variations = 2};
 
 static void test_conformance(void **state) {
     (void)state;

@@ -19,13 +19,14 @@ void tl_llama_test_settings(char *out, size_t size, const char *more) {
 }
 
 struct tl_value *tl_llama_test_prompt(const char *const *parts, size_t part_count, bool open) {
-    struct tl_prompt_part list[16] = {0};
-    assert_true(part_count <= 16);
+    struct tl_prompt_part list[16] = {{.role = TL_ROLE_SYSTEM, .text = "Be brief.", .length = 9}};
+    assert_true(part_count < 16);
     for (size_t i = 0; i < part_count; i++)
-        list[i] = (struct tl_prompt_part){.role = TL_ROLE_USER, .text = parts[i], .length = strlen(parts[i])};
-    if (open && part_count > 0)
-        list[part_count - 1].flags |= TL_PART_OPEN;
-    return tl_value_prompt(list, part_count);
+        list[i + 1] =
+            (struct tl_prompt_part){.role = TL_ROLE_USER, .message = 1, .text = parts[i], .length = strlen(parts[i])};
+    if (open)
+        list[part_count].flags |= TL_PART_OPEN;
+    return tl_value_prompt(list, part_count + 1);
 }
 
 struct tl_value *tl_llama_test_ask(const char *question) {

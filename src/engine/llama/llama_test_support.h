@@ -7,7 +7,7 @@
 /* Writes {"model": <the test model>, <more>} to out; fails when TEOLA_TEST_MODELS is not set. */
 void tl_llama_test_settings(char *out, size_t size, const char *more);
 
-/* A prompt of one user message, with `part_count` parts. */
+/* A prompt of a short system message and one user message, with `part_count` parts. */
 struct tl_value *tl_llama_test_prompt(const char *const *parts, size_t part_count, bool open);
 struct tl_value *tl_llama_test_ask(const char *question); /* one part, closed */
 
