@@ -49,22 +49,23 @@ static const struct tl_prompt_form prompt_forms[] = {
      .placeholders = one_shot_placeholders,
      .system = instruction,
      .user = "Question: {question}\n\nPassages:\n{hits}\n\n"
-             "Answer from the passages; if they do not hold the answer, say so.\nQuestion: {question}"},
+             "Answer the question from the passages; if they do not hold the answer, say so: {question}"},
     {.mode = "refine",
      .placeholders = refine_placeholders,
      .system = instruction,
      .user =
          "Question: {question}\n\nPassage:\n{hit}\n\n"
-         "{#index}Answer so far: {answer}\nKeep it unless the passage answers better.\n{/index}Question: {question}"},
+         "{#index}Answer so far: {answer}\nRepeat this answer unless the passage gives a better one.\n\n{/index}"
+         "Answer the question: {question}"},
     {.mode = "tree",
      .placeholders = tree_placeholders,
      .system = instruction,
-     .user = "Question: {question}\n\nPassage:\n{hit}\n\nAnswer from the passage.\nQuestion: {question}"},
+     .user = "Question: {question}\n\nPassage:\n{hit}\n\nAnswer the question from the passage: {question}"},
     {.placeholders = NULL},
 };
 static const struct tl_prompt_form combine_forms[] = {
     {.mode = "tree", .placeholders = combine_placeholders, .system = instruction,
-     .user = "Question: {question}\n\nAnswers found:\n{answers}\n\nGive the best answer.\nQuestion: {question}"},
+     .user = "Question: {question}\n\nAnswers found:\n{answers}\n\nAnswer the question from these answers: {question}"},
     {.placeholders = NULL},
 };
 
