@@ -1,5 +1,4 @@
 /* cmd_doctor.c: `teola doctor`: looks at everything that runs need and says what to do about what is missing. */
-#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,8 +41,8 @@ struct checkup {
     unsigned bad;
 };
 
-__attribute__((format(printf, 4, 5))) static void say(struct checkup *checkup, enum grade grade, const char *what,
-                                                       const char *format, ...) {
+static void say(struct checkup *checkup, enum grade grade, const char *what, const char *format, ...) TL_PRINTF(4, 5);
+static void say(struct checkup *checkup, enum grade grade, const char *what, const char *format, ...) {
     static const char *const words[] = {"ok  ", "note", "BAD "}, *const colors[] = {"\033[32m", "\033[33m", "\033[31m"};
     checkup->bad += grade == BAD;
     printf("%s%s%s  %-12s ", checkup->color ? colors[grade] : "", words[grade], checkup->color ? "\033[0m" : "", what);

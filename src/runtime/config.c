@@ -70,8 +70,10 @@ void tl_config_where(const struct tl_config *config, const char *engine, const c
         tl_str_printf(out, "%s:%u:%u: ", config->file, mark.line, mark.column);
 }
 
-__attribute__((format(printf, 4, 5))) static void complain(const struct tl_config *config, struct tl_diagnostics *findings,
-                                                           const char *path, const char *format, ...) {
+static void complain(const struct tl_config *config, struct tl_diagnostics *findings, const char *path,
+                     const char *format, ...) TL_PRINTF(4, 5);
+static void complain(const struct tl_config *config, struct tl_diagnostics *findings, const char *path,
+                     const char *format, ...) {
     struct tl_yaml_mark mark = {0, 0};
     if (tl_map_has(&config->yaml.marks, path))
         mark = tl_yaml_where(&config->yaml, path);
@@ -122,8 +124,9 @@ static const struct tl_engine_ops *check_type(const struct tl_config *config, co
     } else if (!ops) {
         const char *nearest = type ? tl_str_nearest(type, names, count) : NULL;
         tl_str_puts(&path, "/type");
-        complain(config, findings, path.data, "engine '%s': unknown type '%s'; %s%s%s%s", name, type ? type : "(not a word)",
-                 nearest ? "did you mean '" : "expected one of ", nearest ? nearest : known.data, nearest ? "'?" : "", "");
+        complain(config, findings, path.data, "engine '%s': unknown type '%s'; %s%s%s", name,
+                 type ? type : "(not a word)",
+                 nearest ? "did you mean '" : "expected one of ", nearest ? nearest : known.data, nearest ? "'?" : "");
     }
     tl_mem_free(names);
     tl_str_fini(&path);

@@ -15,9 +15,9 @@ static struct tl_config *load_with(const char *text, const char *const *settings
     struct tl_diagnostics findings;
     struct tl_str printed = TL_STR_INIT;
     tl_diagnostics_init(&findings, "");
-    struct tl_config *config = tl_config_load(
-        &(struct tl_config_options){.text = text, .settings = settings, .setting_count = count, .no_environment = !environment},
-        &findings);
+    const struct tl_config_options options = {
+        .text = text, .settings = settings, .setting_count = count, .no_environment = !environment};
+    struct tl_config *config = tl_config_load(&options, &findings);
     tl_diagnostics_print(&findings, &printed);
     if (!config)
         fail_msg("%s", printed.data);
@@ -43,8 +43,9 @@ static void expect(const char *text, const char *const *settings, size_t count, 
     struct tl_diagnostics findings;
     struct tl_str printed = TL_STR_INIT;
     tl_diagnostics_init(&findings, "");
-    struct tl_config *config = tl_config_load(
-        &(struct tl_config_options){.text = text, .settings = settings, .setting_count = count, .no_environment = true}, &findings);
+    const struct tl_config_options options = {
+        .text = text, .settings = settings, .setting_count = count, .no_environment = true};
+    struct tl_config *config = tl_config_load(&options, &findings);
     assert_null(config);
     tl_diagnostics_print(&findings, &printed);
     assert_string_equal(printed.data, findings_text);
@@ -112,7 +113,8 @@ static void another_type_drops_the_former_settings(void **state) {
 
 static void flags_win_over_environment_over_file(void **state) {
     (void)state;
-    static const char text[] = "engines: {llm: {model: file}, llm_judge: {type: llama, model: file}}\ntimeout: 1s\nstore: /file\n";
+    static const char text[] = "engines: {llm: {model: file}, llm_judge: {type: llama, model: file}}\n"
+                               "timeout: 1s\nstore: /file\n";
     static const char *const flags[] = {"llm.model=flag", "timeout=3s"};
     setenv("TEOLA_LLM_MODEL", "environment", 1);
     setenv("TEOLA_LLM_JUDGE_MODEL", "judge", 1);
@@ -141,7 +143,8 @@ static void variables_are_replaced(void **state) {
     (void)state;
     setenv("TL_TEST_NAME", "from-environment", 1);
     unsetenv("TL_TEST_ABSENT");
-    struct tl_config *config = load("engines: {llm: {model: '${TL_TEST_NAME}-x'}, embedder: {model: '${TL_TEST_ABSENT:-y}$$z'}}\n");
+    struct tl_config *config = load("engines: {llm: {model: '${TL_TEST_NAME}-x'}, "
+                                    "embedder: {model: '${TL_TEST_ABSENT:-y}$$z'}}\n");
     assert_string_equal(setting(config, "llm", "model"), "from-environment-x");
     assert_string_equal(setting(config, "embedder", "model"), "y$z");
     tl_config_destroy(config);
@@ -181,7 +184,8 @@ static void what_is_wrong_is_said(void **state) {
     expect("store: a\nstore: b\n", NULL, 0, "configuration:2:1: error: 'store' is written twice\n");
     static const char *const flags[] = {"nonsense", "tmeout=4"};
     expect("", flags, 2,
-           "configuration: error: 'nonsense' is no setting; expected ENGINE.SETTING=VALUE, such as llm.model=NAME, or timeout=30s\n"
+           "configuration: error: 'nonsense' is no setting; expected ENGINE.SETTING=VALUE, such as llm.model=NAME, or "
+           "timeout=30s\n"
            "configuration: error: 'tmeout=4' cannot be set here; expected ENGINE.SETTING=VALUE, or timeout\n");
 }
 

@@ -196,11 +196,22 @@ static void put_bar(struct tl_str *out, const struct row *row, double end, bool 
         tl_str_puts(out, ascii || cells[c] == ' ' ? (char[]){cells[c], '\0'} : cells[c] == '#' ? "█" : "·");
 }
 
-static void put_duration(struct tl_str *out, double ms) {
+static void put_duration(struct tl_str *out, double ms, int width) {
     if (ms < 1000)
-        tl_str_printf(out, "%6.*f ms", ms < 10 ? 1 : 0, ms);
+        tl_str_printf(out, "%*.*f ms", width, ms < 10 ? 1 : 0, ms);
     else
-        tl_str_printf(out, "%6.2f s ", ms / 1000);
+        tl_str_printf(out, "%*.2f s%s", width, ms / 1000, width ? " " : "");
+}
+
+static const char *unit_of(const char *primitive) {
+    static const struct {
+        const char *primitive, *unit;
+    } units[] = {{"embed", "text"}, {"score", "pair"},    {"ingest", "row"},
+                 {"chunk", "chunk"}, {"search", "search"}, {"match", "search"}};
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (strcmp(units[i].primitive, primitive) == 0)
+            return units[i].unit;
+    return "unit";
 }
 
 /* What was done: tokens for a model, units for the rest. */
@@ -222,12 +233,7 @@ static void put_amount(struct tl_str *out, const struct row *row) {
     else if (strstr(primitive, "prefill"))
         tl_str_printf(out, reused ? "%lld-%lld tok" : "%lld tok", (long long)in, (long long)reused);
     else if (units > 0)
-        tl_str_printf(out, "%lld %s", (long long)units,
-                      strcmp(primitive, "embed") == 0    ? "texts"
-                      : strcmp(primitive, "score") == 0  ? "pairs"
-                      : strcmp(primitive, "ingest") == 0 ? "rows"
-                      : strcmp(primitive, "chunk") == 0  ? "chunks"
-                                                         : "done");
+        tl_str_printf(out, "%lld %s%s", (long long)units, unit_of(primitive), units == 1 ? "" : "s");
 }
 
 static void put_row(struct tl_str *out, const struct row *row, double end, bool ascii) {
@@ -246,7 +252,7 @@ static void put_row(struct tl_str *out, const struct row *row, double end, bool 
     tl_str_puts(out, ascii ? " |" : " ▏");
     put_bar(out, row, end, ascii);
     tl_str_puts(out, ascii ? "|" : "▕");
-    put_duration(out, busy);
+    put_duration(out, busy, 6);
     tl_str_puts(out, "  ");
     put_amount(out, row);
     while (out->length > 0 && out->data[out->length - 1] == ' ')
@@ -287,11 +293,11 @@ static void put_footer(struct tl_str *out, const struct table *table, const json
     if (table->entry_count == 0)
         tl_str_puts(out, " no engine");
     tl_str_printf(out, "; primitives waited %.0f%% of their time\n", waited + worked > 0 ? waited / (waited + worked) * 100 : 0);
-    tl_str_puts(out, "  total:");
-    put_duration(out, total);
+    tl_str_puts(out, "  total: ");
+    put_duration(out, total, 0);
     if (json_object_get(timings, "first_text_ms")) {
-        tl_str_puts(out, ", first text after");
-        put_duration(out, real_of(timings, "first_text_ms"));
+        tl_str_puts(out, ", first text after ");
+        put_duration(out, real_of(timings, "first_text_ms"), 0);
     }
     tl_str_printf(out, ", runtime itself %.1f ms; %zu primitives\n", real_of(timings, "overhead_ms"), table->entry_count);
     tl_str_printf(out, "  tokens: %lld read (%lld of them from a cache), %lld written", (long long)integer_of(usage, "tokens_in"),

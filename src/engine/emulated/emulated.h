@@ -14,6 +14,7 @@
  *   llm          one iteration: iteration_ms + prompt_token_ms x new prompt tokens
  *                + sequence_ms x (sequences decoding - 1); the iteration that ends a prefill yields
  *                the first token. Text is words chosen by a hash of the prompt.
+ * A list has as many items as were asked for; list_spread n: up to n more or fewer, as models do.
  * A token is four bytes of text, rounded up; one word of output is one token.
  *
  * For tests: fail_every n fails each nth item; hang keeps items until they are cancelled. */
@@ -21,11 +22,12 @@
 #define TL_ENGINE_EMULATED_EMULATED_H
 
 #include "base/str.h"
+#include "engine/emulated/virtual.h"
 #include "engine/engine_impl.h"
 
 struct emulated_settings {
     uint32_t capabilities;
-    int64_t batch, sequences, iteration_tokens, context_tokens, dimension, answer_tokens, list_tokens;
+    int64_t batch, sequences, iteration_tokens, context_tokens, dimension, answer_tokens, list_tokens, list_spread;
     int64_t document_chunks, collection_chunks, fail_every;
     double scale;
     double embed_ms, embed_token_ms, score_ms, score_token_ms, ingest_ms, ingest_row_ms, search_ms, search_query_ms;
@@ -70,6 +72,7 @@ struct emulated_engine {
     uint64_t submitted;
     uint64_t temporaries; /* made so far: numbers for their names */
     bool llm_was_last;
+    struct tl_emulated_world *world; /* NULL: real time */
 };
 
 /* ---- emulated_text.c: deterministic texts and vectors ---- */

@@ -65,6 +65,7 @@ static enum tl_status read_settings(struct emulated_settings *s, const json_t *s
         {.name = "dimension", .integer = &s->dimension, .minimum = 1, .maximum = 8192},
         {.name = "answer_tokens", .integer = &s->answer_tokens, .minimum = 1, .maximum = 1e5},
         {.name = "list_tokens", .integer = &s->list_tokens, .minimum = 1, .maximum = 1e5},
+        {.name = "list_spread", .integer = &s->list_spread, .minimum = 0, .maximum = 1000},
         {.name = "document_chunks", .integer = &s->document_chunks, .minimum = 1, .maximum = 1e5},
         {.name = "collection_chunks", .integer = &s->collection_chunks, .minimum = 0, .maximum = 1e5},
         {.name = "fail_every", .integer = &s->fail_every, .minimum = 0, .maximum = 1e9},
@@ -123,6 +124,11 @@ static enum tl_status emulated_open(struct tl_engine *base, const struct tl_emit
     (void)error;
     of(base)->emit = emit;
     return TL_OK;
+}
+
+void tl_emulated_join(struct tl_engine *base, struct tl_emulated_world *world) {
+    TL_ASSERT(base->ops == &tl_emulated_engine);
+    of(base)->world = world;
 }
 
 static void emulated_describe(const struct tl_engine *base, struct tl_engine_description *description) {
@@ -257,7 +263,11 @@ static void sleep_until(uint64_t end) {
 }
 
 static void spend(const struct emulated_engine *engine, uint64_t begin, double ms) {
-    sleep_until(begin + (uint64_t)(ms * engine->settings.scale * 1e6));
+    uint64_t duration = (uint64_t)(ms * engine->settings.scale * 1e6);
+    if (engine->world)
+        engine->world->spend(engine->world->context, duration);
+    else
+        sleep_until(begin + duration);
 }
 
 /* One batch of the oldest job's primitive. */

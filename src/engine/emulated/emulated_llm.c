@@ -11,10 +11,13 @@ struct emulated_kv {
     struct tl_resource resource; /* first */
     char *text;
     size_t length;
+    struct tl_emulated_world *world; /* NULL: real time */
 };
 
 static void release_kv(struct tl_resource *resource) {
     struct emulated_kv *kv = (struct emulated_kv *)resource;
+    if (kv->world)
+        kv->world->resources--;
     tl_mem_free(kv->text);
     tl_mem_free(kv);
 }
@@ -62,6 +65,13 @@ static enum tl_status start_prefill(struct emulated_engine *engine, struct emula
     return TL_OK;
 }
 
+/* How many items a list gets: as asked, give or take list_spread. */
+static uint32_t items_of(const struct emulated_engine *engine, uint64_t hash, uint64_t asked) {
+    uint64_t spread = (uint64_t)engine->settings.list_spread;
+    uint64_t items = asked + (spread ? tl_hash_u64(hash, 9) % (2 * spread + 1) : 0);
+    return (uint32_t)(items > spread ? items - spread : 0);
+}
+
 static enum tl_status start_decode(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error) {
     const struct tl_item *item = job->item;
     const struct emulated_kv *kv = kv_of(engine, item->inputs[0]);
@@ -75,14 +85,15 @@ static enum tl_status start_decode(struct emulated_engine *engine, struct emulat
         if (words > (uint64_t)engine->settings.list_tokens)
             words = (uint64_t)engine->settings.list_tokens;
         job->words = (uint32_t)(words ? words : 1);
-        job->list_items = (uint32_t)tl_attributes_integer(item->attributes, "items", 3);
+        job->list_items = items_of(engine, job->hash, (uint64_t)tl_attributes_integer(item->attributes, "items", 3));
         while (job->list_items > 0 && (uint64_t)job->list_items * job->words > most)
             job->list_items--;
         job->pieces = tl_mem_zalloc((job->list_items + 1) * sizeof(struct tl_value *));
         job->usage.tokens_out = (uint64_t)job->list_items * job->words;
         job->usage.units = job->list_items;
     } else {
-        job->words = (uint32_t)(most < (uint64_t)engine->settings.answer_tokens ? most : (uint64_t)engine->settings.answer_tokens);
+        uint64_t usual = (uint64_t)engine->settings.answer_tokens;
+        job->words = (uint32_t)(most < usual ? most : usual);
         job->usage.tokens_out = job->words;
         job->usage.units = 1;
     }
@@ -125,6 +136,9 @@ static struct tl_value *prefilled(struct emulated_engine *engine, struct emulate
     kv->resource.owner = engine;
     kv->length = job->text.length;
     kv->text = tl_str_detach(&job->text);
+    kv->world = engine->world;
+    if (kv->world)
+        kv->world->resources++;
     return tl_value_kv(&kv->resource, (uint32_t)job->usage.tokens_in);
 }
 

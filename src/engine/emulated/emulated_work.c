@@ -116,10 +116,13 @@ static struct emulated_collection *add_permanent(struct emulated_engine *engine,
 struct temporary {
     struct tl_resource resource; /* first */
     struct emulated_collection *collection;
+    struct tl_emulated_world *world; /* NULL: real time */
 };
 
 static void release_temporary(struct tl_resource *resource) {
     struct temporary *temporary = (struct temporary *)resource;
+    if (temporary->world)
+        temporary->world->resources--;
     tl_emulated_collection_unref(temporary->collection);
     tl_mem_free(temporary);
 }
@@ -173,6 +176,9 @@ static struct tl_value *ingest(struct emulated_engine *engine, const struct tl_i
     temporary = tl_mem_zalloc(sizeof *temporary);
     temporary->resource = (struct tl_resource){.release = release_temporary, .handle = ++engine->temporaries, .owner = engine};
     temporary->collection = collection;
+    temporary->world = engine->world;
+    if (temporary->world)
+        temporary->world->resources++;
     if (into)
         collection->references++;
     return tl_value_index("(temporary)", &temporary->resource, 0);
