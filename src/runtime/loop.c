@@ -52,13 +52,15 @@ static void act_finished(struct tl_runtime *runtime, const struct tl_action *act
 
 static void on_timer(uv_timer_t *timer);
 
+/* libuv counts whole milliseconds, so a timer may fire up to one early: never before `at`, at most two late. */
 static void act_wake(struct tl_runtime *runtime, uint64_t at, uint64_t now) {
+    runtime->wake_at = at;
     if (at == 0) {
         uv_timer_stop(&runtime->timer);
         return;
     }
     uv_update_time(&runtime->loop);
-    uv_timer_start(&runtime->timer, on_timer, at > now ? TL_NS_ROUND_UP_MS(at - now) : 0, 0);
+    uv_timer_start(&runtime->timer, on_timer, at > now ? TL_NS_ROUND_UP_MS(at - now) + 1 : 0, 0);
 }
 
 /* One event through the scheduler. `record` (may be NULL) is charged with the time it took. */
@@ -79,8 +81,14 @@ static void step(struct tl_runtime *runtime, struct tl_event *event, struct tl_r
     }
 }
 
+/* The scheduler asks for a wake once: one that came too early would be the last. */
 static void on_timer(uv_timer_t *timer) {
-    step(timer->data, &(struct tl_event){.kind = TL_EVENT_TIME}, NULL);
+    struct tl_runtime *runtime = timer->data;
+    uint64_t now = tl_clock_now();
+    if (now < runtime->wake_at)
+        act_wake(runtime, runtime->wake_at, now);
+    else
+        step(runtime, &(struct tl_event){.kind = TL_EVENT_TIME}, NULL);
 }
 
 /* ---- messages from executors ---- */

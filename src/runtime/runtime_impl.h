@@ -100,6 +100,7 @@ struct tl_runtime {
     uv_loop_t loop;
     uv_async_t wake;
     uv_timer_t timer;
+    uint64_t wake_at; /* ns: what the timer is set for; 0: not set */
     struct tl_sched *sched;
     struct tl_actions actions;
     struct tl_instance **by_number; /* scheduler's instance number → instance */
