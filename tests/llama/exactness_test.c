@@ -144,8 +144,8 @@ static struct tl_conformance *open_engine(const char *more) {
 
 static const char *const parts[] = {
     "You answer questions from the text below.\n\n",
-    "SQLite reads and writes directly to ordinary disk files. A complete SQL database with multiple tables, indices, "
-    "triggers, and views, is contained in a single disk file. ",
+    ("SQLite reads and writes directly to ordinary disk files. A complete SQL database with multiple tables, indices, "
+     "triggers, and views, is contained in a single disk file. "),
     "The database file format is cross-platform: you can freely copy a database between 32-bit and 64-bit systems.\n\n",
     "Question: Where does SQLite keep a database? Answer in one sentence.",
 };

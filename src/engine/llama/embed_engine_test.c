@@ -198,7 +198,7 @@ static int prepare(void **state) {
     }
     snprintf(settings, sizeof settings,
              "{\"model\": \"%s/all-minilm-l6-v2-f16.gguf\", \"model_digest\": \"abc\", \"context_size\": 512, "
-             "\"threads\": 2}",
+             "\"threads\": 1}",
              folder);
     return 0;
 }
