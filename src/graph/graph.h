@@ -162,7 +162,7 @@ struct tl_type tl_graph_type(struct tl_ref ref);
 void tl_graph_wait(struct tl_node *node, struct tl_node *on, enum tl_edge_kind kind);
 bool tl_graph_unwait(struct tl_node *node, struct tl_node *on, enum tl_edge_kind kind);
 void tl_graph_add_result(struct tl_body *body, const char *name, struct tl_ref from);
-/* After a region's inputs are connected: gives its body (or bodies) the parameters of the table above. */
+/* After a region's inputs are connected (and `slice` is set): gives its body (or bodies) the parameters of the table above. */
 enum tl_status tl_graph_begin_region(struct tl_node *region, struct tl_error *error);
 /* After its bodies are complete: sets the region's outputs from the results. */
 enum tl_status tl_graph_end_region(struct tl_node *region, struct tl_error *error);

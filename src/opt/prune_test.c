@@ -167,6 +167,54 @@ static void regions_count_as_their_content(void **state) {
           "  dropped order edge b/each -> c/text\n");
 }
 
+/* An ingest into a collection that others know is seen outside the run, one into a new collection is not. */
+static void only_effects_outside_are_barriers(void **state) {
+    (void)state;
+    check("graph \"g\" {\n"
+          "  parameters (chunks: chunk[], vectors: vector[], given: index, call: json)\n"
+          "  %1: index = ingest \"a/new\" @s (chunks: $chunks, vectors: $vectors)\n"
+          "  %2: json = tool \"b/tool\" @t (call: $call) order %1\n"
+          "  %3: index = ingest \"c/more\" @s (chunks: $chunks, vectors: $vectors, into: %1) order %2\n"
+          "  %4: index = ingest \"d/given\" @s (chunks: $chunks, vectors: $vectors, into: $given) order %2\n"
+          "  %5: index = ingest \"e/named\" @s (chunks: $chunks, vectors: $vectors) order %2 {collection=\"n\"}\n"
+          "  results (new: %3, given: %4, named: %5)\n"
+          "}\n",
+          "graph \"g\" {\n"
+          "  parameters (chunks: chunk[], vectors: vector[], given: index, call: json)\n"
+          "  %1: index = ingest \"a/new\" @s (chunks: $chunks, vectors: $vectors)\n"
+          "  %2: json = tool \"b/tool\" @t (call: $call)\n"
+          "  %3: index = ingest \"c/more\" @s (chunks: $chunks, vectors: $vectors, into: %1)\n"
+          "  %4: index = ingest \"d/given\" @s (chunks: $chunks, vectors: $vectors, into: $given) order %2\n"
+          "  %5: index = ingest \"e/named\" @s (chunks: $chunks, vectors: $vectors) order %2 {collection=\"n\"}\n"
+          "  results (new: %3, given: %4, named: %5)\n"
+          "}\n",
+          "prune\n"
+          "  kept order edge b/tool -> d/given: both change things outside the run\n"
+          "  kept order edge b/tool -> e/named: both change things outside the run\n"
+          "  dropped order edge a/new -> b/tool\n"
+          "  dropped order edge b/tool -> c/more\n");
+}
+
+/* A streamed map starts before its list is whole: an effect before the list is complete is not yet before the map. */
+static void streamed_maps_start_early(void **state) {
+    (void)state;
+    static const char *const text = "graph \"g\" {\n"
+                                    "  parameters (calls: json[])\n"
+                                    "  %1: json[] = map \"a/first\" (items: $calls) {\n"
+                                    "    parameters (item: json, index: number)\n"
+                                    "    %2: json = tool \"a/tool\" @t (call: $item)\n"
+                                    "    results (json: %2)\n"
+                                    "  }\n"
+                                    "  %3: json[] = map \"b/second\" (items: %1) order %1 {streamed=true} {\n"
+                                    "    parameters (item: json, index: number)\n"
+                                    "    %4: json = tool \"b/tool\" @t (call: $item)\n"
+                                    "    results (json: %4)\n"
+                                    "  }\n"
+                                    "  results (json: %3)\n"
+                                    "}\n";
+    check(text, text, "");
+}
+
 /* ---- random graphs ---- */
 
 static size_t count_edges(const struct tl_body *body, enum tl_edge_kind kind) {
@@ -237,6 +285,8 @@ int main(void) {
         cmocka_unit_test(effects_keep_their_order),
         cmocka_unit_test(collections_are_told_apart),
         cmocka_unit_test(regions_count_as_their_content),
+        cmocka_unit_test(only_effects_outside_are_barriers),
+        cmocka_unit_test(streamed_maps_start_early),
         cmocka_unit_test(random_graphs_keep_what_matters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
