@@ -7,7 +7,7 @@
  *
  * Threads. open, describe, submit, step, cancel and close are all called on the instance's
  * executor, one at a time, so an engine needs no lock of its own. Which executor that is,
- * describe says:
+ * describe says (it is asked once between create and open, when only `executor` must be right):
  *     TL_EXECUTOR_LOOP    the event loop: nothing may block; results come later, from callbacks
  *     TL_EXECUTOR_DEVICE  the one thread of its compute device: step may compute for at most
  *                         about one quantum (a chunk of prefill, one decode iteration, one batch
