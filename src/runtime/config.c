@@ -163,10 +163,12 @@ static void check_settings(const struct tl_config *config, const char *name, con
     const char *setting = quoted_setting(settings, error.message);
     struct tl_yaml_mark mark = where(config, name, setting);
     static const char *const common[] = {"type", "device", "instances"}; /* which the engine does not know of */
-    const char *meant = setting ? tl_str_nearest(setting, common, 3) : NULL;
+    bool unknown = setting && strstr(error.message, "has no setting");
+    const char *meant = unknown ? tl_str_nearest(setting, common, 3) : NULL;
     if (meant)
         tl_diagnostics_add(findings, TL_SEVERITY_ERROR, mark.line, mark.column,
-                           "engines.%s: engine type '%s' has no setting '%s'; did you mean '%s'?", name, ops->type, setting, meant);
+                           "engines.%s: engine type '%s' has no setting '%s'; did you mean '%s'?", name, ops->type,
+                           setting, meant);
     else
         tl_diagnostics_add(findings, TL_SEVERITY_ERROR, mark.line, mark.column, "engines.%s: %s", name, error.message);
 }

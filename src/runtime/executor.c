@@ -1,6 +1,7 @@
 /* executor.c: see executor.h. */
 #include "runtime/executor.h"
 
+#include <signal.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -75,6 +76,16 @@ struct tl_executor_thread {
     struct tl_message *outbox;
     size_t outbox_count, outbox_capacity;
 };
+
+void tl_executor_start_thread(pthread_t *thread, void *(*function)(void *), void *argument, const char *name) {
+    sigset_t all, former;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &former);
+    int failed = pthread_create(thread, NULL, function, argument);
+    pthread_sigmask(SIG_SETMASK, &former, NULL);
+    if (failed)
+        TL_BUG("the thread \"%s\" cannot be started: %s", name, strerror(failed));
+}
 
 /* ---- what engines report ---- */
 
@@ -292,11 +303,8 @@ static void schedule(struct tl_executor_pool *pool, struct tl_executor_thread *e
     else
         pool->first = executor;
     pool->last = executor;
-    if (pool->idle == 0 && pool->thread_count < pool->most_threads &&
-        pthread_create(&pool->threads[pool->thread_count], NULL, pool_main, pool) == 0)
-        pool->thread_count++;
-    if (pool->thread_count == 0)
-        TL_BUG("no thread can be started");
+    if (pool->idle == 0 && pool->thread_count < pool->most_threads)
+        tl_executor_start_thread(&pool->threads[pool->thread_count++], pool_main, pool, "pool");
     pthread_cond_signal(&pool->work);
 }
 
@@ -314,8 +322,7 @@ static struct tl_executor_thread *create(struct tl_inbox *inbox) {
 struct tl_executor_thread *tl_executor_create_thread(const char *name, struct tl_inbox *inbox) {
     struct tl_executor_thread *executor = create(inbox);
     strncpy(executor->name, name, sizeof executor->name - 1);
-    if (pthread_create(&executor->thread, NULL, thread_main, executor) != 0)
-        TL_BUG("the thread of device %s cannot be started", name);
+    tl_executor_start_thread(&executor->thread, thread_main, executor, name);
     return executor;
 }
 

@@ -89,6 +89,10 @@ size_t tl_inbox_take(struct tl_inbox *inbox, struct tl_message **messages, size_
 
 /* ---- executors ---- */
 
+/* Starts a thread with all signals blocked: they are for the program's own threads. A thread that
+ * cannot be started is the end of the program. */
+void tl_executor_start_thread(pthread_t *thread, void *(*function)(void *), void *argument, const char *name);
+
 struct tl_executor_pool;
 struct tl_executor_pool *tl_executor_pool_create(unsigned most_threads);
 void tl_executor_pool_destroy(struct tl_executor_pool *pool); /* waits for its threads; no order may be left */

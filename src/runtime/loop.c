@@ -1,6 +1,5 @@
 /* loop.c: the loop thread: messages become events of the scheduler, its actions become orders.
  * It sleeps in epoll until an executor or a caller posts a message or the scheduler's timer fires. */
-#include <signal.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -305,14 +304,7 @@ enum tl_status tl_runtime_loop_start(struct tl_runtime *runtime, struct tl_error
     runtime->wake.data = runtime->timer.data = runtime;
     tl_actions_init(&runtime->actions);
     tl_id_table_init(&runtime->items);
-    /* Signals are for the program's own threads. */
-    sigset_t all, former;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &former);
-    failed = pthread_create(&runtime->thread, NULL, loop_main, runtime);
-    pthread_sigmask(SIG_SETMASK, &former, NULL);
-    if (failed)
-        TL_BUG("the loop's thread cannot be started: %s", strerror(failed));
+    tl_executor_start_thread(&runtime->thread, loop_main, runtime, "loop");
     return TL_OK;
 }
 
