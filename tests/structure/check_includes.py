@@ -18,9 +18,10 @@ BELOW = {
     "indexer": ["base", "engine"],
     "sched": ["base", "graph", "workflow", "cost", "opt", "plan", "engine", "builtin"],
 }
+BELOW["sim"] = [*BELOW["sched"], "sched", "engine/emulated"]
 BELOW["runtime"] = [*BELOW["sched"], "sched", "models", "indexer"]
 BELOW["server"] = [*BELOW["runtime"], "runtime"]
-BELOW["cli"] = [*BELOW["server"], "server"]
+BELOW["cli"] = [*BELOW["server"], "server", "sim"]
 
 # What a folder may see beyond that: (folder, header) and why.
 EXCEPTIONS = {

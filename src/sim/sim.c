@@ -1,0 +1,328 @@
+/* sim.c: the queue of events, and what each of them does. */
+#include "sim/sim.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "builtin/builtin.h"
+#include "sim/sim_impl.h"
+
+/* ---- randomness and the trace ---- */
+
+/* Evenly in 0..1, without 1. */
+static double draw(struct tl_sim *sim) {
+    sim->random = tl_hash_u64(sim->random, 11);
+    return (double)(sim->random >> 11) * 0x1p-53;
+}
+
+static void trace(struct tl_sim *sim, uint64_t value) { sim->trace = tl_hash_u64(value, sim->trace); }
+
+/* ---- the heap: by time, then in order of cause ---- */
+
+static bool earlier(const struct sim_event *a, const struct sim_event *b) {
+    return a->at < b->at || (a->at == b->at && a->sequence < b->sequence);
+}
+
+void tl_sim_schedule(struct tl_sim *sim, struct sim_event event) {
+    event.sequence = ++sim->next_sequence;
+    sim->heap = tl_mem_grow(sim->heap, &sim->heap_capacity, sim->heap_count + 1, sizeof *sim->heap);
+    size_t at = sim->heap_count++;
+    for (; at > 0 && earlier(&event, &sim->heap[(at - 1) / 2]); at = (at - 1) / 2)
+        sim->heap[at] = sim->heap[(at - 1) / 2];
+    sim->heap[at] = event;
+}
+
+static struct sim_event pop(struct tl_sim *sim) {
+    struct sim_event top = sim->heap[0], last = sim->heap[--sim->heap_count];
+    size_t at = 0;
+    for (size_t child = 1; child < sim->heap_count; child = 2 * at + 1) {
+        if (child + 1 < sim->heap_count && earlier(&sim->heap[child + 1], &sim->heap[child])) child++;
+        if (!earlier(&sim->heap[child], &last)) break;
+        sim->heap[at] = sim->heap[child];
+        at = child;
+    }
+    sim->heap[at] = last;
+    return top;
+}
+
+/* ---- what engines say ---- */
+
+void tl_sim_let_pass(void *context, uint64_t nanoseconds) {
+    struct tl_sim *sim = context;
+    double factor = sim->config.jitter > 0 ? 1 + sim->config.jitter * (2 * draw(sim) - 1) : 1;
+    sim->spent += (uint64_t)((double)nanoseconds * factor);
+}
+
+static void on_done(void *context, struct tl_item *item, struct tl_value **outputs, size_t count,
+                    const struct tl_usage *usage) {
+    struct tl_sim *sim = context;
+    struct sim_event event = {.kind = SIM_OUTCOME, .at = sim->now + sim->spent, .item = item, .count = (uint32_t)count};
+    TL_ASSERT(count <= SIM_OUTPUTS);
+    for (size_t i = 0; i < count; i++) event.outputs[i] = outputs[i];
+    event.usage = *usage;
+    if (sim->config.failure > 0 && draw(sim) < sim->config.failure) event.status = TL_ERR_ENGINE;
+    tl_sim_schedule(sim, event);
+}
+
+static void on_fail(void *context, struct tl_item *item, enum tl_status status, const char *message) {
+    struct tl_sim *sim = context;
+    tl_sim_schedule(sim, (struct sim_event){.kind = SIM_OUTCOME,
+                                            .at = sim->now + sim->spent,
+                                            .item = item,
+                                            .status = status,
+                                            .message = tl_mem_strdup(message)});
+}
+
+static void on_piece(void *context, struct tl_item *item, size_t position, struct tl_value *value) {
+    struct tl_sim *sim = context;
+    tl_sim_schedule(sim, (struct sim_event){.kind = SIM_PIECE,
+                                            .at = sim->now + sim->spent,
+                                            .item = item,
+                                            .outputs = {value},
+                                            .count = 1,
+                                            .position = position});
+}
+
+static void on_delta(void *context, struct tl_item *item, const char *text, size_t length) {
+    (void)text, (void)length;
+    struct tl_sim *sim = context;
+    struct tl_sim_result *result = &sim->results[tl_sched_item_run(item) - 1];
+    if (result->first_text == 0) result->first_text = sim->now + sim->spent;
+}
+
+static void on_notice(void *context, struct tl_item *item, const char *message) {
+    (void)context, (void)item, (void)message;
+}
+
+/* ---- what the scheduler wants ---- */
+
+static void record_start(struct tl_sim *sim, uint32_t instance, struct tl_item *item) {
+    sim->items = tl_mem_grow(sim->items, &sim->item_capacity, sim->item_count + 1, sizeof *sim->items);
+    sim->items[sim->item_count] = (struct tl_sim_item){
+        .run = tl_sched_item_run(item),
+        .label = tl_mem_strdup(item->label),
+        .op = item->op,
+        .instance = instance,
+        .ready = tl_sched_item_ready(item),
+        .start = sim->now,
+    };
+    for (size_t i = 0; i < item->input_count; i++) {
+        const struct tl_value *value = item->inputs[i];
+        if (value && value->type.depth == 0 && value->type.base == TL_TYPE_KV)
+            sim->items[sim->item_count].prefix = value->as.kv.tokens;
+    }
+    /* Item numbers ascend in order of becoming ready, starts do not: a table from number to place. */
+    sim->places = tl_mem_grow(sim->places, &sim->place_capacity, item->id + 1, sizeof *sim->places);
+    sim->places[item->id] = sim->item_count++;
+}
+
+static struct tl_sim_item *recorded(struct tl_sim *sim, const struct tl_item *item) {
+    return sim->config.record ? &sim->items[sim->places[item->id]] : NULL;
+}
+
+/* The instance gets the items and computes one quantum; what comes of it is scheduled for the quantum's end. */
+static void act_run(struct tl_sim *sim, const struct tl_action *action) {
+    uint32_t number = action->as.run.instance;
+    struct tl_item **items = action->as.run.items;
+    struct sim_instance *instance = &sim->instances[number];
+    struct tl_engine *engine = instance->engine;
+    TL_ASSERT(!instance->computing);
+    trace(sim, number);
+    for (size_t i = 0; i < action->as.run.count; i++) {
+        trace(sim, tl_hash_string(items[i]->label, tl_sched_item_run(items[i])));
+        sim->results[tl_sched_item_run(items[i]) - 1].items++;
+        if (sim->config.record) record_start(sim, number, items[i]);
+    }
+    if (action->as.run.count > 0) engine->ops->submit(engine, items, action->as.run.count);
+    bool more = engine->ops->step(engine);
+    instance->computing = true;
+    instance->about.busy += sim->spent;
+    instance->about.quanta++;
+    instance->about.items += action->as.run.count;
+    tl_sim_schedule(sim, (struct sim_event){.kind = SIM_QUANTUM_OVER,
+                                            .at = sim->now + sim->spent,
+                                            .instance = number,
+                                            .more = more});
+    sim->spent = 0;
+}
+
+static void act_cancel(struct tl_sim *sim, const struct tl_action *action) {
+    struct sim_instance *instance = &sim->instances[action->as.cancel.instance];
+    struct tl_item *item = action->as.cancel.item;
+    if (!instance->computing) {
+        instance->engine->ops->cancel(instance->engine, item);
+        return;
+    }
+    instance->cancels = tl_mem_grow(instance->cancels, &instance->cancel_capacity, instance->cancel_count + 1,
+                                    sizeof(struct tl_item *));
+    instance->cancels[instance->cancel_count++] = item;
+}
+
+static void act_finished(struct tl_sim *sim, const struct tl_action *action) {
+    struct tl_sim_result *result = &sim->results[action->as.finished.run - 1];
+    trace(sim, tl_hash_u64(action->as.finished.run, action->as.finished.status));
+    result->ended = sim->now;
+    if (++result->endings > 1) return;
+    result->status = action->as.finished.status;
+    result->message = tl_mem_strdup(action->as.finished.message);
+    if (result->status != TL_OK) return;
+    const struct tl_plan *plan = sim->plans[action->as.finished.run - 1];
+    result->outputs = json_object();
+    for (size_t i = 0; i < action->as.finished.output_count; i++) {
+        json_object_set_new(result->outputs, plan->root->result_names[i],
+                            tl_value_to_json(action->as.finished.outputs[i]));
+        tl_value_unref(action->as.finished.outputs[i]);
+    }
+}
+
+static void step(struct tl_sim *sim, struct tl_event *event) {
+    event->now = sim->now;
+    trace(sim, tl_hash_u64(sim->now, event->kind));
+    tl_sched_step(sim->sched, event, &sim->actions);
+    for (size_t i = 0; i < sim->actions.count; i++) {
+        const struct tl_action *action = &sim->actions.items[i];
+        switch (action->kind) {
+        case TL_ACTION_RUN: act_run(sim, action); break;
+        case TL_ACTION_CANCEL_ITEM: act_cancel(sim, action); break;
+        case TL_ACTION_RUN_FINISHED: act_finished(sim, action); break;
+        case TL_ACTION_WAKE: sim->wake = action->as.wake.at; break;
+        }
+    }
+    if (sim->config.check && sim->violation.length == 0) tl_sched_is_valid(sim->sched, &sim->violation);
+}
+
+/* ---- events ---- */
+
+static void do_outcome(struct tl_sim *sim, struct sim_event *event) {
+    struct tl_sim_item *story = recorded(sim, event->item);
+    struct tl_event out;
+    memset(&out, 0, sizeof out);
+    if (story) {
+        story->end = sim->now;
+        story->status = event->status;
+        story->usage = event->usage;
+    }
+    if (event->status == TL_OK) {
+        out.kind = TL_EVENT_ITEM_DONE;
+        out.as.done.item = event->item;
+        out.as.done.outputs = event->outputs;
+        out.as.done.count = event->count;
+        out.as.done.usage = event->usage;
+    } else {
+        for (uint32_t i = 0; i < event->count; i++) tl_value_unref(event->outputs[i]);
+        out.kind = TL_EVENT_ITEM_FAILED;
+        out.as.failed.item = event->item;
+        out.as.failed.status = event->status;
+        out.as.failed.message = event->message ? event->message : "an injected failure";
+    }
+    step(sim, &out);
+    tl_mem_free(event->message);
+}
+
+static void do_piece(struct tl_sim *sim, const struct sim_event *event) {
+    struct tl_event out = {.kind = TL_EVENT_ITEM_PIECE};
+    struct tl_sim_item *story = recorded(sim, event->item);
+    if (story) story->pieces++;
+    out.as.piece.item = event->item;
+    out.as.piece.position = event->position;
+    out.as.piece.value = event->outputs[0];
+    step(sim, &out);
+}
+
+static void do_quantum_over(struct tl_sim *sim, const struct sim_event *event) {
+    struct sim_instance *instance = &sim->instances[event->instance];
+    struct tl_event out = {.kind = TL_EVENT_STEP_DONE};
+    out.as.step.instance = event->instance;
+    out.as.step.more = event->more;
+    instance->computing = false;
+    /* As an executor does: what was cancelled meanwhile goes before the next quantum begins. */
+    for (size_t i = 0; i < instance->cancel_count; i++)
+        instance->engine->ops->cancel(instance->engine, instance->cancels[i]);
+    instance->cancel_count = 0;
+    step(sim, &out);
+}
+
+static void do_submit(struct tl_sim *sim, const struct sim_event *event) {
+    struct sim_request *request = event->request;
+    struct tl_event out = {.kind = TL_EVENT_RUN_SUBMITTED};
+    out.as.submitted.run = event->run;
+    out.as.submitted.plan = tl_plan_ref(sim->plans[event->run - 1]);
+    out.as.submitted.inputs = request->inputs;
+    out.as.submitted.input_count = request->input_count;
+    out.as.submitted.deadline = request->timeout ? sim->now + request->timeout : 0;
+    out.as.submitted.priority = request->priority;
+    if (request->leave)
+        tl_sim_schedule(sim, (struct sim_event){.kind = SIM_LEAVE, .at = sim->now + request->leave, .run = event->run});
+    step(sim, &out);
+    tl_mem_free(request);
+}
+
+static void do_leave(struct tl_sim *sim, uint64_t run) {
+    struct tl_event out = {.kind = TL_EVENT_CANCEL};
+    if (sim->results[run - 1].endings > 0) return;
+    out.as.cancel.run = run;
+    step(sim, &out);
+}
+
+bool tl_sim_advance(struct tl_sim *sim) {
+    if (sim->wake && (sim->heap_count == 0 || sim->wake < sim->heap[0].at)) {
+        struct tl_event out = {.kind = TL_EVENT_TIME};
+        sim->now = sim->wake > sim->now ? sim->wake : sim->now;
+        sim->wake = 0;
+        step(sim, &out);
+        return true;
+    }
+    if (sim->heap_count == 0) return false;
+    struct sim_event event = pop(sim);
+    sim->now = event.at;
+    switch (event.kind) {
+    case SIM_OUTCOME: do_outcome(sim, &event); break;
+    case SIM_PIECE: do_piece(sim, &event); break;
+    case SIM_QUANTUM_OVER: do_quantum_over(sim, &event); break;
+    case SIM_SUBMIT: do_submit(sim, &event); break;
+    case SIM_LEAVE: do_leave(sim, event.run); break;
+    }
+    return true;
+}
+
+void tl_sim_run(struct tl_sim *sim) {
+    while (tl_sim_advance(sim))
+        ;
+}
+
+void tl_sim_run_until(struct tl_sim *sim, uint64_t at) {
+    for (;;) {
+        bool event = sim->heap_count > 0 && sim->heap[0].at <= at;
+        bool wake = sim->wake && sim->wake <= at;
+        if (!event && !wake) break;
+        tl_sim_advance(sim);
+    }
+    if (sim->now < at) sim->now = at;
+}
+
+/* ---- making one ---- */
+
+const struct tl_emit *tl_sim_emit(struct tl_sim *sim) {
+    sim->emit = (struct tl_emit){
+        .context = sim, .done = on_done, .fail = on_fail, .piece = on_piece, .delta = on_delta, .notice = on_notice};
+    return &sim->emit;
+}
+
+/* Ends what still runs at the present time, and waits for what engines hold. */
+static void end_all(struct tl_sim *sim) {
+    for (uint64_t run = 1; run <= sim->run_count; run++) do_leave(sim, run);
+    tl_sim_run(sim);
+}
+
+void tl_sim_destroy(struct tl_sim *sim) {
+    if (!sim) return;
+    for (size_t i = 0; i < sim->heap_count; i++) /* those that have not come yet never will */
+        if (sim->heap[i].kind == SIM_SUBMIT) {
+            tl_sim_forget(sim, sim->heap[i].request);
+            sim->heap[i].kind = SIM_LEAVE;
+        }
+    end_all(sim);
+    tl_sim_release(sim);
+}

@@ -1,0 +1,115 @@
+/* sim.h: runs in virtual time: the shipped scheduler over emulated engines, without sleeping and without threads.
+ *
+ *     struct tl_sim *sim = tl_sim_create(&(struct tl_sim_config){.seed = 1});
+ *     uint32_t gpu = tl_sim_add_device(sim, "gpu");
+ *     tl_sim_add_engine(sim, "embedder", settings, gpu, &error);     (as often as there are instances)
+ *     uint64_t run = tl_sim_submit(sim, &(struct tl_sim_request){.plan = plan, .inputs = inputs, .input_count = 2});
+ *     tl_sim_run(sim);
+ *     tl_sim_result(sim, run)->ended - tl_sim_result(sim, run)->submitted      its latency in ns
+ *     tl_sim_destroy(sim);
+ *
+ * Nothing here decides anything: which work runs where and when is the scheduler's doing (sched/sched.h), how long
+ * it takes and what comes out is the emulated engine's (engine/emulated). The simulator carries out the scheduler's
+ * actions as an executor does: a quantum's outcomes come at its end; a cancel that comes during a quantum is carried
+ * out after it; submit and step go to an instance one at a time.
+ *
+ * Time is in ns from 0. Events of the same time happen in the order in which they were caused. Everything random
+ * follows from the seed, so the same calls give the same trace (tl_sim_trace_hash). One thread; a sim is independent
+ * of any other. */
+#ifndef TL_SIM_SIM_H
+#define TL_SIM_SIM_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sched/sched.h"
+
+struct tl_sim;
+
+struct tl_sim_config {
+    uint64_t seed;                  /* of jitter and failures */
+    const struct tl_policy *policy; /* NULL: the default */
+    double jitter;                  /* each quantum takes its time x (1 + jitter x r), r evenly in -1..1; below 1 */
+    double failure;                 /* probability that an item's outcome is a failure, 0..1 */
+    bool record;                    /* keep each item's story (tl_sim_items); else counters and results only */
+    bool check;                     /* tl_sched_is_valid after each step; what it finds is in tl_sim_violation */
+};
+
+struct tl_sim *tl_sim_create(const struct tl_sim_config *config);
+void tl_sim_destroy(struct tl_sim *sim); /* cancels what still runs, at once */
+
+/* ---- what there is to run on: before the first tl_sim_advance ---- */
+uint32_t tl_sim_add_device(struct tl_sim *sim, const char *name);
+/* One more instance of the engine called `name`, of type emulated with these settings (see
+ * engine/emulated/emulated.h; NULL: the defaults). `device` is ignored when the settings say executor: pool. */
+enum tl_status tl_sim_add_engine(struct tl_sim *sim, const char *name, const json_t *settings, uint32_t device,
+                                 struct tl_error *error);
+
+/* ---- load ---- */
+struct tl_sim_request {
+    uint64_t at;              /* when it arrives; not in the past */
+    struct tl_plan *plan;     /* a reference is taken */
+    struct tl_value **inputs; /* one per parameter of the plan; the references are taken, the array is not */
+    size_t input_count;
+    uint64_t timeout;         /* ns after its arrival; 0: none */
+    uint64_t leave;           /* ns after its arrival at which the client cancels; 0: never */
+    double priority;
+};
+
+/* Returns the run's number, from 1 in order of the calls. */
+uint64_t tl_sim_submit(struct tl_sim *sim, const struct tl_sim_request *request);
+
+/* ---- time ---- */
+/* Goes to the next event and handles it. False when nothing is left to happen. */
+bool tl_sim_advance(struct tl_sim *sim);
+void tl_sim_run(struct tl_sim *sim);                 /* until nothing is left */
+void tl_sim_run_until(struct tl_sim *sim, uint64_t at); /* handles what happens up to and at `at` */
+uint64_t tl_sim_now(const struct tl_sim *sim);
+
+/* ---- what happened ---- */
+struct tl_sim_result {
+    unsigned endings;       /* 1 when it has ended; anything but 0 or 1 is a scheduler's bug */
+    enum tl_status status;
+    char *message;          /* "" when OK; NULL before the end */
+    json_t *outputs;        /* {"name": value}; NULL unless OK */
+    uint64_t submitted;
+    uint64_t first_text;    /* when the first text for the user was there; 0: none was streamed */
+    uint64_t ended;
+    uint32_t items;         /* given to engines */
+};
+const struct tl_sim_result *tl_sim_result(const struct tl_sim *sim, uint64_t run); /* valid until the next submit */
+
+/* One item's story: when it could start, when an engine got it, when its outcome was there. */
+struct tl_sim_item {
+    uint64_t run;
+    char *label;         /* "answer/refine[1]/decode" */
+    enum tl_primitive op;
+    uint32_t instance;   /* in the order of tl_sim_add_engine */
+    uint64_t ready, start, end;
+    enum tl_status status;
+    struct tl_usage usage;
+    uint32_t pieces;     /* list items that were passed on before the end */
+    uint32_t prefix;     /* tokens of the prefix that it was given: a good one is reused whole (usage.tokens_reused) */
+};
+/* In order of start; NULL and 0 unless config.record. Valid until the next advance. */
+const struct tl_sim_item *tl_sim_items(const struct tl_sim *sim, size_t *count);
+
+struct tl_sim_instance {
+    const char *engine;
+    uint32_t device;      /* TL_SCHED_NO_DEVICE: none */
+    uint64_t busy;        /* ns of its quanta */
+    uint64_t quanta, items;
+};
+const struct tl_sim_instance *tl_sim_instances(struct tl_sim *sim, size_t *count);
+
+void tl_sim_get_counters(const struct tl_sim *sim, struct tl_sched_counters *counters);
+uint64_t tl_sim_trace_hash(const struct tl_sim *sim); /* of all events and actions so far */
+/* Prefixes and temporary collections that are alive: 0 when no run is left, else something leaks. */
+uint64_t tl_sim_resources(const struct tl_sim *sim);
+/* The first violated invariant of the scheduler and what was left over; "" when all is well. Also looks at the end:
+ * when nothing is left to happen, each run must have ended once and nothing may be queued or held. */
+const char *tl_sim_violation(struct tl_sim *sim);
+
+#endif

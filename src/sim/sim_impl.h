@@ -1,0 +1,78 @@
+/* sim_impl.h: the simulator's state, for this folder only. */
+#ifndef TL_SIM_SIM_IMPL_H
+#define TL_SIM_SIM_IMPL_H
+
+#include "base/str.h"
+#include "engine/emulated/virtual.h"
+#include "sim/sim.h"
+
+#define SIM_OUTPUTS 4 /* of one item; signatures have no more */
+
+enum sim_event_kind { SIM_OUTCOME, SIM_PIECE, SIM_QUANTUM_OVER, SIM_SUBMIT, SIM_LEAVE };
+
+struct sim_request {
+    size_t input_count;
+    uint64_t timeout, leave;
+    double priority;
+    struct tl_value *inputs[];
+};
+
+struct sim_event {
+    uint64_t at, sequence;
+    enum sim_event_kind kind;
+    uint32_t instance; /* QUANTUM_OVER */
+    bool more;
+    struct tl_item *item; /* OUTCOME, PIECE */
+    enum tl_status status;
+    uint32_t count;
+    struct tl_value *outputs[SIM_OUTPUTS]; /* owned; PIECE has one */
+    struct tl_usage usage;
+    char *message; /* owned */
+    size_t position;
+    uint64_t run;                /* SUBMIT, LEAVE */
+    struct sim_request *request; /* SUBMIT; owned */
+};
+
+struct sim_instance {
+    struct tl_engine *engine;
+    struct tl_sim_instance about;
+    bool computing;           /* a quantum is in flight */
+    struct tl_item **cancels; /* that came during it */
+    size_t cancel_count, cancel_capacity;
+};
+
+struct tl_sim {
+    struct tl_sim_config config;
+    struct tl_sched *sched;
+    struct tl_actions actions;
+    struct tl_emit emit;
+    struct tl_emulated_world world;
+    uint64_t now, spent; /* spent: by the quantum that is being computed */
+    uint64_t wake;       /* when the scheduler wants to look at deadlines; 0: never */
+    uint64_t random, trace;
+    struct sim_event *heap;
+    size_t heap_count, heap_capacity;
+    uint64_t next_sequence;
+    struct sim_instance *instances;
+    size_t instance_count, instance_capacity;
+    struct tl_sim_instance *views; /* for tl_sim_instances */
+    struct tl_sim_result *results; /* of run - 1 */
+    struct tl_plan **plans;
+    size_t run_count, result_capacity, plan_capacity;
+    struct tl_sim_item *items;
+    size_t item_count, item_capacity;
+    size_t *places; /* by the item's number: where its story is */
+    size_t place_capacity;
+    struct tl_str violation;
+};
+
+/* ---- sim.c ---- */
+void tl_sim_schedule(struct tl_sim *sim, struct sim_event event);
+void tl_sim_let_pass(void *sim, uint64_t nanoseconds); /* spend of the world */
+const struct tl_emit *tl_sim_emit(struct tl_sim *sim);
+
+/* ---- world.c ---- */
+void tl_sim_forget(struct tl_sim *sim, struct sim_request *request);
+void tl_sim_release(struct tl_sim *sim);
+
+#endif

@@ -1,0 +1,143 @@
+/* world.c: setting a simulation up, giving it load, and looking at it. */
+#include <string.h>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "builtin/builtin.h"
+#include "engine/engines.h"
+#include "sim/sim_impl.h"
+
+struct tl_sim *tl_sim_create(const struct tl_sim_config *config) {
+    struct tl_sim *sim = tl_mem_zalloc(sizeof *sim);
+    sim->config = *config;
+    sim->random = tl_hash_u64(config->seed, 5);
+    sim->world = (struct tl_emulated_world){.context = sim, .spend = tl_sim_let_pass};
+    tl_actions_init(&sim->actions);
+    tl_str_init(&sim->violation);
+    sim->sched = tl_sched_create(&(struct tl_sched_config){.policy = config->policy, .builtin = tl_builtin_execute});
+    return sim;
+}
+
+void tl_sim_forget(struct tl_sim *sim, struct sim_request *request) {
+    (void)sim;
+    for (size_t i = 0; i < request->input_count; i++) tl_value_unref(request->inputs[i]);
+    tl_mem_free(request);
+}
+
+void tl_sim_release(struct tl_sim *sim) {
+    tl_sched_destroy(sim->sched);
+    for (size_t i = 0; i < sim->instance_count; i++) {
+        struct tl_engine *engine = sim->instances[i].engine;
+        engine->ops->close(engine);
+        engine->ops->destroy(engine);
+        tl_mem_free(sim->instances[i].cancels);
+        tl_mem_free((char *)sim->instances[i].about.engine);
+    }
+    for (size_t i = 0; i < sim->run_count; i++) {
+        tl_mem_free(sim->results[i].message);
+        json_decref(sim->results[i].outputs);
+        tl_plan_unref(sim->plans[i]);
+    }
+    for (size_t i = 0; i < sim->item_count; i++) tl_mem_free(sim->items[i].label);
+    tl_mem_free(sim->instances);
+    tl_mem_free(sim->views);
+    tl_mem_free(sim->results);
+    tl_mem_free(sim->plans);
+    tl_mem_free(sim->items);
+    tl_mem_free(sim->places);
+    tl_mem_free(sim->heap);
+    tl_actions_fini(&sim->actions);
+    tl_str_fini(&sim->violation);
+    tl_mem_free(sim);
+}
+
+uint32_t tl_sim_add_device(struct tl_sim *sim, const char *name) { return tl_sched_add_device(sim->sched, name); }
+
+enum tl_status tl_sim_add_engine(struct tl_sim *sim, const char *name, const json_t *settings, uint32_t device,
+                                 struct tl_error *error) {
+    struct tl_engine *engine = NULL;
+    struct tl_engine_description description = {0};
+    json_t *none = json_object();
+    enum tl_status status = tl_emulated_engine.create(name, settings ? settings : none, &engine, error);
+    json_decref(none);
+    if (status != TL_OK) return tl_error_prefix(error, "engine '%s'", name);
+    tl_emulated_join(engine, &sim->world);
+    status = engine->ops->open(engine, tl_sim_emit(sim), error);
+    if (status != TL_OK) {
+        engine->ops->destroy(engine);
+        return status;
+    }
+    engine->ops->describe(engine, &description);
+    if (description.executor != TL_EXECUTOR_DEVICE) device = TL_SCHED_NO_DEVICE;
+    sim->instances = tl_mem_grow(sim->instances, &sim->instance_capacity, sim->instance_count + 1,
+                                 sizeof *sim->instances);
+    sim->instances[sim->instance_count++] =
+        (struct sim_instance){.engine = engine, .about = {.engine = tl_mem_strdup(name), .device = device}};
+    tl_sched_add_instance(sim->sched, name, &description, device, engine);
+    return TL_OK;
+}
+
+uint64_t tl_sim_submit(struct tl_sim *sim, const struct tl_sim_request *request) {
+    size_t count = request->input_count;
+    struct sim_request *kept = tl_mem_zalloc(sizeof *kept + count * sizeof(struct tl_value *));
+    kept->input_count = count;
+    kept->timeout = request->timeout;
+    kept->leave = request->leave;
+    kept->priority = request->priority;
+    for (size_t i = 0; i < count; i++) kept->inputs[i] = request->inputs[i];
+    size_t run = ++sim->run_count;
+    sim->results = tl_mem_grow(sim->results, &sim->result_capacity, run, sizeof *sim->results);
+    sim->plans = tl_mem_grow(sim->plans, &sim->plan_capacity, run, sizeof *sim->plans);
+    TL_ASSERT(request->at >= sim->now);
+    sim->results[run - 1] = (struct tl_sim_result){.submitted = request->at};
+    sim->plans[run - 1] = tl_plan_ref(request->plan);
+    tl_sim_schedule(sim, (struct sim_event){.kind = SIM_SUBMIT, .at = request->at, .run = run, .request = kept});
+    return run;
+}
+
+/* ---- looking ---- */
+
+uint64_t tl_sim_now(const struct tl_sim *sim) { return sim->now; }
+
+const struct tl_sim_result *tl_sim_result(const struct tl_sim *sim, uint64_t run) {
+    TL_ASSERT(run >= 1 && run <= sim->run_count);
+    return &sim->results[run - 1];
+}
+
+const struct tl_sim_item *tl_sim_items(const struct tl_sim *sim, size_t *count) {
+    *count = sim->item_count;
+    return sim->items;
+}
+
+const struct tl_sim_instance *tl_sim_instances(struct tl_sim *sim, size_t *count) {
+    tl_mem_free(sim->views);
+    sim->views = tl_mem_zalloc((sim->instance_count + 1) * sizeof *sim->views);
+    for (size_t i = 0; i < sim->instance_count; i++) sim->views[i] = sim->instances[i].about;
+    *count = sim->instance_count;
+    return sim->views;
+}
+
+void tl_sim_get_counters(const struct tl_sim *sim, struct tl_sched_counters *counters) {
+    tl_sched_get_counters(sim->sched, counters);
+}
+
+uint64_t tl_sim_trace_hash(const struct tl_sim *sim) { return sim->trace; }
+
+uint64_t tl_sim_resources(const struct tl_sim *sim) { return sim->world.resources; }
+
+const char *tl_sim_violation(struct tl_sim *sim) {
+    if (sim->heap_count > 0 || sim->violation.length > 0) return sim->violation.data;
+    struct tl_sched_counters counters;
+    tl_sched_get_counters(sim->sched, &counters);
+    for (size_t i = 0; i < sim->run_count; i++)
+        if (sim->results[i].endings != 1)
+            tl_str_printf(&sim->violation, "run %zu ended %u times\n", i + 1, sim->results[i].endings);
+    if (counters.items_queued || counters.items_held)
+        tl_str_printf(&sim->violation, "%zu items are queued and %zu held although nothing is left to happen\n",
+                      counters.items_queued, counters.items_held);
+    if (sim->world.resources)
+        tl_str_printf(&sim->violation, "%llu prefixes or temporary collections are alive although no run is\n",
+                      (unsigned long long)sim->world.resources);
+    return sim->violation.data;
+}
