@@ -143,6 +143,7 @@ void tl_engine_item_back(struct sched_item *item) {
     run->held_count--;
     instance->held_items--;
     instance->held_units -= item->ready.units;
+    if (instance->held_items == 0) instance->more = false; /* what it had left has been cancelled */
     sched->counters.items_held--;
 }
 

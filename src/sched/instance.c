@@ -45,8 +45,10 @@ static void give_back_use(struct body_instance *instance, struct tl_plan_source 
     if (source.slot == TL_PLAN_NO_SLOT || source.up > 0)
         return; /* outer values are held by the region around, see captures */
     struct slot *slot = &instance->slots[source.slot];
-    TL_ASSERT(slot->uses > 0 && slot->ready);
-    if (--slot->uses == 0) free_slot_content(slot);
+    TL_ASSERT(slot->uses > 0);
+    /* A region that began no instance (no items, the other branch) is complete before what it captures is there;
+     * the value goes when it comes. */
+    if (--slot->uses == 0 && slot->ready) free_slot_content(slot);
 }
 
 void tl_instance_set_slot(struct body_instance *instance, uint32_t index, struct tl_value *value) {
