@@ -129,22 +129,28 @@ static enum tl_status open_engine(struct tl_runtime *runtime, struct tl_runtime_
     return status;
 }
 
+/* Under the lock, which is released meanwhile. The reason when the instance could not be opened. */
+static enum tl_status wait_for(struct tl_runtime *runtime, struct tl_instance *instance, struct tl_error *error) {
+    while (instance->state == TL_INSTANCE_OPENING)
+        pthread_cond_wait(&runtime->changed, &runtime->lock);
+    if (instance->state != TL_INSTANCE_FAILED)
+        return TL_OK;
+    return tl_error_set(error, instance->error.status, "%s", instance->error.message);
+}
+
 enum tl_status tl_runtime_open_engines(struct tl_runtime *runtime, struct tl_runtime_engine *const *engines, size_t count,
                                        struct tl_error *error) {
     enum tl_status status = TL_OK;
     for (size_t i = 0; i < count && status == TL_OK; i++)
         status = open_engine(runtime, engines[i], error);
-    if (status != TL_OK)
-        return status;
+    /* Also when one could not even begin: none is left half open behind the caller's back. */
     pthread_mutex_lock(&runtime->lock);
-    for (size_t i = 0; i < count && status == TL_OK; i++)
-        for (uint32_t k = 0; k < engines[i]->config->instances && status == TL_OK; k++) {
-            struct tl_instance *instance = &engines[i]->instances[k];
-            while (instance->state == TL_INSTANCE_OPENING)
-                pthread_cond_wait(&runtime->changed, &runtime->lock);
-            if (instance->state != TL_INSTANCE_OPEN) {
-                status = instance->error.status != TL_OK ? instance->error.status : TL_ERR_ENGINE;
-                tl_error_set(error, status, "%s", instance->error.message);
+    for (size_t i = 0; i < count; i++)
+        for (uint32_t k = 0; k < engines[i]->config->instances; k++) {
+            bool first = status == TL_OK;
+            enum tl_status opened = wait_for(runtime, &engines[i]->instances[k], first ? error : NULL);
+            if (first && opened != TL_OK) {
+                status = opened;
                 prefix_where(runtime, engines[i]->config, error);
             }
         }

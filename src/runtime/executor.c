@@ -156,6 +156,7 @@ static void open_instance(struct tl_executor_thread *executor, struct tl_instanc
         memset(&instance->description, 0, sizeof instance->description);
         ops->describe(instance->engine, &instance->description);
     } else {
+        instance->error.status = status;
         ops->destroy(instance->engine);
         instance->engine = NULL;
     }
