@@ -267,8 +267,12 @@ static enum tl_status run_query(struct tl_runtime *runtime, const struct tl_requ
     status = plan_for(runtime, query->workflow, &shape, request, &record->plan, error);
     if (status == TL_OK)
         status = make_values(request, query, record, error);
-    record->overhead += tl_clock_now() - record->submitted;
-    return status == TL_OK ? open_engines(runtime, record->plan, error) : status;
+    uint64_t planned = tl_clock_now();
+    record->overhead += planned - record->submitted;
+    if (status == TL_OK)
+        status = open_engines(runtime, record->plan, error);
+    record->loading = tl_clock_now() - planned;
+    return status;
 }
 
 enum tl_status tl_runtime_query(struct tl_runtime *runtime, const struct tl_request *request, struct tl_run_record *record,

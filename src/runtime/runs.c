@@ -79,7 +79,8 @@ static json_t *outputs_json(const struct tl_plan_body *root, struct tl_value **o
 
 static json_t *timings_json(const struct tl_run_record *record, uint64_t now) {
     double total = (double)(now - record->submitted) / 1e6;
-    json_t *timings = json_pack("{s:f, s:f}", "total_ms", total, "overhead_ms", (double)record->overhead / 1e6);
+    json_t *timings = json_pack("{s:f, s:f, s:f}", "total_ms", total, "loading_ms", (double)record->loading / 1e6, "overhead_ms",
+                                (double)record->overhead / 1e6);
     if (record->first_text)
         json_object_set_new(timings, "first_text_ms", json_real((double)(record->first_text - record->submitted) / 1e6));
     return timings;

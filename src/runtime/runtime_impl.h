@@ -57,6 +57,7 @@ struct tl_run_record {
     void (*done)(void *context, tl_run_id run, enum tl_status status, const char *result);
     uint64_t submitted;     /* ns; when the caller asked */
     uint64_t first_text;    /* ns; 0: none yet */
+    uint64_t loading;       /* ns until its engines were open */
     uint64_t overhead;      /* ns that the runtime itself worked for it: planning, scheduling, values */
     struct tl_str text;     /* what was streamed */
     struct tl_report report;

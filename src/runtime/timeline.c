@@ -203,15 +203,15 @@ static void put_duration(struct tl_str *out, double ms, int width) {
         tl_str_printf(out, "%*.2f s%s", width, ms / 1000, width ? " " : "");
 }
 
-static const char *unit_of(const char *primitive) {
+static const char *unit_of(const char *primitive, bool many) {
     static const struct {
-        const char *primitive, *unit;
-    } units[] = {{"embed", "text"}, {"score", "pair"},    {"ingest", "row"},
-                 {"chunk", "chunk"}, {"search", "search"}, {"match", "search"}};
+        const char *primitive, *one, *many;
+    } units[] = {{"embed", "text", "texts"},    {"score", "pair", "pairs"},        {"ingest", "row", "rows"},
+                 {"chunk", "chunk", "chunks"}, {"search", "search", "searches"}, {"match", "search", "searches"}};
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
         if (strcmp(units[i].primitive, primitive) == 0)
-            return units[i].unit;
-    return "unit";
+            return many ? units[i].many : units[i].one;
+    return many ? "units" : "unit";
 }
 
 /* What was done: tokens for a model, units for the rest. */
@@ -233,7 +233,7 @@ static void put_amount(struct tl_str *out, const struct row *row) {
     else if (strstr(primitive, "prefill"))
         tl_str_printf(out, reused ? "%lld-%lld tok" : "%lld tok", (long long)in, (long long)reused);
     else if (units > 0)
-        tl_str_printf(out, "%lld %s%s", (long long)units, unit_of(primitive), units == 1 ? "" : "s");
+        tl_str_printf(out, "%lld %s", (long long)units, unit_of(primitive, units != 1));
 }
 
 static void put_row(struct tl_str *out, const struct row *row, double end, bool ascii) {
@@ -295,12 +295,17 @@ static void put_footer(struct tl_str *out, const struct table *table, const json
     tl_str_printf(out, "; primitives waited %.0f%% of their time\n", waited + worked > 0 ? waited / (waited + worked) * 100 : 0);
     tl_str_puts(out, "  total: ");
     put_duration(out, total, 0);
+    if (real_of(timings, "loading_ms") >= 10) {
+        tl_str_puts(out, ", of which loading engines ");
+        put_duration(out, real_of(timings, "loading_ms"), 0);
+    }
     if (json_object_get(timings, "first_text_ms")) {
         tl_str_puts(out, ", first text after ");
         put_duration(out, real_of(timings, "first_text_ms"), 0);
     }
-    tl_str_printf(out, ", runtime itself %.1f ms; %zu primitives\n", real_of(timings, "overhead_ms"), table->entry_count);
-    tl_str_printf(out, "  tokens: %lld read (%lld of them from a cache), %lld written", (long long)integer_of(usage, "tokens_in"),
+    tl_str_printf(out, ", runtime itself %.1f ms\n", real_of(timings, "overhead_ms"));
+    tl_str_printf(out, "  %zu primitive%s; tokens: %lld read (%lld of them from a cache), %lld written", table->entry_count,
+                  table->entry_count == 1 ? "" : "s", (long long)integer_of(usage, "tokens_in"),
                   (long long)integer_of(usage, "tokens_reused"), (long long)integer_of(usage, "tokens_out"));
     if (integer_of(usage, "tokens_trimmed") > 0)
         tl_str_printf(out, ", %lld trimmed to fit", (long long)integer_of(usage, "tokens_trimmed"));
