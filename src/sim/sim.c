@@ -190,7 +190,8 @@ static void step(struct tl_sim *sim, struct tl_event *event) {
         case TL_ACTION_WAKE: sim->wake = action->as.wake.at; break;
         }
     }
-    if (sim->config.check && sim->violation.length == 0) tl_sched_is_valid(sim->sched, &sim->violation);
+    if (sim->config.check && ++sim->steps % sim->config.check == 0 && sim->violation.length == 0)
+        tl_sched_is_valid(sim->sched, &sim->violation);
 }
 
 /* ---- events ---- */

@@ -34,7 +34,7 @@ struct tl_sim_config {
     double jitter;                  /* each quantum takes its time x (1 + jitter x r), r evenly in -1..1; below 1 */
     double failure;                 /* probability that an item's outcome is a failure, 0..1 */
     bool record;                    /* keep each item's story (tl_sim_items); else counters and results only */
-    bool check;                     /* tl_sched_is_valid after each step; what it finds is in tl_sim_violation */
+    uint32_t check;                 /* tl_sched_is_valid after every so many steps, 0: never; see tl_sim_violation */
 };
 
 struct tl_sim *tl_sim_create(const struct tl_sim_config *config);

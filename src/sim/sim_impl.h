@@ -47,6 +47,7 @@ struct tl_sim {
     struct tl_actions actions;
     struct tl_emit emit;
     struct tl_emulated_world world;
+    uint64_t steps;
     uint64_t now, spent; /* spent: by the quantum that is being computed */
     uint64_t wake;       /* when the scheduler wants to look at deadlines; 0: never */
     uint64_t random, trace;
