@@ -14,6 +14,9 @@
 /* In the order in which they run. */
 static const struct tl_pass table[] = {
     {"prune", tl_pass_prune, "drops edges that only repeat the order in which the steps were written"},
+    {"share", tl_pass_share, "does equal pure work once"},
+    {"pipeline_decode", tl_pass_pipeline_decode, "passes list items on while the model still writes"},
+    {"split_prefill", tl_pass_split_prefill, "prefills prompt parts as soon as they are known"},
 };
 
 #define PASSES (sizeof table / sizeof *table)

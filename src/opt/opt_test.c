@@ -170,7 +170,7 @@ static void trace_shows_the_graph(void **state) {
     char *text = NULL;
     size_t length = 0;
     struct tl_graph *graph = make_graph();
-    struct tl_opt_options options = options_with(NULL, 0);
+    struct tl_opt_options options = options_with((const char *const[]){"-all", "+prune"}, 2);
     options.trace = open_memstream(&text, &length);
     assert_int_equal(tl_opt_run(&graph, &options, NULL, NULL), TL_OK);
     fclose(options.trace);

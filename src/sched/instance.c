@@ -205,21 +205,36 @@ const char *tl_node_label(const struct node_state *node) {
     return kept;
 }
 
+/* The output of the reduce that combines the list in the slot; UINT32_MAX when none does. A reduce of one item gives
+ * that item. */
+static uint32_t reduced_to(const struct body_instance *instance, uint32_t slot) {
+    for (uint32_t n = 0; n < instance->body->node_count; n++) {
+        const struct tl_plan_node *node = &instance->body->nodes[n];
+        if (node->op == TL_OP_REDUCE && node->inputs[0].up == 0 && node->inputs[0].slot == slot) return node->first_output;
+    }
+    return UINT32_MAX;
+}
+
 static bool result_streams(const struct body_instance *instance, uint32_t slot) {
     const struct tl_plan_body *body = instance->body;
     if (body->slots[slot].type.base != TL_TYPE_TEXT || body->slots[slot].type.depth > 0) return false;
     if (body->result_count == 0 || body->results[0].up > 0 || body->results[0].slot != slot)
         return false; /* the text for the user is the first result, all the way up */
     if (!instance->owner) return true;
+    uint32_t output = instance->owner->plan->first_output;
     switch (instance->owner->plan->op) {
     case TL_OP_FOLD:
     case TL_OP_REDUCE:
         if (!tl_region_is_last(instance)) return false;
         break;
     case TL_OP_COND: break;
+    case TL_OP_MAP:
+        output = tl_region_is_only(instance) ? reduced_to(instance->outer, output) : UINT32_MAX;
+        if (output == UINT32_MAX) return false;
+        break;
     default: return false;
     }
-    return result_streams(instance->outer, instance->owner->plan->first_output);
+    return result_streams(instance->outer, output);
 }
 
 bool tl_node_streams_to_user(const struct node_state *node) {

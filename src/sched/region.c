@@ -354,6 +354,11 @@ bool tl_region_is_last(const struct body_instance *instance) {
     return instance->level + 2 == region->level_count; /* reduce: the next level is the last */
 }
 
+bool tl_region_is_only(const struct body_instance *instance) {
+    const struct region *region = instance->owner->region;
+    return region->closed && region->total == 1;
+}
+
 void tl_region_fini(struct node_state *node) {
     struct region *region = node->region;
     if (!region) return;

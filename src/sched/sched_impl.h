@@ -246,7 +246,8 @@ void tl_region_open(struct node_state *node);
 void tl_region_piece(struct node_state *node, size_t position, struct tl_value *value); /* borrows value */
 void tl_region_close_list(struct node_state *node, struct tl_value *list);              /* borrows list */
 void tl_region_instance_complete(struct body_instance *instance);
-bool tl_region_is_last(const struct body_instance *instance);
+bool tl_region_is_last(const struct body_instance *instance); /* of a fold or reduce: its result is the region's */
+bool tl_region_is_only(const struct body_instance *instance); /* of a map: the only item of the whole list */
 void tl_region_fini(struct node_state *node);
 
 /* ---- engine.c: engine tier and device tier ---- */

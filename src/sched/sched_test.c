@@ -311,6 +311,53 @@ static void test_streaming_gives_the_same_result(void **state) {
     tl_mem_free(whole);
 }
 
+static const char tree_graph[] = "graph \"tree\" {\n"
+                                 "  parameters (items:text[], start:text)\n"
+                                 "  %1: text[] answers = map \"t/map\" (items: $items) {\n"
+                                 "    parameters (item:text, index:number)\n"
+                                 "    %2: prompt = render \"t/render\" (item: $item) {template=\"x\"}\n"
+                                 "    %3: kv = prefill \"t/prefill\" @llm (prompt: %2)\n"
+                                 "    %4: text answer = decode \"t/decode\" @llm (kv: %3)\n"
+                                 "    results (answers: %4)\n"
+                                 "  }\n"
+                                 "  %5: text result = reduce \"r/reduce\" (items: %1, initial: $start) {arity=3} {\n"
+                                 "    parameters (group:text[], level:number)\n"
+                                 "    %6: prompt = render \"r/render\" (group: $group) {template=\"x\"}\n"
+                                 "    %7: kv = prefill \"r/prefill\" @llm (prompt: %6)\n"
+                                 "    %8: text text = decode \"r/decode\" @llm (kv: %7)\n"
+                                 "    results (result: %8)\n"
+                                 "  }\n"
+                                 "  results (text: %5)\n"
+                                 "}\n";
+
+/* The text that the user sees as it is written is the one that becomes the answer, and no other. */
+static void test_only_the_answer_streams(void **state) {
+    (void)state;
+    static const struct {
+        const char *graph;
+        size_t items;
+        const char *streams;
+    } cases[] = {
+        {fold_graph, 3, "f/decode[2]"},
+        {fold_graph, 1, "f/decode[0]"},
+        {reduce_graph, 3, "r/decode[0.0]"},
+        {reduce_graph, 9, "r/decode[1.0]"},
+        {tree_graph, 3, "r/decode[0.0]"},
+        {tree_graph, 1, "t/decode[0]"},
+        {tree_graph, 0, ""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tl_plan *plan = plan_of(cases[i].graph);
+        struct world *world = world_of(5);
+        struct tl_value *inputs[] = {texts(cases[i].items), tl_value_text("s", 1)};
+        world_submit(world, plan, inputs, 2, 0);
+        world_run(world);
+        assert_string_equal(world_streams(world), cases[i].streams);
+        world_destroy(world);
+        tl_plan_unref(plan);
+    }
+}
+
 static void test_failure_names_primitive_inputs_and_cause(void **state) {
     (void)state;
     struct tl_plan *plan = plan_of(chain);
@@ -537,6 +584,7 @@ int main(void) {
         cmocka_unit_test(test_loop_stops_by_predicate_and_by_limit),
         cmocka_unit_test(test_control_edges_hold),
         cmocka_unit_test(test_streaming_gives_the_same_result),
+        cmocka_unit_test(test_only_the_answer_streams),
         cmocka_unit_test(test_failure_names_primitive_inputs_and_cause),
         cmocka_unit_test(test_unknown_engine_fails_before_anything_runs),
         cmocka_unit_test(test_cancel_at_every_moment),

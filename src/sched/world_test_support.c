@@ -51,7 +51,7 @@ struct world {
     uint64_t now, number, random, wake, runs, trace;
     struct world_outcome *outcomes; /* by run id - 1 */
     size_t outcome_capacity;
-    struct tl_str order;
+    struct tl_str order, streams;
 };
 
 static uint64_t next_random(struct world *world) {
@@ -170,6 +170,7 @@ static void take(struct world *world, uint32_t instance, struct tl_item *item) {
     place->held = tl_mem_grow(place->held, &place->capacity, place->count + 1, sizeof *place->held);
     place->held[place->count++] = held;
     tl_str_printf(&world->order, "%s%s", world->order.length ? " " : "", item->label);
+    if (item->stream) tl_str_printf(&world->streams, "%s%s", world->streams.length ? " " : "", item->label);
     if (place->executor != TL_EXECUTOR_LOOP) return;
     uint64_t at = world->now + 1 + next_random(world) % 1000;
     if (item->pieces && !failing && held.outputs[0]->type.depth > 0)
@@ -314,6 +315,7 @@ struct world *world_create(const struct world_options *options) {
     world->random = tl_hash_u64(options->seed, 7);
     world->now = 1;
     tl_str_init(&world->order);
+    tl_str_init(&world->streams);
     tl_actions_init(&world->actions);
     struct tl_sched_config config = {.policy = options->policy, .builtin = builtin};
     world->sched = tl_sched_create(&config);
@@ -354,6 +356,7 @@ void world_destroy(struct world *world) {
     tl_mem_free(world->heap);
     tl_actions_fini(&world->actions);
     tl_str_fini(&world->order);
+    tl_str_fini(&world->streams);
     tl_sched_destroy(world->sched);
     tl_mem_free(world);
 }
@@ -409,3 +412,5 @@ const struct tl_sched *world_sched(const struct world *world) { return world->sc
 uint64_t world_trace(const struct world *world) { return world->trace; }
 
 const char *world_order(const struct world *world) { return world->order.data; }
+
+const char *world_streams(const struct world *world) { return world->streams.data; }

@@ -47,6 +47,9 @@ uint64_t world_trace(const struct world *world);
 /* The labels of items in the order in which engines got them, separated by spaces. */
 const char *world_order(const struct world *world);
 
+/* The labels of those among them whose text goes to the user. */
+const char *world_streams(const struct world *world);
+
 /* A deterministic value of the type for a root parameter. */
 struct tl_value *world_value(struct tl_type type, uint64_t seed);
 
