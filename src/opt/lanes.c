@@ -5,6 +5,20 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "opt/pass.h"
+
+static bool label_taken(const struct tl_body *body, const char *label) {
+    for (size_t i = 0; i < body->node_count; i++)
+        if (strcmp(body->nodes[i]->label, label) == 0) return true;
+    return false;
+}
+
+const char *tl_opt_unique_label(const struct tl_body *body, const char *wanted) {
+    const char *label = wanted;
+    for (unsigned n = 2; label_taken(body, label); n++)
+        label = tl_arena_printf(&body->graph->arena, "%s_%u", wanted, n);
+    return label;
+}
 
 static bool body_uses_marked(const struct tl_body *body, const bool *marked) {
     for (size_t i = 0; i < body->node_count; i++) {
@@ -208,7 +222,8 @@ struct tl_node *tl_opt_lanes(struct tl_ref list, const struct tl_lanes_options *
     collect(&lanes);
     if (lanes.taken_count > 0) {
         for (size_t i = 0; i < lanes.taken_count; i++) tl_graph_each_use(lanes.taken[i], note_outside_use, &lanes);
-        const char *label = tl_arena_printf(&graph->arena, "%s/%s", lanes.taken[0]->step, options->name);
+        const char *label = tl_opt_unique_label(
+            lanes.body, tl_arena_printf(&graph->arena, "%s/%s", lanes.taken[0]->step, options->name));
         region = tl_graph_add(lanes.body, TL_OP_MAP, lanes.taken[0]->step, label, NULL);
         tl_graph_connect(region, "items", list);
         if (options->streamed) tl_attributes_set_bool(&region->attributes, &graph->arena, "streamed", true);

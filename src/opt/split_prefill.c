@@ -183,8 +183,8 @@ static struct tl_ref add_partial(struct splitter *splitter, struct tl_node *pref
     struct tl_body *body = body_for(prefill, render, parsed, segments, kv);
     struct tl_node *before = standing_in(body == prefill->body ? render : prefill, body);
 
-    struct tl_node *part = tl_graph_add(body, TL_OP_RENDER, prefill->step,
-                                        tl_arena_printf(arena, "%s-part%zu", render->label, number), NULL);
+    const char *label = tl_opt_unique_label(body, tl_arena_printf(arena, "%s-part%zu", render->label, number));
+    struct tl_node *part = tl_graph_add(body, TL_OP_RENDER, prefill->step, label, NULL);
     tl_attributes_copy(&part->attributes, arena, &render->attributes);
     tl_attributes_set_integer(&part->attributes, arena, "parts", (int64_t)segments);
     for (size_t i = 0; i < render->input_count; i++) {
@@ -197,9 +197,8 @@ static struct tl_ref add_partial(struct splitter *splitter, struct tl_node *pref
         if (needed) tl_graph_connect(part, render->inputs[i].name, render->inputs[i].from);
     }
     infer(part);
-    struct tl_node *partial =
-        tl_graph_add(body, TL_OP_PARTIAL_PREFILL, prefill->step,
-                     tl_arena_printf(arena, "%s-part%zu", prefill->label, number), prefill->engine);
+    label = tl_opt_unique_label(body, tl_arena_printf(arena, "%s-part%zu", prefill->label, number));
+    struct tl_node *partial = tl_graph_add(body, TL_OP_PARTIAL_PREFILL, prefill->step, label, prefill->engine);
     tl_attributes_copy(&partial->attributes, arena, &prefill->attributes);
     tl_graph_connect(partial, "prompt", tl_graph_output(part, 0));
     if (kv.node) tl_graph_connect(partial, "kv", kv);
