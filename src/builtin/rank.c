@@ -225,7 +225,7 @@ static enum tl_status fuse(struct tl_value *const *lists, size_t list_count, siz
 }
 
 enum tl_status tl_builtin_fuse(const struct tl_item *item, struct tl_value **output, struct tl_error *error) {
-    size_t keep, k;
+    size_t keep = 0, k = 0;
     enum tl_status status = check_hits(item, error);
     if (status != TL_OK || (status = read_count(item, "count", 16, &keep, error)) != TL_OK ||
         (status = read_count(item, "constant", RECIPROCAL_RANK_K, &k, error)) != TL_OK) {
@@ -265,7 +265,7 @@ static bool is_any_scored(const struct candidates *found) {
 }
 
 enum tl_status tl_builtin_top(const struct tl_item *item, struct tl_value **output, struct tl_error *error) {
-    size_t keep;
+    size_t keep = 0;
     enum tl_status status = check_hits(item, error);
     if (status != TL_OK || (status = read_count(item, "count", 0, &keep, error)) != TL_OK) {
         return status;
