@@ -19,7 +19,7 @@
 #include "equivalence/generate.h"
 #include "equivalence/mutate.h"
 #include "graph/random_test_support.h"
-#include "opt/pass.h"
+#include "opt/opt.h"
 #include "plan/plan.h"
 #include "sim/sim.h"
 
@@ -55,34 +55,26 @@ static void outcome_fini(struct outcome *outcome) {
     tl_str_fini(&outcome->wrong);
 }
 
-/* The passes under test, in the order in which the optimizer runs them. */
-static const struct tl_pass passes[] = {
-    {"prune", tl_pass_prune, ""},
-    {"share", tl_pass_share, ""},
-    {"pipeline_decode", tl_pass_pipeline_decode, ""},
-    {"split_prefill", tl_pass_split_prefill, ""},
-};
-enum { PASSES = sizeof passes / sizeof passes[0] };
-
 static struct tl_plan *make_plan(const struct generated *generated, const struct way *way, struct tl_random *random,
                                  struct outcome *outcome, struct tl_str *text) {
     struct tl_graph *graph = tl_graph_clone(generated->graph);
     struct tl_opt_options options = tl_opt_defaults();
-    const char *left_out[PASSES];
-    char names[PASSES][40];
+    enum { MOST_PASSES = 64 };
+    const char *left_out[MOST_PASSES];
+    char names[MOST_PASSES][40];
     struct tl_error error;
     struct tl_plan *plan = NULL;
     options.level = way->level;
     options.check = false; /* the text form has tests of its own */
-    for (size_t i = 0; way->some_passes && i < PASSES; i++) {
+    for (size_t i = 0; way->some_passes && i < tl_opt_pass_count() && i < MOST_PASSES; i++) {
         if (!tl_random_chance(random, 40)) continue;
-        snprintf(names[i], sizeof names[i], "-%s", passes[i].name);
+        snprintf(names[i], sizeof names[i], "-%s", tl_opt_pass_name(i));
         left_out[options.pass_count++] = names[i];
     }
     options.passes = left_out;
     struct tl_opt_report report;
     tl_opt_report_init(&report);
-    if (tl_opt_run_passes(passes, PASSES, &graph, &options, &report, &error) != TL_OK)
+    if (tl_opt_run(&graph, &options, &report, &error) != TL_OK)
         tl_str_printf(&outcome->wrong, "the optimizer failed: %s\n", error.message);
     for (size_t i = 0; i < report.count; i++)
         if (report.entries[i].outcome == TL_OPT_FAILED)

@@ -76,7 +76,7 @@ static bool pick(struct maker *maker, enum tl_base_type base, unsigned least, un
 /* ---- texts and answers ---- */
 
 static struct tl_ref make_constant(struct maker *maker, struct tl_body *body) {
-    static const char *const texts[] = {"", "amber", "Answer with care.", "{not a name}", "delta \"ocean\"\n"};
+    static const char *const texts[] = {"", "ash", "Answer with care.", "{not a name}", "den \"oak\"\n"};
     struct tl_node *node = add(maker, body, TL_OP_CONSTANT);
     set_string(maker, node, "value", texts[below(maker, 5)]);
     return give(maker, node, "text", TL_TYPE_OF(TEXT, 0));
@@ -328,7 +328,7 @@ static struct tl_ref make_condition(struct maker *maker, struct tl_body *body) {
     tl_graph_connect(node, "value", value);
     if (tl_graph_type(value).base == TL_TYPE_TEXT && tl_graph_type(value).depth == 0 && chance(maker, 40)) {
         set_string(maker, node, "is", "equals");
-        set_string(maker, node, "to", "amber");
+        set_string(maker, node, "to", "ash");
     } else {
         set_string(maker, node, "is", "nonempty");
     }
@@ -487,8 +487,8 @@ static void make_steps(struct maker *maker, struct tl_body *body, unsigned nodes
 /* ---- inputs ---- */
 
 static void put_words(struct maker *maker, struct tl_str *out, uint32_t count) {
-    static const char *const words[] = {"amber", "basin", "cedar", "delta", "ember", "fjord", "grove", "heath",
-                                        "inlet", "jetty", "knoll", "ledge", "ocean", "Water", "{x}",   "stone."};
+    static const char *const words[] = {"ash", "bay", "cay", "den", "elm", "fen", "gap", "hut",
+                                        "ice", "jet", "key", "lea", "oak", "Sea", "{x}", "fog."};
     for (uint32_t i = 0; i < count; i++)
         tl_str_printf(out, "%s%s", i ? " " : "", words[below(maker, sizeof words / sizeof words[0])]);
 }

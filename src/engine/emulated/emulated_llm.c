@@ -150,14 +150,18 @@ static struct tl_value *decoded(struct emulated_job *job) {
     return list;
 }
 
+static bool begins(const struct emulated_job *job) {
+    return job->left == job->usage.tokens_out;
+}
+
 /* New prompt tokens that this iteration computes for each job are taken in order of arrival. */
 double tl_emulated_llm_plan(struct emulated_engine *engine) {
     uint64_t prompt = 0, sequences = 0;
     for (struct emulated_job *job = engine->first; job; job = job->next) {
         if (!job->llm)
             continue;
-        if (is_decode(job))
-            sequences += job->left > 1; /* the first token came with the prefill */
+        if (is_decode(job)) /* the first token came with the prefill */
+            sequences += begins(job) ? job->left > 1 : job->left > 0;
         else
             prompt += job->left;
     }
@@ -184,10 +188,10 @@ void tl_emulated_llm_advance(struct emulated_engine *engine) {
         if (job->usage.batch_units < together)
             job->usage.batch_units = together;
         if (is_decode(job)) {
-            bool begins = job->left == job->usage.tokens_out;
+            bool first_too = begins(job);
             if (job->left > 0)
                 write_word(engine, job);
-            if (begins && job->left > 0)
+            if (first_too && job->left > 0)
                 write_word(engine, job);
         } else {
             uint64_t share = job->left < budget ? job->left : budget;

@@ -77,7 +77,7 @@ static struct tl_value *hits(struct tl_conformance *run, uint32_t variation) {
     tl_conformance_item_init(run, &item);
     item.op = TL_OP_MATCH;
     tl_attributes_set_integer(&item.attributes, item.arena, "count", 3);
-    tl_conformance_input(&item, "query", text("amber delta ocean", variation));
+    tl_conformance_input(&item, "query", text("ash den oak", variation));
     tl_conformance_input(&item, "index", tl_value_index("some collection", NULL, 0));
     return tl_conformance_compute(run, &item);
 }
@@ -103,12 +103,12 @@ static void make(struct tl_conformance *run, size_t kind, uint32_t variation, st
         break;
     case EMBED:
         item->op = TL_OP_EMBED;
-        tl_conformance_input(item, "input", text("amber lake", variation));
+        tl_conformance_input(item, "input", text("ash lea", variation));
         break;
     case SCORE:
         item->op = TL_OP_SCORE;
         tl_conformance_input(item, "hits", hits(run, variation));
-        tl_conformance_input(item, "query", text("amber", variation));
+        tl_conformance_input(item, "query", text("ash", variation));
         break;
     case INGEST:
         item->op = TL_OP_INGEST;

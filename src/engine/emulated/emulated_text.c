@@ -7,11 +7,11 @@
 #include "base/mem.h"
 #include "engine/emulated/emulated.h"
 
+/* Three letters and a space: each is one token when it is read again, as it was when it was written. */
 static const char *const words[] = {
-    "amber", "basin", "cedar", "delta", "ember", "fjord", "grove", "heath", "inlet", "jetty", "knoll", "ledge", "marsh",
-    "north", "ocean", "prism", "quartz", "ridge", "slope", "tidal", "upper", "valley", "water", "xenon", "yield", "zenith",
-    "arch",  "birch", "coast", "dune",  "east",  "field", "glade", "hill",  "iris",  "juniper", "kelp", "lake", "mead",
-    "oak",   "path",  "rain",  "stone", "tree",  "vale",  "wind",  "yarrow", "zinc",
+    "ash", "bay", "cay", "den", "elm", "fen", "gap", "hut", "ice", "jet", "key", "lea", "mud", "nut", "oak", "pit",
+    "ray", "sea", "tor", "urn", "vat", "web", "yew", "zoo", "arc", "bog", "cob", "dam", "eel", "fog", "gum", "hay",
+    "ivy", "jar", "kit", "log", "map", "net", "orb", "peg", "rim", "sod", "tar", "vow", "wax", "yak", "zip", "ewe",
 };
 
 #define WORD_COUNT (sizeof words / sizeof words[0])
