@@ -181,7 +181,7 @@ static struct tl_ref add_partial(struct splitter *splitter, struct tl_node *pref
                                  const struct tl_template *parsed, size_t segments, size_t number, struct tl_ref kv) {
     struct tl_arena *arena = &splitter->graph->arena;
     struct tl_body *body = body_for(prefill, render, parsed, segments, kv);
-    struct tl_node *before = standing_in(body == prefill->body ? render : prefill, body);
+    struct tl_node *before = standing_in(prefill, body);
 
     const char *label = tl_opt_unique_label(body, tl_arena_printf(arena, "%s-part%zu", render->label, number));
     struct tl_node *part = tl_graph_add(body, TL_OP_RENDER, prefill->step, label, NULL);

@@ -66,8 +66,8 @@ static void map_reserve(struct node_state *node, size_t count) {
     region->result_capacity = capacity;
 }
 
-static void map_begin(struct node_state *node, size_t position, struct tl_value *item) /* takes item */
-{
+/* Takes item. */
+static void map_begin(struct node_state *node, size_t position, struct tl_value *item) {
     struct body_instance *instance =
         tl_instance_create(node->instance->run, node->plan->bodies[0], node->instance, node, 0, (uint32_t)position);
     if (!instance) {
@@ -212,9 +212,8 @@ static size_t reduce_arity(const struct node_state *node) {
     return arity < 2 ? 2 : (size_t)arity;
 }
 
-static void reduce_offer(struct node_state *node, size_t level, size_t position,
-                         struct tl_value *value) /* takes value */
-{
+/* Takes value. */
+static void reduce_offer(struct node_state *node, size_t level, size_t position, struct tl_value *value) {
     struct region *region = node->region;
     size_t arity = reduce_arity(node);
     for (;;) {
@@ -274,8 +273,8 @@ static void reduce_open(struct node_state *node) {
 
 /* ---- loop ---- */
 
-static void loop_begin(struct node_state *node, uint32_t index, struct tl_value *carried) /* takes carried */
-{
+/* Takes carried. */
+static void loop_begin(struct node_state *node, uint32_t index, struct tl_value *carried) {
     struct body_instance *instance =
         tl_instance_create(node->instance->run, node->plan->bodies[0], node->instance, node, 0, index);
     if (!instance) {

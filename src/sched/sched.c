@@ -133,7 +133,8 @@ void tl_sched_step(struct tl_sched *sched, const struct tl_event *event, struct 
     case TL_EVENT_TIME: break;
     }
     tl_sched_drain(sched);
-    tl_sched_dispatch(sched);
+    sched->undispatched = event->follows;
+    if (!event->follows) tl_sched_dispatch(sched);
     tl_run_reap(sched);
     set_wake(sched);
     sched->actions = NULL;

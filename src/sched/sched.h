@@ -81,6 +81,8 @@ enum tl_event_kind {
 struct tl_event {
     enum tl_event_kind kind;
     uint64_t now; /* ns; never less than in the event before */
+    bool follows; /* another event comes right after it: what both make ready is handed to engines together, after the
+                     last one, so that outcomes of one batch are not torn apart. False is always right */
     union {
         struct {
             uint64_t run;                  /* chosen by the caller, never reused */

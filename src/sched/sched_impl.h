@@ -198,6 +198,7 @@ struct tl_sched {
     size_t task_head, task_count, task_capacity;
     struct tl_actions *actions; /* of the present step */
     uint64_t now;
+    bool undispatched; /* the last event said that another follows */
     uint64_t wake;             /* last WAKE sent; 0: none */
     uint64_t next_item, next_sequence, next_quantum;
     const struct tl_ready **offered; /* scratch */

@@ -128,7 +128,7 @@ static void check_queues(struct check *check) {
         for (size_t k = 0; k < group->instance_count; k++) {
             const struct instance *instance = &sched->instances[group->instances[k]];
             bool device_busy = instance->device != TL_SCHED_NO_DEVICE && sched->devices[instance->device].busy;
-            if (instance->busy || device_busy || instance->held_items > 0) continue;
+            if (instance->busy || device_busy || instance->held_items > 0 || sched->undispatched) continue;
             for (size_t i = 0; i < group->queued; i++)
                 if (!group->queue[i]->pinned || group->queue[i]->instance == group->instances[k]) {
                     finding(check, "an instance of %s is idle while %s is ready", group->name,
