@@ -1,6 +1,5 @@
 #include "base/diagnostics.h"
 
-#include <stdarg.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -19,11 +18,16 @@ void tl_diagnostics_fini(struct tl_diagnostics *list) {
 
 void tl_diagnostics_add(struct tl_diagnostics *list, enum tl_severity severity, unsigned line, unsigned column,
                         const char *format, ...) {
-    struct tl_str message = TL_STR_INIT;
     va_list args;
     va_start(args, format);
-    tl_str_vprintf(&message, format, args);
+    tl_diagnostics_add_list(list, severity, line, column, format, args);
     va_end(args);
+}
+
+void tl_diagnostics_add_list(struct tl_diagnostics *list, enum tl_severity severity, unsigned line, unsigned column,
+                             const char *format, va_list args) {
+    struct tl_str message = TL_STR_INIT;
+    tl_str_vprintf(&message, format, args);
     list->items = tl_mem_grow(list->items, &list->capacity, list->count + 1, sizeof *list->items);
     list->items[list->count++] = (struct tl_diagnostic){
         .severity = severity,

@@ -3,6 +3,7 @@
 #ifndef TL_BASE_DIAGNOSTICS_H
 #define TL_BASE_DIAGNOSTICS_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -27,6 +28,8 @@ void tl_diagnostics_init(struct tl_diagnostics *list, const char *file);
 void tl_diagnostics_fini(struct tl_diagnostics *list);
 void tl_diagnostics_add(struct tl_diagnostics *list, enum tl_severity severity, unsigned line, unsigned column,
                         const char *format, ...) __attribute__((format(printf, 5, 6)));
+void tl_diagnostics_add_list(struct tl_diagnostics *list, enum tl_severity severity, unsigned line, unsigned column,
+                             const char *format, va_list args) __attribute__((format(printf, 5, 0)));
 /* Sorts by line and column, stable, and appends one line for each finding. */
 void tl_diagnostics_print(struct tl_diagnostics *list, struct tl_str *out);
 

@@ -10,14 +10,10 @@
 
 /* ---- reporting ---- */
 
-static void report(struct tl_check *check, enum tl_severity severity, const struct tl_source *at, const char *format,
+static void report(struct tl_check *check, enum tl_severity severity, const struct tl_yaml_node *at, const char *format,
                    va_list args) {
-    if (!tl_check_is_enough(check)) {
-        struct tl_str message = TL_STR_INIT;
-        tl_str_vprintf(&message, format, args);
-        tl_diagnostics_add(check->findings, severity, at->line, at->column, "%s", message.data);
-        tl_str_fini(&message);
-    }
+    if (!tl_check_is_enough(check))
+        tl_diagnostics_add_list(check->findings, severity, at->line, at->column, format, args);
     check->errors += severity == TL_SEVERITY_ERROR ? 1 : 0;
 }
 
@@ -25,23 +21,24 @@ bool tl_check_is_enough(const struct tl_check *check) {
     return check->errors >= TL_WORKFLOW_ERRORS_MAX;
 }
 
-void tl_check_error(struct tl_check *check, const struct tl_source *at, const char *format, ...) {
+void tl_check_error(struct tl_check *check, const struct tl_yaml_node *at, const char *format, ...) {
     va_list args;
     va_start(args, format);
     report(check, TL_SEVERITY_ERROR, at, format, args);
     va_end(args);
 }
 
-void tl_check_warning(struct tl_check *check, const struct tl_source *at, const char *format, ...) {
+void tl_check_warning(struct tl_check *check, const struct tl_yaml_node *at, const char *format, ...) {
     va_list args;
     va_start(args, format);
     report(check, TL_SEVERITY_WARNING, at, format, args);
     va_end(args);
 }
 
-void tl_check_expected(struct tl_check *check, const struct tl_source *source, const char *what, const char *expected) {
+void tl_check_expected(struct tl_check *check, const struct tl_yaml_node *source, const char *what,
+                       const char *expected) {
     struct tl_str found = TL_STR_INIT;
-    tl_source_describe(source, &found);
+    tl_yaml_describe(source, &found);
     tl_check_error(check, source, "%s: expected %s, found %s", what, expected, found.data);
     tl_str_fini(&found);
 }
@@ -61,19 +58,19 @@ bool tl_check_is_name(const char *text) {
     return length > 0 && length <= 64 && text[length] == '\0' && !(text[0] >= '0' && text[0] <= '9');
 }
 
-const char *tl_check_text(struct tl_check *check, const struct tl_source *source, const char *what,
+const char *tl_check_text(struct tl_check *check, const struct tl_yaml_node *source, const char *what,
                           const char *expected) {
-    if (source->kind == TL_SOURCE_SCALAR && !tl_source_is_nothing(source))
+    if (source->kind == TL_YAML_SCALAR && !tl_yaml_is_nothing(source))
         return source->text;
     tl_check_expected(check, source, what, expected);
     return NULL;
 }
 
 /* Reports every key of the mapping that is not in the list. */
-static void check_keys(struct tl_check *check, const struct tl_source *map, const char *where, const char *const *keys,
-                       size_t count) {
+static void check_keys(struct tl_check *check, const struct tl_yaml_node *map, const char *where,
+                       const char *const *keys, size_t count) {
     for (size_t i = 0; i < map->count; i++) {
-        const struct tl_source *key = map->entries[i].key;
+        const struct tl_yaml_node *key = map->entries[i].key;
         bool known = false;
         for (size_t k = 0; k < count && !known; k++)
             known = strcmp(keys[k], key->text) == 0;
@@ -87,9 +84,9 @@ static void check_keys(struct tl_check *check, const struct tl_source *map, cons
 }
 
 /* The value of a required key, or NULL after a finding at the mapping. */
-static const struct tl_source *need(struct tl_check *check, const struct tl_source *map, const char *key,
-                                    const char *expected) {
-    const struct tl_source *value = tl_source_get(map, key);
+static const struct tl_yaml_node *need(struct tl_check *check, const struct tl_yaml_node *map, const char *key,
+                                       const char *expected) {
+    const struct tl_yaml_node *value = tl_yaml_get(map, key);
     if (value == NULL)
         tl_check_error(check, map, "the key '%s' is missing; expected %s", key, expected);
     return value;
@@ -97,11 +94,11 @@ static const struct tl_source *need(struct tl_check *check, const struct tl_sour
 
 /* ---- name, inputs, engines ---- */
 
-static void check_name(struct tl_check *check, const struct tl_source *root) {
+static void check_name(struct tl_check *check, const struct tl_yaml_node *root) {
     const char *expected = "a name of letters, digits, '.', '_' and '-', at most 64";
     struct tl_workflow *workflow = check->workflow;
     workflow->name = workflow->description = "";
-    const struct tl_source *source = need(check, root, "name", expected);
+    const struct tl_yaml_node *source = need(check, root, "name", expected);
     const char *name = source != NULL ? tl_check_text(check, source, "name", expected) : NULL;
     if (name != NULL) {
         size_t length = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
@@ -110,7 +107,7 @@ static void check_name(struct tl_check *check, const struct tl_source *root) {
         else
             workflow->name = name;
     }
-    source = tl_source_get(root, "description");
+    source = tl_yaml_get(root, "description");
     if (source != NULL) {
         const char *description = tl_check_text(check, source, "description", "a text");
         workflow->description = description != NULL ? description : "";
@@ -120,7 +117,7 @@ static void check_name(struct tl_check *check, const struct tl_source *root) {
 /* The types that a person can give. */
 static const char *const input_types[] = {"text", "texts", "documents", "number", "bool", "json"};
 
-static bool read_input_type(struct tl_check *check, const struct tl_source *source, const char *what,
+static bool read_input_type(struct tl_check *check, const struct tl_yaml_node *source, const char *what,
                             struct tl_type *type) {
     const char *expected = "a type: text, texts, documents, number, bool or json";
     const char *text = tl_check_text(check, source, what, expected);
@@ -137,15 +134,15 @@ static bool read_input_type(struct tl_check *check, const struct tl_source *sour
 }
 
 /* Reads true or false; anything else is a finding and counts as false. */
-static bool read_bool(struct tl_check *check, const struct tl_source *source, const char *what) {
-    bool is_true = source->kind == TL_SOURCE_SCALAR && source->plain && strcmp(source->text, "true") == 0;
-    bool is_false = source->kind == TL_SOURCE_SCALAR && source->plain && strcmp(source->text, "false") == 0;
+static bool read_bool(struct tl_check *check, const struct tl_yaml_node *source, const char *what) {
+    bool is_true = source->kind == TL_YAML_SCALAR && source->plain && strcmp(source->text, "true") == 0;
+    bool is_false = source->kind == TL_YAML_SCALAR && source->plain && strcmp(source->text, "false") == 0;
     if (!is_true && !is_false)
         tl_check_expected(check, source, what, "true or false");
     return is_true;
 }
 
-static void check_input(struct tl_check *check, const struct tl_source_entry *entry, struct tl_workflow_input *input) {
+static void check_input(struct tl_check *check, const struct tl_yaml_entry *entry, struct tl_workflow_input *input) {
     static const char *const keys[] = {"type", "optional", "description"};
     char what[96], part[128];
     snprintf(what, sizeof what, "input '%.64s'", entry->key->text);
@@ -159,28 +156,28 @@ static void check_input(struct tl_check *check, const struct tl_source_entry *en
                        "input 'collection': this name is taken by the collection that a query names; "
                        "expected another");
     struct tl_type type;
-    if (entry->value->kind == TL_SOURCE_SCALAR) {
+    if (entry->value->kind == TL_YAML_SCALAR) {
         if (read_input_type(check, entry->value, what, &type))
             input->type = type;
         return;
     }
-    if (entry->value->kind != TL_SOURCE_MAP) {
+    if (entry->value->kind != TL_YAML_MAP) {
         tl_check_expected(check, entry->value, what, "a type, or a mapping with type, optional and description");
         return;
     }
     snprintf(part, sizeof part, "%s: ", what);
     check_keys(check, entry->value, part, keys, sizeof keys / sizeof keys[0]);
-    const struct tl_source *source = tl_source_get(entry->value, "type");
+    const struct tl_yaml_node *source = tl_yaml_get(entry->value, "type");
     if (source == NULL)
         tl_check_error(check, entry->value,
                        "%s: the key 'type' is missing; expected text, texts, documents, number, bool or json", what);
     else if (read_input_type(check, source, what, &type))
         input->type = type;
-    if ((source = tl_source_get(entry->value, "description")) != NULL) {
+    if ((source = tl_yaml_get(entry->value, "description")) != NULL) {
         snprintf(part, sizeof part, "%s: description", what);
         tl_check_text(check, source, part, "a text");
     }
-    if ((source = tl_source_get(entry->value, "optional")) == NULL)
+    if ((source = tl_yaml_get(entry->value, "optional")) == NULL)
         return;
     snprintf(part, sizeof part, "%s: optional", what);
     input->optional = read_bool(check, source, part);
@@ -190,12 +187,13 @@ static void check_input(struct tl_check *check, const struct tl_source_entry *en
                        "expected optional: false", what);
 }
 
-static void check_inputs(struct tl_check *check, const struct tl_source *root) {
+static void check_inputs(struct tl_check *check, const struct tl_yaml_node *root) {
     struct tl_workflow *workflow = check->workflow;
-    const struct tl_source *map = need(check, root, "inputs", "a mapping from names to types, such as question: text");
+    const struct tl_yaml_node *map =
+        need(check, root, "inputs", "a mapping from names to types, such as question: text");
     if (map == NULL)
         return;
-    if (map->kind != TL_SOURCE_MAP || map->count == 0) {
+    if (map->kind != TL_YAML_MAP || map->count == 0) {
         tl_check_expected(check, map, "inputs", "a mapping from names to types, such as question: text");
         return;
     }
@@ -214,7 +212,7 @@ static bool is_engine_name(const char *name) {
     return length > 0 && length <= 64 && name[length] == '\0' && strchr("0123456789.-", name[0]) == NULL;
 }
 
-void tl_check_engines(struct tl_check *check, const struct tl_source *map, const char *where, uint32_t roles,
+void tl_check_engines(struct tl_check *check, const struct tl_yaml_node *map, const char *where, uint32_t roles,
                       const char *engines[TL_ROLE_COUNT]) {
     const char *expected =
         "the name of an engine: letters, digits, '_', '-' and '.', beginning with a letter or '_', at most 64";
@@ -222,7 +220,7 @@ void tl_check_engines(struct tl_check *check, const struct tl_source *map, const
     size_t count = 0;
     char what[192];
     snprintf(what, sizeof what, "%sengines", where);
-    if (map->kind != TL_SOURCE_MAP) {
+    if (map->kind != TL_YAML_MAP) {
         tl_check_expected(check, map, what, "a mapping from roles to names of engines, such as llm: big");
         return;
     }
@@ -232,7 +230,7 @@ void tl_check_engines(struct tl_check *check, const struct tl_source *map, const
     snprintf(what, sizeof what, "%sengines: ", where);
     check_keys(check, map, what, names, count);
     for (size_t i = 0; i < TL_ROLE_COUNT; i++) {
-        const struct tl_source *source = (roles & 1u << i) != 0 ? tl_source_get(map, tl_engine_roles[i].name) : NULL;
+        const struct tl_yaml_node *source = (roles & 1u << i) != 0 ? tl_yaml_get(map, tl_engine_roles[i].name) : NULL;
         if (source == NULL)
             continue;
         snprintf(what, sizeof what, "%sengines: %s", where, tl_engine_roles[i].name);
@@ -248,8 +246,8 @@ void tl_check_engines(struct tl_check *check, const struct tl_source *map, const
 
 static void check_id(struct tl_check *check, struct tl_step *step) {
     struct tl_workflow *workflow = check->workflow;
-    const struct tl_source *source = tl_source_get(step->source, "id");
-    const struct tl_source *at = source != NULL ? source : step->source;
+    const struct tl_yaml_node *source = tl_yaml_get(step->source, "id");
+    const struct tl_yaml_node *at = source != NULL ? source : step->source;
     char what[64];
     snprintf(what, sizeof what, "step %zu", step->position + 1);
     if (source != NULL) {
@@ -271,7 +269,7 @@ static void check_id(struct tl_check *check, struct tl_step *step) {
 }
 
 static void check_module(struct tl_check *check, struct tl_step *step) {
-    const struct tl_source *source = tl_source_get(step->source, "module");
+    const struct tl_yaml_node *source = tl_yaml_get(step->source, "module");
     if (source == NULL) {
         tl_check_error(check, step->source,
                        "step %zu: the key 'module' is missing; expected the name of a module, such as "
@@ -293,12 +291,12 @@ static void check_module(struct tl_check *check, struct tl_step *step) {
 }
 
 /* Ids and modules of all steps, so that a reference to a later one is known for what it is. */
-static bool collect_steps(struct tl_check *check, const struct tl_source *root) {
+static bool collect_steps(struct tl_check *check, const struct tl_yaml_node *root) {
     struct tl_workflow *workflow = check->workflow;
-    const struct tl_source *list = need(check, root, "steps", "a list of steps, each with a module");
+    const struct tl_yaml_node *list = need(check, root, "steps", "a list of steps, each with a module");
     if (list == NULL)
         return false;
-    if (list->kind != TL_SOURCE_LIST || list->count == 0) {
+    if (list->kind != TL_YAML_LIST || list->count == 0) {
         tl_check_expected(check, list, "steps", "a list of steps, each with a module");
         return false;
     }
@@ -309,7 +307,7 @@ static bool collect_steps(struct tl_check *check, const struct tl_source *root) 
     workflow->steps = tl_arena_alloc(&workflow->arena, list->count * sizeof *workflow->steps);
     for (size_t i = 0; i < list->count; i++) {
         struct tl_step *step = &workflow->steps[workflow->step_count];
-        if (list->items[i]->kind != TL_SOURCE_MAP) {
+        if (list->items[i]->kind != TL_YAML_MAP) {
             tl_check_expected(check, list->items[i], "steps", "a mapping with id, module and settings");
             continue;
         }
@@ -333,7 +331,7 @@ static void note_roles(struct tl_workflow *workflow, const struct tl_step *step)
     }
 }
 
-static void check_steps(struct tl_check *check, const struct tl_source *root) {
+static void check_steps(struct tl_check *check, const struct tl_yaml_node *root) {
     struct tl_workflow *workflow = check->workflow;
     if (!collect_steps(check, root))
         return;
@@ -355,7 +353,7 @@ static void check_steps(struct tl_check *check, const struct tl_source *root) {
 
 /* ---- outputs ---- */
 
-static void check_result(struct tl_check *check, const struct tl_source_entry *entry,
+static void check_result(struct tl_check *check, const struct tl_yaml_entry *entry,
                          struct tl_workflow_result *result) {
     const uint32_t accepted = TL_ACCEPTS(TEXT) | TL_ACCEPTS(HIT) | TL_ACCEPTS(JSON) | TL_ACCEPTS(NUMBER) |
                               TL_ACCEPTS(BOOL) | TL_ACCEPTS(VECTOR);
@@ -369,13 +367,13 @@ static void check_result(struct tl_check *check, const struct tl_source_entry *e
     tl_check_accepted(check, entry->value, what, accepted, false, result->references, result->reference_count);
 }
 
-static void check_results(struct tl_check *check, const struct tl_source *root) {
+static void check_results(struct tl_check *check, const struct tl_yaml_node *root) {
     struct tl_workflow *workflow = check->workflow;
     const char *expected = "a mapping from names to references, such as answer: $answer.answer";
-    const struct tl_source *map = need(check, root, "outputs", expected);
+    const struct tl_yaml_node *map = need(check, root, "outputs", expected);
     if (map == NULL)
         return;
-    if (map->kind != TL_SOURCE_MAP || map->count == 0) {
+    if (map->kind != TL_YAML_MAP || map->count == 0) {
         tl_check_expected(check, map, "outputs", expected);
         return;
     }
@@ -398,9 +396,13 @@ static void warn_unused(struct tl_check *check) {
                              workflow->steps[i].id);
 }
 
-void tl_check_workflow(struct tl_check *check, const struct tl_source *root) {
+void tl_check_workflow(struct tl_check *check, const struct tl_yaml_node *root) {
     static const char *const keys[] = {"name", "description", "inputs", "engines", "steps", "outputs"};
-    if (root->kind != TL_SOURCE_MAP) {
+    if (tl_yaml_is_nothing(root)) {
+        tl_check_error(check, root, "the file is empty; expected a workflow with name, inputs, steps and outputs");
+        return;
+    }
+    if (root->kind != TL_YAML_MAP) {
         tl_check_expected(check, root, "workflow", "a mapping with name, inputs, steps and outputs");
         return;
     }
@@ -409,7 +411,7 @@ void tl_check_workflow(struct tl_check *check, const struct tl_source *root) {
     check_inputs(check, root);
     for (size_t i = 0; i < TL_ROLE_COUNT; i++)
         check->workflow->engines[i] = tl_engine_roles[i].name;
-    const struct tl_source *engines = tl_source_get(root, "engines");
+    const struct tl_yaml_node *engines = tl_yaml_get(root, "engines");
     if (engines != NULL)
         tl_check_engines(check, engines, "", (1u << TL_ROLE_COUNT) - 1, check->workflow->engines);
     check_steps(check, root);

@@ -48,7 +48,7 @@ static void list_references(struct tl_check *check, const struct tl_step *step, 
     }
 }
 
-static void report_unknown(struct tl_check *check, const struct tl_step *step, const struct tl_source *source,
+static void report_unknown(struct tl_check *check, const struct tl_step *step, const struct tl_yaml_node *source,
                            const char *what) {
     if (tl_check_is_enough(check))
         return;
@@ -76,8 +76,8 @@ struct search {
 static bool reaches(struct search *search, const struct tl_step *from);
 
 /* Whether anything written in `source` names a step from which the goal is reached. */
-static bool reaches_through(struct search *search, const struct tl_source *source, bool after, int depth) {
-    if (source->kind == TL_SOURCE_SCALAR) {
+static bool reaches_through(struct search *search, const struct tl_yaml_node *source, bool after, int depth) {
+    if (source->kind == TL_YAML_SCALAR) {
         const char *name = source->text;
         if (!after && *name++ != '$')
             return false;
@@ -85,8 +85,8 @@ static bool reaches_through(struct search *search, const struct tl_source *sourc
         return next != NULL && reaches(search, next);
     }
     for (size_t i = 0; depth > 0 && i < source->count; i++) {
-        bool is_list = source->kind == TL_SOURCE_LIST;
-        const struct tl_source *inner = is_list ? source->items[i] : source->entries[i].value;
+        bool is_list = source->kind == TL_YAML_LIST;
+        const struct tl_yaml_node *inner = is_list ? source->items[i] : source->entries[i].value;
         bool is_after = after || (!is_list && strcmp(source->entries[i].key->text, "after") == 0);
         if (reaches_through(search, inner, is_after, depth - 1))
             return true;
@@ -106,7 +106,7 @@ static bool reaches(struct search *search, const struct tl_step *from) {
 }
 
 /* `step` uses `later`, which stands after it (or is it): a cycle, or only the wrong order. */
-static void report_later(struct tl_check *check, const struct tl_step *step, const struct tl_source *source,
+static void report_later(struct tl_check *check, const struct tl_step *step, const struct tl_yaml_node *source,
                          const char *what, const struct tl_step *later) {
     struct tl_workflow *workflow = check->workflow;
     if (later == step) {
@@ -133,7 +133,7 @@ static void report_later(struct tl_check *check, const struct tl_step *step, con
 
 /* ---- references ---- */
 
-static bool resolve_output(struct tl_check *check, const struct tl_source *source, const char *what,
+static bool resolve_output(struct tl_check *check, const struct tl_yaml_node *source, const char *what,
                            struct tl_reference *reference, const char *output) {
     const struct tl_module *module = reference->step->module;
     const char *names[TL_MODULE_OUTPUTS_MAX];
@@ -159,11 +159,11 @@ static bool resolve_output(struct tl_check *check, const struct tl_source *sourc
     return false;
 }
 
-void tl_check_reference(struct tl_check *check, const struct tl_step *step, const struct tl_source *source,
+void tl_check_reference(struct tl_check *check, const struct tl_step *step, const struct tl_yaml_node *source,
                         const char *what, struct tl_reference *reference) {
     struct tl_workflow *workflow = check->workflow;
     *reference = (struct tl_reference){.source = source, .name = ""};
-    if (source->kind != TL_SOURCE_SCALAR || source->text[0] != '$') {
+    if (source->kind != TL_YAML_SCALAR || source->text[0] != '$') {
         tl_check_expected(check, source, what, "a reference such as $question or $search.hits");
         return;
     }
@@ -191,9 +191,9 @@ void tl_check_reference(struct tl_check *check, const struct tl_step *step, cons
     reference->known = dot == NULL;
 }
 
-size_t tl_check_references(struct tl_check *check, const struct tl_step *step, const struct tl_source *source,
+size_t tl_check_references(struct tl_check *check, const struct tl_step *step, const struct tl_yaml_node *source,
                            const char *what, struct tl_reference **references) {
-    size_t count = source->kind == TL_SOURCE_LIST ? source->count : 1;
+    size_t count = source->kind == TL_YAML_LIST ? source->count : 1;
     *references = NULL;
     if (count == 0 || count > TL_WORKFLOW_REFERENCES_MAX) {
         tl_check_error(check, source, "%s: expected 1 to %d references, found %zu", what, TL_WORKFLOW_REFERENCES_MAX,
@@ -202,7 +202,7 @@ size_t tl_check_references(struct tl_check *check, const struct tl_step *step, c
     }
     *references = tl_arena_alloc(&check->workflow->arena, count * sizeof **references);
     for (size_t i = 0; i < count; i++)
-        tl_check_reference(check, step, source->kind == TL_SOURCE_LIST ? source->items[i] : source, what,
+        tl_check_reference(check, step, source->kind == TL_YAML_LIST ? source->items[i] : source, what,
                            &(*references)[i]);
     return count;
 }
@@ -266,7 +266,7 @@ static bool is_accepted(uint32_t accepts, bool single, const struct tl_lanes *la
     return true;
 }
 
-void tl_check_accepted(struct tl_check *check, const struct tl_source *source, const char *what, uint32_t accepts,
+void tl_check_accepted(struct tl_check *check, const struct tl_yaml_node *source, const char *what, uint32_t accepts,
                        bool single, const struct tl_reference *references, size_t count) {
     struct tl_lanes lanes;
     if (!tl_reference_lanes(check->workflow, references, count, &lanes)) {
@@ -286,7 +286,7 @@ void tl_check_accepted(struct tl_check *check, const struct tl_source *source, c
             tl_str_printf(&found, "%s%s", i > 0 ? " and " : "",
                           type_name((enum tl_base_type)lanes.types[i].base, many));
     }
-    const char *written = source->kind == TL_SOURCE_SCALAR ? source->text : "the list";
+    const char *written = source->kind == TL_YAML_SCALAR ? source->text : "the list";
     tl_check_error(check, source, "%s: expected %s, but %s gives %s", what, expected.data, written, found.data);
     tl_str_fini(&expected);
     tl_str_fini(&found);
@@ -294,7 +294,7 @@ void tl_check_accepted(struct tl_check *check, const struct tl_source *source, c
 
 /* ---- after ---- */
 
-static void add_after(struct tl_check *check, struct tl_step *step, const struct tl_source *source) {
+static void add_after(struct tl_check *check, struct tl_step *step, const struct tl_yaml_node *source) {
     struct tl_workflow *workflow = check->workflow;
     char what[96];
     snprintf(what, sizeof what, "step '%s': after", step->id);
@@ -324,14 +324,14 @@ static void add_after(struct tl_check *check, struct tl_step *step, const struct
 }
 
 void tl_check_after(struct tl_check *check, struct tl_step *step) {
-    const struct tl_source *source = tl_source_get(step->source, "after");
+    const struct tl_yaml_node *source = tl_yaml_get(step->source, "after");
     step->after_source = source;
     if (source == NULL)
         return;
-    size_t count = source->kind == TL_SOURCE_LIST ? source->count : 1;
+    size_t count = source->kind == TL_YAML_LIST ? source->count : 1;
     step->after = tl_arena_alloc(&check->workflow->arena, (count + 1) * sizeof *step->after);
-    if (source->kind != TL_SOURCE_LIST)
+    if (source->kind != TL_YAML_LIST)
         add_after(check, step, source);
-    for (size_t i = 0; source->kind == TL_SOURCE_LIST && i < count; i++)
+    for (size_t i = 0; source->kind == TL_YAML_LIST && i < count; i++)
         add_after(check, step, source->items[i]);
 }

@@ -39,12 +39,12 @@ static bool parse_number(const char *text, double *value) {
 
 static void read_number(struct tl_check *check, const struct tl_setting *setting, const char *what,
                         struct tl_setting_value *value) {
-    const struct tl_source *source = value->source;
+    const struct tl_yaml_node *source = value->source;
     bool whole = setting->kind == TL_SETTING_INTEGER, good = false;
-    if (source->kind == TL_SOURCE_SCALAR && source->plain && whole) {
+    if (source->kind == TL_YAML_SCALAR && source->plain && whole) {
         good = parse_integer(source->text, &value->integer);
         value->number = (double)value->integer;
-    } else if (source->kind == TL_SOURCE_SCALAR && source->plain) {
+    } else if (source->kind == TL_YAML_SCALAR && source->plain) {
         good = parse_number(source->text, &value->number);
     }
     if (good && value->number >= setting->least && value->number <= setting->most)
@@ -82,8 +82,8 @@ static void read_choice(struct tl_check *check, const struct tl_setting *setting
 
 /* A JSON array of the text or texts. */
 static void read_strings(struct tl_check *check, const char *what, struct tl_setting_value *value) {
-    const struct tl_source *source = value->source;
-    bool list = source->kind == TL_SOURCE_LIST;
+    const struct tl_yaml_node *source = value->source;
+    bool list = source->kind == TL_YAML_LIST;
     struct tl_str json = TL_STR_INIT;
     tl_str_putc(&json, '[');
     for (size_t i = 0; i < (list ? source->count : 1); i++) {
@@ -109,7 +109,7 @@ static void read_reference(struct tl_check *check, const struct tl_step *step, c
 }
 
 static void add_input(struct tl_check *check, const struct tl_step *step, const struct tl_setting *setting,
-                      const struct tl_source_entry *entry, struct tl_setting_value *value) {
+                      const struct tl_yaml_entry *entry, struct tl_setting_value *value) {
     char what[WHAT_SIZE];
     snprintf(what, sizeof what, "step '%s': %s: %.64s", step->id, setting->name, entry->key->text);
     if (!tl_check_is_name(entry->key->text))
@@ -130,8 +130,8 @@ static void add_input(struct tl_check *check, const struct tl_step *step, const 
 
 static void read_inputs(struct tl_check *check, const struct tl_step *step, const struct tl_setting *setting,
                         const char *what, struct tl_setting_value *value) {
-    const struct tl_source *source = value->source;
-    if (source->kind != TL_SOURCE_MAP) {
+    const struct tl_yaml_node *source = value->source;
+    if (source->kind != TL_YAML_MAP) {
         tl_check_expected(check, source, what, "a mapping from names to references, such as question: $question");
         return;
     }
@@ -194,7 +194,7 @@ static void check_setting(struct tl_check *check, struct tl_step *step, size_t p
     const struct tl_setting *setting = &step->module->settings[position];
     struct tl_setting_value *value = &step->values[position];
     bool belongs = belongs_to_mode(setting, mode);
-    value->source = tl_source_get(step->source, setting->name);
+    value->source = tl_yaml_get(step->source, setting->name);
     if (value->source != NULL && !belongs) {
         struct tl_str modes = TL_STR_INIT;
         tl_setting_put_modes(setting, &modes);
@@ -227,7 +227,7 @@ static void check_keys(struct tl_check *check, const struct tl_step *step) {
     for (size_t i = 0; i < module->setting_count; i++)
         keys[count++] = module->settings[i].name;
     for (size_t i = 0; i < step->source->count; i++) {
-        const struct tl_source *key = step->source->entries[i].key;
+        const struct tl_yaml_node *key = step->source->entries[i].key;
         bool known = false;
         for (size_t k = 0; k < count && !known; k++)
             known = strcmp(keys[k], key->text) == 0;
@@ -243,7 +243,7 @@ static void check_keys(struct tl_check *check, const struct tl_step *step) {
 
 /* The workflow's engines, but for those that the step names itself. */
 static void check_step_engines(struct tl_check *check, struct tl_step *step) {
-    const struct tl_source *source = tl_source_get(step->source, "engines");
+    const struct tl_yaml_node *source = tl_yaml_get(step->source, "engines");
     memcpy(step->engines, check->workflow->engines, sizeof step->engines);
     if (source == NULL)
         return;

@@ -10,8 +10,8 @@
 #ifndef TL_WORKFLOW_MODULE_H
 #define TL_WORKFLOW_MODULE_H
 
+#include "base/yaml.h"
 #include "graph/graph.h"
-#include "workflow/source.h"
 #include "workflow/workflow.h"
 
 struct tl_step;

@@ -26,7 +26,7 @@ static bool is_inside(const char *path, const char *directory) {
 }
 
 /* Finds the file; false after a finding. `resolved` has PATH_MAX bytes. */
-static bool find_file(struct tl_check *check, const struct tl_source *source, const char *what, const char *name,
+static bool find_file(struct tl_check *check, const struct tl_yaml_node *source, const char *what, const char *name,
                       char *resolved) {
     if (check->directory == NULL) {
         tl_check_error(check, source, "%s: prompt files cannot be read here; expected the text itself", what);
@@ -48,7 +48,7 @@ static bool find_file(struct tl_check *check, const struct tl_source *source, co
     return false;
 }
 
-static bool read_file(struct tl_check *check, const struct tl_source *source, const char *what, const char *name,
+static bool read_file(struct tl_check *check, const struct tl_yaml_node *source, const char *what, const char *name,
                       struct tl_str *text) {
     char resolved[PATH_MAX];
     if (!find_file(check, source, what, name, resolved))
@@ -72,16 +72,16 @@ static bool read_file(struct tl_check *check, const struct tl_source *source, co
 }
 
 /* Appends the text of a message; false after a finding. */
-static bool read_message(struct tl_check *check, const struct tl_source *source, const char *what,
+static bool read_message(struct tl_check *check, const struct tl_yaml_node *source, const char *what,
                          struct tl_str *text) {
     const char *expected = "a text, or {file: path}";
-    if (source->kind != TL_SOURCE_MAP) {
+    if (source->kind != TL_YAML_MAP) {
         const char *inline_text = tl_check_text(check, source, what, expected);
         if (inline_text != NULL)
             tl_str_puts(text, inline_text);
         return inline_text != NULL;
     }
-    const struct tl_source *file = tl_source_get(source, "file");
+    const struct tl_yaml_node *file = tl_yaml_get(source, "file");
     if (file == NULL || source->count != 1) {
         tl_check_error(check, source, "%s: expected %s, found a mapping with other keys", what, expected);
         return false;
@@ -105,12 +105,12 @@ static void put_message(struct tl_str *template, const char *role, const char *t
 }
 
 /* Reads {system: ..., user: ...} into a template. */
-static bool read_messages(struct tl_check *check, const struct tl_source *source, const char *what,
+static bool read_messages(struct tl_check *check, const struct tl_yaml_node *source, const char *what,
                           struct tl_str *template) {
     static const char *const roles[] = {"system", "user"};
     bool good = true;
     for (size_t i = 0; i < source->count; i++) {
-        const struct tl_source *key = source->entries[i].key;
+        const struct tl_yaml_node *key = source->entries[i].key;
         if (strcmp(key->text, "system") == 0 || strcmp(key->text, "user") == 0)
             continue;
         struct tl_str help = TL_STR_INIT;
@@ -120,7 +120,7 @@ static bool read_messages(struct tl_check *check, const struct tl_source *source
         good = false;
     }
     for (size_t i = 0; i < 2; i++) {
-        const struct tl_source *message = tl_source_get(source, roles[i]);
+        const struct tl_yaml_node *message = tl_yaml_get(source, roles[i]);
         if (message == NULL && i == 1) {
             tl_check_error(check, source, "%s: the key 'user' is missing; expected the text of the user's message",
                            what);
@@ -172,7 +172,7 @@ static bool is_among(const char *name, const char *const *names, size_t count) {
 }
 
 static void check_names(struct tl_check *check, const struct tl_step *step, const struct tl_prompt_form *form,
-                        const char *what, const struct tl_source *source, const struct tl_template *template) {
+                        const char *what, const struct tl_yaml_node *source, const struct tl_template *template) {
     size_t count;
     const char **names = list_names(check, step, form, &count);
     const char *const *used;
@@ -194,7 +194,7 @@ static void check_names(struct tl_check *check, const struct tl_step *step, cons
 
 void tl_check_prompt(struct tl_check *check, const struct tl_step *step, const struct tl_setting *setting,
                      const char *what, struct tl_setting_value *value) {
-    const struct tl_source *source = value->source;
+    const struct tl_yaml_node *source = value->source;
     /* Without a known mode it is not known which form the prompt should have; the mode has been reported. */
     bool needs_mode = setting->forms != NULL && setting->forms[0].mode != NULL;
     if (needs_mode && tl_step_value(step, "mode")->string == NULL)
@@ -206,7 +206,7 @@ void tl_check_prompt(struct tl_check *check, const struct tl_step *step, const s
     if (source == NULL) {
         put_message(&template, "system", form->system, strlen(form->system));
         put_message(&template, "user", form->user, strlen(form->user));
-    } else if (source->kind == TL_SOURCE_MAP && tl_source_get(source, "file") == NULL) {
+    } else if (source->kind == TL_YAML_MAP && tl_yaml_get(source, "file") == NULL) {
         good = read_messages(check, source, what, &template);
     } else {
         good = read_message(check, source, what, &text);

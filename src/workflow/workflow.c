@@ -21,7 +21,7 @@ struct tl_workflow *tl_workflow_parse(const char *text, size_t length, const cha
     };
     size_t errors = findings->errors;
     tl_sha256_update(check.digest, text, length);
-    const struct tl_source *root = tl_source_read(&workflow->arena, text, length, findings);
+    const struct tl_yaml_node *root = tl_yaml_read(&workflow->arena, text, length, findings);
     if (root != NULL)
         tl_check_workflow(&check, root);
     tl_sha256_finish(check.digest, workflow->digest);
@@ -38,7 +38,7 @@ struct tl_workflow *tl_workflow_load(const char *path, struct tl_diagnostics *fi
     struct tl_workflow *workflow = NULL;
     if (findings->file == NULL)
         tl_diagnostics_init(findings, path);
-    if (tl_file_read(path, TL_SOURCE_BYTES, &text, &error) != TL_OK) {
+    if (tl_file_read(path, TL_YAML_BYTES, &text, &error) != TL_OK) {
         tl_diagnostics_add(findings, TL_SEVERITY_ERROR, 0, 0, "%s", error.message);
     } else {
         char *copy = tl_mem_strdup(path);

@@ -1,10 +1,10 @@
 /* workflow_impl.h: the checked workflow, and what checking and decomposing share; for this folder only.
  *
- *   source.c      YAML → tree with places                        check.c             tree → struct tl_workflow
+ *   workflow.c    life cycle, questions                           check.c             YAML tree → struct tl_workflow
  *   module.c      the table of modules; module_<name>.c, one each   check_setting.c     one setting
  *   prompt.c      a prompt as written → a template                check_reference.c   $step.output
- *   workflow.c    life cycle, questions                           decompose.c         struct tl_workflow → p-graph
- *   schema.c      tables → JSON Schema                            reference.c         tables → Markdown
+ *   schema.c      tables → JSON Schema                            decompose.c         struct tl_workflow → p-graph
+ *   reference.c   tables → Markdown                               build.c             what modules build nodes with
  */
 #ifndef TL_WORKFLOW_WORKFLOW_IMPL_H
 #define TL_WORKFLOW_WORKFLOW_IMPL_H
@@ -18,7 +18,7 @@
 
 /* `$question` or `$search.hits`, resolved. */
 struct tl_reference {
-    const struct tl_source *source;
+    const struct tl_yaml_node *source;
     const char *name; /* of TL_SETTING_INPUTS: what the prompt calls it; else "" */
     bool known;       /* false: wrong, and reported */
     size_t input;     /* position, when `step` is NULL */
@@ -28,7 +28,7 @@ struct tl_reference {
 
 /* A setting of a step: as written, or the default. */
 struct tl_setting_value {
-    const struct tl_source *source; /* NULL: not written */
+    const struct tl_yaml_node *source; /* NULL: not written */
     int64_t integer;
     double number;                  /* of INTEGER too */
     const char *string;             /* STRING, CHOICE; STRINGS: a JSON array; PROMPT: the template of `render` */
@@ -39,12 +39,12 @@ struct tl_setting_value {
 struct tl_step {
     const char *id;
     const struct tl_workflow *workflow;
-    const struct tl_source *source;
+    const struct tl_yaml_node *source;
     const struct tl_module *module;           /* NULL: wrong, and reported */
     size_t position;
     struct tl_setting_value *values;          /* as module->settings */
     const char *engines[TL_ROLE_COUNT];       /* name of the engine for each role of the module */
-    const struct tl_source *after_source;     /* NULL: `after` is not written */
+    const struct tl_yaml_node *after_source;     /* NULL: `after` is not written */
     size_t *after;                            /* positions of earlier steps */
     size_t after_count;
     struct tl_lanes lanes[TL_MODULE_OUTPUTS_MAX];
@@ -67,7 +67,7 @@ struct tl_workflow {
     const char *name, *description;
     char digest[TL_SHA256_HEX_SIZE];
     struct tl_workflow_input *inputs;
-    const struct tl_source **input_sources;
+    const struct tl_yaml_node **input_sources;
     bool *inputs_used;
     size_t input_count;
     const char *engines[TL_ROLE_COUNT]; /* as `engines:` says, or the defaults */
@@ -90,25 +90,26 @@ struct tl_check {
 
 /* Whether no more errors will be shown. */
 bool tl_check_is_enough(const struct tl_check *check);
-void tl_check_error(struct tl_check *check, const struct tl_source *at, const char *format, ...)
+void tl_check_error(struct tl_check *check, const struct tl_yaml_node *at, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-void tl_check_warning(struct tl_check *check, const struct tl_source *at, const char *format, ...)
+void tl_check_warning(struct tl_check *check, const struct tl_yaml_node *at, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Reports "<what>: expected <expected>, found <source>". */
-void tl_check_expected(struct tl_check *check, const struct tl_source *source, const char *what, const char *expected);
+void tl_check_expected(struct tl_check *check, const struct tl_yaml_node *source, const char *what,
+                       const char *expected);
 /* Appends "; did you mean 'x'?" when a candidate is near, then "; <title>: a, b, c". */
 void tl_check_suggest(struct tl_str *out, const char *name, const char *title, const char *const *candidates,
                       size_t count);
 /* Letters, digits and underscores, not a digit first, at most 64. */
 bool tl_check_is_name(const char *text);
 /* The text of a scalar, or NULL after a finding "<what>: expected <expected>, found ...". */
-const char *tl_check_text(struct tl_check *check, const struct tl_source *source, const char *what,
+const char *tl_check_text(struct tl_check *check, const struct tl_yaml_node *source, const char *what,
                           const char *expected);
 
 /* check.c: everything, into check->workflow. */
-void tl_check_workflow(struct tl_check *check, const struct tl_source *root);
+void tl_check_workflow(struct tl_check *check, const struct tl_yaml_node *root);
 /* Reads a mapping from roles (a bit each in `roles`) to names of engines; what it does not name stays. */
-void tl_check_engines(struct tl_check *check, const struct tl_source *map, const char *where, uint32_t roles,
+void tl_check_engines(struct tl_check *check, const struct tl_yaml_node *map, const char *where, uint32_t roles,
                       const char *engines[TL_ROLE_COUNT]);
 
 /* check_setting.c: fills step->values. */
@@ -116,10 +117,10 @@ void tl_check_settings(struct tl_check *check, struct tl_step *step);
 const struct tl_setting_value *tl_step_value(const struct tl_step *step, const char *name); /* a name of its module */
 
 /* check_reference.c. `step` is the one that refers; NULL: the workflow's outputs. */
-void tl_check_reference(struct tl_check *check, const struct tl_step *step, const struct tl_source *source,
+void tl_check_reference(struct tl_check *check, const struct tl_step *step, const struct tl_yaml_node *source,
                         const char *what, struct tl_reference *reference);
 /* One reference or a list of at least one; returns how many. */
-size_t tl_check_references(struct tl_check *check, const struct tl_step *step, const struct tl_source *source,
+size_t tl_check_references(struct tl_check *check, const struct tl_step *step, const struct tl_yaml_node *source,
                            const char *what, struct tl_reference **references);
 /* Fills step->after. */
 void tl_check_after(struct tl_check *check, struct tl_step *step);
@@ -127,7 +128,7 @@ void tl_check_after(struct tl_check *check, struct tl_step *step);
 bool tl_reference_lanes(const struct tl_workflow *workflow, const struct tl_reference *references, size_t count,
                         struct tl_lanes *lanes);
 /* Reports references that are not all to one of these types, or to more than one value where `single` is wanted. */
-void tl_check_accepted(struct tl_check *check, const struct tl_source *source, const char *what, uint32_t accepts,
+void tl_check_accepted(struct tl_check *check, const struct tl_yaml_node *source, const char *what, uint32_t accepts,
                        bool single, const struct tl_reference *references, size_t count);
 
 /* prompt.c: reads the prompt, or the module's own when none is written, into value->string. */
