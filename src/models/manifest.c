@@ -2,18 +2,16 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <yaml.h>
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/yaml.h"
 
 /* What one manifest is read with. */
 struct reader {
-    struct tl_manifest *manifest; /* a scratch one, merged when there was no error */
-    yaml_document_t document;
+    struct tl_manifest *manifest; /* a scratch one, merged when there was no error; its arena holds the tree, too */
     struct tl_diagnostics *findings;
 };
 
@@ -74,64 +72,35 @@ static struct tl_model_entry *put_entry(struct tl_manifest *manifest, const stru
     return &manifest->entries[manifest->count++];
 }
 
-static void report_at(struct reader *reader, const yaml_node_t *node, const char *format, ...) TL_PRINTF(3, 4);
-static void report_at(struct reader *reader, const yaml_node_t *node, const char *format, ...) {
-    struct tl_str message = TL_STR_INIT;
-    va_list args;
-    va_start(args, format);
-    tl_str_vprintf(&message, format, args);
-    va_end(args);
-    tl_diagnostics_add(reader->findings, TL_SEVERITY_ERROR, (unsigned)node->start_mark.line + 1,
-                       (unsigned)node->start_mark.column + 1, "%s", message.data);
-    tl_str_fini(&message);
+static bool is_text(const struct tl_yaml_node *node) {
+    return node->kind == TL_YAML_SCALAR && node->text[0] != '\0' && !tl_yaml_is_nothing(node);
 }
 
-static const char *scalar(const yaml_node_t *node) {
-    return node != NULL && node->type == YAML_SCALAR_NODE ? (const char *)node->data.scalar.value : NULL;
-}
-
-/* Reads the scalars of a mapping into `fields`; keys of `nested` are left to the caller, all
- * others are errors. Each key may come once. */
-static void read_fields(struct reader *reader, yaml_node_t *mapping, const struct field *fields, size_t count,
+/* Reads the scalars of a mapping into `fields`; keys of `nested` are left to the caller, all others are errors. */
+static void read_fields(struct reader *reader, const struct tl_yaml_node *map, const struct field *fields, size_t count,
                         const char *const *nested, size_t nested_count) {
     const char *known[FIELDS_MAX];
-    bool seen[FIELDS_MAX] = {false};
     TL_ASSERT(count + nested_count <= FIELDS_MAX);
     for (size_t i = 0; i < count; i++)
         known[i] = fields[i].key;
     for (size_t i = 0; i < nested_count; i++)
         known[count + i] = nested[i];
-    for (yaml_node_pair_t *pair = mapping->data.mapping.pairs.start; pair < mapping->data.mapping.pairs.top; pair++) {
-        yaml_node_t *key_node = yaml_document_get_node(&reader->document, pair->key);
-        yaml_node_t *value_node = yaml_document_get_node(&reader->document, pair->value);
-        const char *key = scalar(key_node), *value = scalar(value_node);
+    for (size_t entry = 0; entry < map->count; entry++) {
+        const struct tl_yaml_node *key = map->entries[entry].key, *value = map->entries[entry].value;
         size_t i = 0;
-        while (key != NULL && i < count + nested_count && strcmp(known[i], key) != 0)
+        while (i < count + nested_count && strcmp(known[i], key->text) != 0)
             i++;
-        if (key == NULL || i == count + nested_count) {
-            const char *nearest = key == NULL ? NULL : tl_str_nearest(key, known, count + nested_count);
-            report_at(reader, key_node, "unknown key \"%.80s\"%s%s%s", key == NULL ? "(not a word)" : key,
-                      nearest == NULL ? "" : ", did you mean \"", nearest == NULL ? "" : nearest,
-                      nearest == NULL ? "" : "\"?");
-        } else if (seen[i]) {
-            report_at(reader, key_node, "\"%s\" is given twice", key);
-        } else if (i < count && (value == NULL || value[0] == '\0')) {
-            report_at(reader, value_node, "\"%s\" must be a text", key);
+        if (i == count + nested_count) {
+            const char *nearest = tl_str_nearest(key->text, known, count + nested_count);
+            tl_yaml_error(reader->findings, key, "unknown key \"%.80s\"%s%s%s", key->text,
+                          nearest == NULL ? "" : ", did you mean \"", nearest == NULL ? "" : nearest,
+                          nearest == NULL ? "" : "\"?");
+        } else if (i < count && !is_text(value)) {
+            tl_yaml_error(reader->findings, value, "\"%s\" must be a text", key->text);
         } else if (i < count) {
-            *fields[i].into = tl_arena_strdup(&reader->manifest->arena, value);
+            *fields[i].into = value->text;
         }
-        if (key != NULL && i < count + nested_count)
-            seen[i] = true;
     }
-}
-
-static yaml_node_t *child(struct reader *reader, const yaml_node_t *mapping, const char *key) {
-    for (yaml_node_pair_t *pair = mapping->data.mapping.pairs.start; pair < mapping->data.mapping.pairs.top; pair++) {
-        const char *found = scalar(yaml_document_get_node(&reader->document, pair->key));
-        if (found != NULL && strcmp(found, key) == 0)
-            return yaml_document_get_node(&reader->document, pair->value);
-    }
-    return NULL;
 }
 
 /* Splits "org/name[:QUANT]" into entry->location and entry->quant; false when it is not one. */
@@ -152,9 +121,9 @@ static bool split_reference(struct tl_arena *arena, const char *reference, struc
     return true;
 }
 
-static void read_source(struct reader *reader, yaml_node_t *node, struct tl_model_entry *entry) {
-    if (node->type != YAML_MAPPING_NODE) {
-        report_at(reader, node, "\"source\" must be a mapping with one of: file, url, hub, wheel");
+static void read_source(struct reader *reader, const struct tl_yaml_node *node, struct tl_model_entry *entry) {
+    if (node->kind != TL_YAML_MAP) {
+        tl_yaml_error(reader->findings, node, "\"source\" must be a mapping with one of: file, url, hub, wheel");
         return;
     }
     const char *kinds[4] = {NULL};
@@ -179,108 +148,117 @@ static void read_source(struct reader *reader, yaml_node_t *node, struct tl_mode
             entry->location = kinds[kind];
         }
     if (given != 1) {
-        report_at(reader, node, "\"source\" needs exactly one of: file, url, hub, wheel");
+        tl_yaml_error(reader->findings, node, "\"source\" needs exactly one of: file, url, hub, wheel");
         return;
     }
     bool hub = entry->source == TL_MODEL_FROM_HUB, wheel = entry->source == TL_MODEL_FROM_WHEEL;
     if (!hub && (entry->hub_file != NULL || entry->revision != NULL))
-        report_at(reader, node, "\"path\" and \"revision\" belong to a hub source");
+        tl_yaml_error(reader->findings, node, "\"path\" and \"revision\" belong to a hub source");
     if (!wheel &&
         (entry->version != NULL || entry->wheel_sha256 != NULL || entry->member != NULL || entry->folder != NULL))
-        report_at(reader, node, "\"version\", \"sha256\", \"member\" and \"folder\" belong to a wheel source");
+        tl_yaml_error(reader->findings, node,
+                      "\"version\", \"sha256\", \"member\" and \"folder\" belong to a wheel source");
     switch (entry->source) {
     case TL_MODEL_FROM_FILE:
         if (entry->location[0] != '/')
-            report_at(reader, node, "\"file\" must be an absolute path");
+            tl_yaml_error(reader->findings, node, "\"file\" must be an absolute path");
         break;
     case TL_MODEL_FROM_URL:
         if (!tl_str_starts_with(entry->location, "https://") && !tl_str_starts_with(entry->location, "http://"))
-            report_at(reader, node, "\"url\" must start with https://");
+            tl_yaml_error(reader->findings, node, "\"url\" must start with https://");
         break;
     case TL_MODEL_FROM_HUB:
         if (!split_reference(&reader->manifest->arena, entry->location, entry))
-            report_at(reader, node, "\"hub\" must be org/name or org/name:QUANT, found \"%.80s\"",
-                      kinds[TL_MODEL_FROM_HUB]);
+            tl_yaml_error(reader->findings, node, "\"hub\" must be org/name or org/name:QUANT, found \"%.80s\"",
+                          kinds[TL_MODEL_FROM_HUB]);
         break;
     case TL_MODEL_FROM_WHEEL:
         if (entry->version == NULL || entry->wheel_sha256 == NULL || !tl_manifest_is_digest(entry->wheel_sha256))
-            report_at(reader, node, "a wheel source needs \"version\" and \"sha256\" (64 lower-case hex digits)");
+            tl_yaml_error(reader->findings, node,
+                          "a wheel source needs \"version\" and \"sha256\" (64 lower-case hex digits)");
         if ((entry->member == NULL) == (entry->folder == NULL))
-            report_at(reader, node, "a wheel source needs either \"member\" or \"folder\"");
+            tl_yaml_error(reader->findings, node, "a wheel source needs either \"member\" or \"folder\"");
         if (strspn(entry->location, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
                 strlen(entry->location) || entry->location[0] == '-')
-            report_at(reader, node, "\"wheel\" must be the name of a package");
+            tl_yaml_error(reader->findings, node, "\"wheel\" must be the name of a package");
         if (entry->version != NULL &&
             strspn(entry->version, "abcdefghijklmnopqrstuvwxyz0123456789.+!") != strlen(entry->version))
-            report_at(reader, node, "\"version\" must be an exact version such as 0.1.2");
+            tl_yaml_error(reader->findings, node, "\"version\" must be an exact version such as 0.1.2");
         break;
     case TL_MODEL_FROM_MODEL: break;
     }
 }
 
-static void read_derivation(struct reader *reader, yaml_node_t *node, struct tl_model_entry *entry, bool has_source) {
-    if (node->type != YAML_MAPPING_NODE) {
-        report_at(reader, node, "\"derive\" must be a mapping with \"how\" and \"format\"");
+static void read_derivation(struct reader *reader, const struct tl_yaml_node *node, struct tl_model_entry *entry,
+                            bool has_source) {
+    if (node->kind != TL_YAML_MAP) {
+        tl_yaml_error(reader->findings, node, "\"derive\" must be a mapping with \"how\" and \"format\"");
         return;
     }
     const char *from = NULL, *how = NULL;
     const struct field fields[] = {{"from", &from}, {"how", &how}, {"format", &entry->format}};
     read_fields(reader, node, fields, 3, NULL, 0);
     if (how == NULL || entry->format == NULL) {
-        report_at(reader, node, "\"derive\" needs \"how\" and \"format\"");
+        tl_yaml_error(reader->findings, node, "\"derive\" needs \"how\" and \"format\"");
         return;
     }
     if (strcmp(how, "requantize") == 0) {
         entry->derivation = TL_MODEL_REQUANTIZED;
         if (from == NULL || has_source)
-            report_at(reader, node, "\"requantize\" needs \"from\", the name of another model, and no \"source\"");
+            tl_yaml_error(reader->findings, node,
+                          "\"requantize\" needs \"from\", the name of another model, and no \"source\"");
         entry->source = TL_MODEL_FROM_MODEL;
         entry->location = from;
     } else if (strcmp(how, "convert-bert") == 0) {
         entry->derivation = TL_MODEL_CONVERTED_BERT;
         if (from != NULL || !has_source || entry->folder == NULL)
-            report_at(reader, node, "\"convert-bert\" needs a wheel source with \"folder\", and no \"from\"");
+            tl_yaml_error(reader->findings, node,
+                          "\"convert-bert\" needs a wheel source with \"folder\", and no \"from\"");
     } else {
-        report_at(reader, node, "\"how\" is \"%.40s\", expected requantize or convert-bert", how);
+        tl_yaml_error(reader->findings, node, "\"how\" is \"%.40s\", expected requantize or convert-bert", how);
     }
 }
 
-static void check_entry(struct reader *reader, yaml_node_t *node, struct tl_model_entry *entry, const char *size) {
+static void check_entry(struct reader *reader, const struct tl_yaml_node *node, struct tl_model_entry *entry,
+                        const char *size) {
     if (entry->name == NULL || !tl_manifest_is_name(entry->name)) {
-        report_at(reader, node, "a model needs a \"name\" of lower-case letters, digits, '.', '_' and '-'");
+        tl_yaml_error(reader->findings, node,
+                      "a model needs a \"name\" of lower-case letters, digits, '.', '_' and '-'");
         return;
     }
     if (entry->file == NULL)
         entry->file = tl_arena_printf(&reader->manifest->arena, "%s.gguf", entry->name);
     if (!tl_manifest_is_name(entry->file) || !tl_str_ends_with(entry->file, ".gguf"))
-        report_at(reader, node, "\"file\" of %s must be a plain file name that ends in .gguf", entry->name);
+        tl_yaml_error(reader->findings, node,
+                      "\"file\" of %s must be a plain file name that ends in .gguf", entry->name);
     if (entry->sha256 != NULL && !tl_manifest_is_digest(entry->sha256))
-        report_at(reader, node, "\"sha256\" of %s must be 64 lower-case hex digits", entry->name);
+        tl_yaml_error(reader->findings, node, "\"sha256\" of %s must be 64 lower-case hex digits", entry->name);
     if (size != NULL) {
         char *end;
         errno = 0;
         entry->size = strtoull(size, &end, 10);
         if (errno != 0 || *end != '\0' || !isdigit((unsigned char)size[0]) || entry->size == 0 ||
             entry->size > INT64_MAX)
-            report_at(reader, node, "\"size\" of %s must be a number of bytes", entry->name);
+            tl_yaml_error(reader->findings, node, "\"size\" of %s must be a number of bytes", entry->name);
     }
     if ((entry->sha256 == NULL) != (size == NULL))
-        report_at(reader, node, "%s needs \"sha256\" and \"size\" together", entry->name);
+        tl_yaml_error(reader->findings, node, "%s needs \"sha256\" and \"size\" together", entry->name);
     bool learnt = entry->source == TL_MODEL_FROM_HUB || entry->derivation != TL_MODEL_AS_FETCHED;
     if (entry->sha256 == NULL && !learnt)
-        report_at(reader, node,
-                  "%s needs \"sha256\" and \"size\": only models of a hub and derived ones can learn them",
-                  entry->name);
+        tl_yaml_error(reader->findings, node,
+                      "%s needs \"sha256\" and \"size\": only models of a hub and derived ones can learn them",
+                      entry->name);
     if (entry->folder != NULL && entry->derivation == TL_MODEL_AS_FETCHED)
-        report_at(reader, node, "%s takes a \"folder\": \"derive\" must say how a model is made of it", entry->name);
+        tl_yaml_error(reader->findings, node,
+                      "%s takes a \"folder\": \"derive\" must say how a model is made of it", entry->name);
     if (tl_manifest_find(reader->manifest, entry->name) != NULL)
-        report_at(reader, node, "%s is defined twice", entry->name);
+        tl_yaml_error(reader->findings, node, "%s is defined twice", entry->name);
 }
 
-static void read_entry(struct reader *reader, yaml_node_t *node) {
+static void read_entry(struct reader *reader, const struct tl_yaml_node *node) {
     static const char *const nested[] = {"source", "derive"};
-    if (node->type != YAML_MAPPING_NODE) {
-        report_at(reader, node, "a model must be a mapping");
+    if (node->kind != TL_YAML_MAP) {
+        tl_yaml_error(reader->findings, node, "a model must be a mapping");
         return;
     }
     struct tl_model_entry entry = {.licence = "", .description = "", .quant = ""};
@@ -291,13 +269,13 @@ static void read_entry(struct reader *reader, yaml_node_t *node) {
         {"sha256", &entry.sha256},   {"size", &size},
     };
     read_fields(reader, node, fields, sizeof fields / sizeof *fields, nested, 2);
-    yaml_node_t *source = child(reader, node, "source"), *derive = child(reader, node, "derive");
+    const struct tl_yaml_node *source = tl_yaml_get(node, "source"), *derive = tl_yaml_get(node, "derive");
     if (source != NULL)
         read_source(reader, source, &entry);
     if (derive != NULL)
         read_derivation(reader, derive, &entry, source != NULL);
     if (source == NULL && derive == NULL)
-        report_at(reader, node, "a model needs \"source\" or \"derive\"");
+        tl_yaml_error(reader->findings, node, "a model needs \"source\" or \"derive\"");
     if (entry.revision == NULL)
         entry.revision = "main";
     check_entry(reader, node, &entry, size);
@@ -305,19 +283,18 @@ static void read_entry(struct reader *reader, yaml_node_t *node) {
         put_entry(reader->manifest, &entry);
 }
 
-static void read_document(struct reader *reader) {
-    yaml_node_t *root = yaml_document_get_root_node(&reader->document);
-    if (root == NULL)
+static void read_root(struct reader *reader, const struct tl_yaml_node *root) {
+    static const char *const nested[] = {"models"};
+    if (tl_yaml_is_nothing(root))
         return; /* an empty manifest adds nothing */
-    yaml_node_t *models = root->type == YAML_MAPPING_NODE ? child(reader, root, "models") : NULL;
-    if (models == NULL || models->type != YAML_SEQUENCE_NODE) {
-        report_at(reader, root, "expected \"models:\" with a list of models");
+    const struct tl_yaml_node *models = tl_yaml_get(root, "models");
+    if (models == NULL || models->kind != TL_YAML_LIST) {
+        tl_yaml_error(reader->findings, root, "expected \"models:\" with a list of models");
         return;
     }
-    static const char *const nested[] = {"models"};
     read_fields(reader, root, NULL, 0, nested, 1);
-    for (yaml_node_item_t *item = models->data.sequence.items.start; item < models->data.sequence.items.top; item++)
-        read_entry(reader, yaml_document_get_node(&reader->document, *item));
+    for (size_t i = 0; i < models->count; i++)
+        read_entry(reader, models->items[i]);
 }
 
 /* Copies an entry with all its strings into another manifest. */
@@ -335,20 +312,10 @@ bool tl_manifest_add(struct tl_manifest *manifest, const char *text, size_t leng
     struct tl_manifest scratch;
     struct reader reader = {.manifest = &scratch, .findings = findings};
     size_t errors_before = findings->errors;
-    yaml_parser_t parser;
     tl_manifest_init(&scratch);
-    if (!yaml_parser_initialize(&parser))
-        TL_BUG("libyaml could not be started");
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text, length);
-    if (yaml_parser_load(&parser, &reader.document)) {
-        read_document(&reader);
-        yaml_document_delete(&reader.document);
-    } else {
-        tl_diagnostics_add(findings, TL_SEVERITY_ERROR, (unsigned)parser.problem_mark.line + 1,
-                           (unsigned)parser.problem_mark.column + 1, "%s",
-                           parser.problem == NULL ? "is not YAML" : parser.problem);
-    }
-    yaml_parser_delete(&parser);
+    const struct tl_yaml_node *root = tl_yaml_read(&scratch.arena, text, length, findings);
+    if (root != NULL)
+        read_root(&reader, root);
     bool good = findings->errors == errors_before;
     for (size_t i = 0; good && i < scratch.count; i++)
         copy_entry(manifest, &scratch.entries[i]);
