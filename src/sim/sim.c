@@ -179,6 +179,7 @@ static void act_finished(struct tl_sim *sim, const struct tl_action *action) {
 
 static void step(struct tl_sim *sim, struct tl_event *event) {
     event->now = sim->now;
+    event->follows = sim->heap_count > 0 && sim->heap[0].at == sim->now;
     trace(sim, tl_hash_u64(sim->now, event->kind));
     tl_sched_step(sim->sched, event, &sim->actions);
     for (size_t i = 0; i < sim->actions.count; i++) {

@@ -414,26 +414,12 @@ static void make_region(struct maker *maker, struct tl_body *body, unsigned nest
 
 /* ---- steps and their order ---- */
 
-static bool uses(const struct tl_body *inside, const struct tl_node *node) {
-    for (size_t i = 0; i < inside->result_count; i++)
-        if (inside->results[i].from.node == node) return true;
-    for (size_t i = 0; i < inside->node_count; i++) {
-        const struct tl_node *user = inside->nodes[i];
-        for (size_t k = 0; k < user->input_count; k++)
-            if (user->inputs[k].from.node == node) return true;
-        for (size_t r = 0; r < 2 && user->regions[r]; r++)
-            if (uses(user->regions[r], node)) return true;
-    }
-    return false;
-}
-
+/* Inputs and waits only: a region may begin no instance, and then it waits for nothing that they use. */
 static bool follows(const struct tl_node *node, const struct tl_node *before) {
     for (size_t i = 0; i < node->input_count; i++)
         if (node->inputs[i].from.node == before) return true;
     for (size_t i = 0; i < node->wait_count; i++)
         if (node->waits[i].node == before) return true;
-    for (size_t r = 0; r < 2 && node->regions[r]; r++)
-        if (uses(node->regions[r], before)) return true;
     return false;
 }
 
