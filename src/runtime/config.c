@@ -52,38 +52,26 @@ bool tl_duration_parse(const char *text, uint64_t *ms) {
 
 /* ---- messages ---- */
 
-static struct tl_yaml_mark where(const struct tl_config *config, const char *engine, const char *setting) {
-    struct tl_str path = TL_STR_INIT;
-    tl_str_printf(&path, "/engines/%s%s%s", engine, setting ? "/" : "", setting ? setting : "");
-    struct tl_yaml_mark mark = {0, 0};
-    if (tl_map_has(&config->yaml.marks, path.data))
-        mark = tl_yaml_where(&config->yaml, path.data);
-    else if (setting)
-        mark = where(config, engine, NULL);
-    tl_str_fini(&path);
-    return mark;
+const struct tl_yaml_node *tl_config_written(const struct tl_config *config, const char *top, const char *name,
+                                             const char *setting) {
+    const char *const way[] = {top, name, setting};
+    const struct tl_yaml_node *node = config->tree;
+    for (size_t i = 0; i < 3 && way[i] && node; i++)
+        node = tl_yaml_get(node, way[i]);
+    return node;
+}
+
+/* Where an engine's setting is written, or else the engine; NULL: neither is. */
+static const struct tl_yaml_node *nearest_written(const struct tl_config *config, const char *engine,
+                                                  const char *setting) {
+    const struct tl_yaml_node *node = tl_config_written(config, "engines", engine, setting);
+    return node ? node : tl_config_written(config, "engines", engine, NULL);
 }
 
 void tl_config_where(const struct tl_config *config, const char *engine, const char *setting, struct tl_str *out) {
-    struct tl_yaml_mark mark = where(config, engine, setting);
-    if (config->file && mark.line > 0)
-        tl_str_printf(out, "%s:%u:%u: ", config->file, mark.line, mark.column);
-}
-
-static void complain(const struct tl_config *config, struct tl_diagnostics *findings, const char *path,
-                     const char *format, ...) TL_PRINTF(4, 5);
-static void complain(const struct tl_config *config, struct tl_diagnostics *findings, const char *path,
-                     const char *format, ...) {
-    struct tl_yaml_mark mark = {0, 0};
-    if (tl_map_has(&config->yaml.marks, path))
-        mark = tl_yaml_where(&config->yaml, path);
-    struct tl_str text = TL_STR_INIT;
-    va_list args;
-    va_start(args, format);
-    tl_str_vprintf(&text, format, args);
-    va_end(args);
-    tl_diagnostics_add(findings, TL_SEVERITY_ERROR, mark.line, mark.column, "%s", text.data);
-    tl_str_fini(&text);
+    const struct tl_yaml_node *node = nearest_written(config, engine, setting);
+    if (config->file && node)
+        tl_str_printf(out, "%s:%u:%u: ", config->file, node->line, node->column);
 }
 
 /* ---- engines ---- */
@@ -107,8 +95,7 @@ static void derive(json_t *root) {
 
 static const struct tl_engine_ops *check_type(const struct tl_config *config, const char *name, const json_t *members,
                                               struct tl_diagnostics *findings) {
-    struct tl_str path = TL_STR_INIT, known = TL_STR_INIT;
-    tl_str_printf(&path, "/engines/%s", name);
+    struct tl_str known = TL_STR_INIT;
     const json_t *value = json_object_get(members, "type");
     const char *type = json_string_value(value);
     const struct tl_engine_ops *ops = type ? tl_engine_find(type) : NULL;
@@ -120,16 +107,16 @@ static const struct tl_engine_ops *check_type(const struct tl_config *config, co
         tl_str_printf(&known, "%s%s", i ? ", " : "", types[i]->type);
     }
     if (!ops && !value) {
-        complain(config, findings, path.data, "engine '%s' has no type; expected 'type: ' one of %s", name, known.data);
+        tl_yaml_error(findings, tl_config_written(config, "engines", name, NULL),
+                      "engine '%s' has no type; expected 'type: ' one of %s", name, known.data);
     } else if (!ops) {
         const char *nearest = type ? tl_str_nearest(type, names, count) : NULL;
-        tl_str_puts(&path, "/type");
-        complain(config, findings, path.data, "engine '%s': unknown type '%s'; %s%s%s", name,
-                 type ? type : "(not a word)",
-                 nearest ? "did you mean '" : "expected one of ", nearest ? nearest : known.data, nearest ? "'?" : "");
+        tl_yaml_error(findings, tl_config_written(config, "engines", name, "type"),
+                      "engine '%s': unknown type '%s'; %s%s%s", name, type ? type : "(not a word)",
+                      nearest ? "did you mean '" : "expected one of ", nearest ? nearest : known.data,
+                      nearest ? "'?" : "");
     }
     tl_mem_free(names);
-    tl_str_fini(&path);
     tl_str_fini(&known);
     return ops;
 }
@@ -161,27 +148,25 @@ static void check_settings(const struct tl_config *config, const char *name, con
         return;
     }
     const char *setting = quoted_setting(settings, error.message);
-    struct tl_yaml_mark mark = where(config, name, setting);
+    const struct tl_yaml_node *at = nearest_written(config, name, setting);
     static const char *const common[] = {"type", "device", "instances"}; /* which the engine does not know of */
     bool unknown = setting && strstr(error.message, "has no setting");
     const char *meant = unknown ? tl_str_nearest(setting, common, 3) : NULL;
     if (meant)
-        tl_diagnostics_add(findings, TL_SEVERITY_ERROR, mark.line, mark.column,
-                           "engines.%s: engine type '%s' has no setting '%s'; did you mean '%s'?", name, ops->type,
-                           setting, meant);
+        tl_yaml_error(findings, at, "engines.%s: engine type '%s' has no setting '%s'; did you mean '%s'?", name,
+                      ops->type, setting, meant);
     else
-        tl_diagnostics_add(findings, TL_SEVERITY_ERROR, mark.line, mark.column, "engines.%s: %s", name, error.message);
+        tl_yaml_error(findings, at, "engines.%s: %s", name, error.message);
 }
 
 static const char *check_device(const struct tl_config *config, const char *name, const json_t *device,
                                 struct tl_diagnostics *findings) {
-    struct tl_str path = TL_STR_INIT;
-    tl_str_printf(&path, "/engines/%s/device", name);
+    const struct tl_yaml_node *at = tl_config_written(config, "engines", name, "device");
     const char *text = device ? json_string_value(device) : "cpu";
     const json_t *devices = json_object_get(config->root, "devices");
     size_t count = json_array_size(devices);
     if (!text || !*text) {
-        complain(config, findings, path.data, "engine '%s': 'device' must be the name of a device", name);
+        tl_yaml_error(findings, at, "engine '%s': 'device' must be the name of a device", name);
     } else if (count > 0) {
         const char **names = tl_mem_alloc(count * sizeof *names);
         bool known = false;
@@ -193,12 +178,11 @@ static const char *check_device(const struct tl_config *config, const char *name
             text = names[0]; /* without a word of the engine, the first one listed */
         } else if (!known) {
             const char *nearest = tl_str_nearest(text, names, count);
-            complain(config, findings, path.data, "engine '%s': there is no device '%s'; did you mean '%s'?", name, text,
-                     nearest ? nearest : names[0]);
+            tl_yaml_error(findings, at, "engine '%s': there is no device '%s'; did you mean '%s'?", name, text,
+                          nearest ? nearest : names[0]);
         }
         tl_mem_free(names);
     }
-    tl_str_fini(&path);
     return text;
 }
 
@@ -208,7 +192,8 @@ static void check_devices(const struct tl_config *config, struct tl_diagnostics 
     for (size_t i = 0; i < json_array_size(devices); i++)
         good = good && json_is_string(json_array_get(devices, i));
     if (!good) {
-        complain(config, findings, "/devices", "'devices' must be a list of names, such as [cpu, gpu0]");
+        tl_yaml_error(findings, tl_config_written(config, "devices", NULL, NULL),
+                      "'devices' must be a list of names, such as [cpu, gpu0]");
         json_object_del(config->root, "devices");
     }
 }
@@ -218,10 +203,8 @@ static uint32_t check_instances(const struct tl_config *config, const char *name
     json_int_t count = instances ? json_integer_value(instances) : 1;
     if (count >= 1 && count <= MOST_INSTANCES)
         return (uint32_t)count;
-    struct tl_str path = TL_STR_INIT;
-    tl_str_printf(&path, "/engines/%s/instances", name);
-    complain(config, findings, path.data, "engine '%s': 'instances' must be an integer from 1 to %d", name, MOST_INSTANCES);
-    tl_str_fini(&path);
+    tl_yaml_error(findings, tl_config_written(config, "engines", name, "instances"),
+                  "engine '%s': 'instances' must be an integer from 1 to %d", name, MOST_INSTANCES);
     return 1;
 }
 
@@ -230,17 +213,14 @@ static char *whole_path(const struct tl_config *config, const char *engine, cons
     struct tl_str out = TL_STR_INIT;
     const char *home = getenv("HOME");
     const char *slash = config->file ? strrchr(config->file, '/') : NULL;
-    struct tl_str at = TL_STR_INIT;
-    tl_str_printf(&at, "/engines/%s/%s", engine, setting);
-    bool of_file = tl_map_has(&config->yaml.marks, at.data) ||
-                   (strcmp(engine, "store") == 0 && tl_map_has(&config->yaml.marks, "/store"));
+    bool of_file = tl_config_written(config, "engines", engine, setting) ||
+                   (strcmp(engine, "store") == 0 && tl_config_written(config, "store", NULL, NULL));
     if (tl_str_starts_with(path, "~/") && home)
         tl_str_printf(&out, "%s%s", home, path + 1);
     else if (of_file && slash && (tl_str_starts_with(path, "./") || tl_str_starts_with(path, "../")))
         tl_str_printf(&out, "%.*s%s", (int)(slash - config->file + 1), config->file, path);
     else
         tl_str_puts(&out, path);
-    tl_str_fini(&at);
     return tl_str_detach(&out);
 }
 
@@ -284,7 +264,7 @@ static void build_engines(struct tl_config *config, struct tl_diagnostics *findi
         }
         whole_paths(config, name, settings);
         default_store(ops->type, settings);
-        struct tl_yaml_mark mark = where(config, name, NULL);
+        const struct tl_yaml_node *at = tl_config_written(config, "engines", name, NULL);
         config->settings[config->engine_count] = settings;
         config->engines[config->engine_count++] = (struct tl_config_engine){
             .name = name,
@@ -292,8 +272,8 @@ static void build_engines(struct tl_config *config, struct tl_diagnostics *findi
             .device = check_device(config, name, json_object_get(members, "device"), findings),
             .instances = check_instances(config, name, json_object_get(members, "instances"), findings),
             .settings = settings,
-            .line = mark.line,
-            .column = mark.column,
+            .line = at ? at->line : 0,
+            .column = at ? at->column : 0,
         };
         check_settings(config, name, ops, settings, findings);
     }
@@ -305,11 +285,9 @@ static void check_models(const struct tl_config *config, struct tl_diagnostics *
     const char *name;
     json_t *value;
     json_object_foreach(json_object_get(config->root, "models"), name, value) {
-        struct tl_str path = TL_STR_INIT;
-        tl_str_printf(&path, "/models/%s", name);
         if (!json_is_string(value))
-            complain(config, findings, path.data, "model '%s' must be a path or the name of a model", name);
-        tl_str_fini(&path);
+            tl_yaml_error(findings, tl_config_written(config, "models", name, NULL),
+                          "model '%s' must be a path or the name of a model", name);
     }
 }
 
@@ -319,16 +297,19 @@ static void read_scalars(struct tl_config *config, struct tl_diagnostics *findin
     if (json_is_false(json_object_get(config->root, "optimize")))
         optimize = "off";
     if (!optimize || !tl_optimize_parse(optimize, &config->optimize))
-        complain(config, findings, "/optimize", "'optimize' must be off, paper or cost, not '%s'", optimize ? optimize : "?");
+        tl_yaml_error(findings, tl_config_written(config, "optimize", NULL, NULL),
+                      "'optimize' must be off, paper or cost, not '%s'", optimize ? optimize : "?");
     config->policy = json_string_value(json_object_get(config->root, "policy"));
     if (!config->policy || !tl_policy_find(config->policy))
-        complain(config, findings, "/policy", "there is no policy '%s'; there is fifo", config->policy ? config->policy : "?");
+        tl_yaml_error(findings, tl_config_written(config, "policy", NULL, NULL),
+                      "there is no policy '%s'; there is fifo", config->policy ? config->policy : "?");
     const json_t *timeout = json_object_get(config->root, "timeout");
     const char *text = json_string_value(timeout);
     double seconds = json_number_value(timeout);
     if (text ? !tl_duration_parse(text, &config->timeout_ms)
              : timeout && !json_is_null(timeout) && !(json_is_number(timeout) && seconds >= 0 && seconds < 1e9))
-        complain(config, findings, "/timeout", "'timeout' must be a time such as 500ms, 30s or 2m");
+        tl_yaml_error(findings, tl_config_written(config, "timeout", NULL, NULL),
+                      "'timeout' must be a time such as 500ms, 30s or 2m");
     else if (!text)
         config->timeout_ms = (uint64_t)(seconds * 1000);
 }
@@ -336,6 +317,7 @@ static void read_scalars(struct tl_config *config, struct tl_diagnostics *findin
 struct tl_config *tl_config_load(const struct tl_config_options *options, struct tl_diagnostics *findings) {
     struct tl_config *config = tl_mem_zalloc(sizeof *config);
     config->optimize = TL_OPTIMIZE_COST;
+    tl_arena_init(&config->arena);
     if (tl_config_gather(config, options, findings)) {
         size_t before = findings->errors;
         derive(config->root);
@@ -358,7 +340,7 @@ void tl_config_destroy(struct tl_config *config) {
     tl_mem_free(config->settings);
     tl_mem_free(config->engines);
     json_decref(config->root);
-    tl_yaml_fini(&config->yaml);
+    tl_arena_fini(&config->arena);
     tl_mem_free(config->file);
     tl_mem_free(config);
 }

@@ -1,14 +1,16 @@
-/* config_internal.h: what config.c and config_sources.c share; for this folder only. */
+/* config_internal.h: what the files config*.c share; for this folder only. */
 #ifndef TL_RUNTIME_CONFIG_INTERNAL_H
 #define TL_RUNTIME_CONFIG_INTERNAL_H
 
+#include "base/arena.h"
+#include "base/yaml.h"
 #include "runtime/config.h"
-#include "runtime/yaml.h"
 
 struct tl_config {
-    char *file;         /* NULL: built-in defaults */
-    struct tl_yaml yaml; /* of the file: for positions */
-    json_t *root;       /* everything merged; engines' settings point into it */
+    char *file;                      /* NULL: built-in defaults */
+    struct tl_arena arena;           /* the tree */
+    const struct tl_yaml_node *tree; /* the file as it is written: for positions; NULL: it could not be read */
+    json_t *root;                    /* everything merged; engines' settings point into it */
     struct tl_config_engine *engines;
     json_t **settings; /* per engine: owned */
     size_t engine_count;
@@ -17,11 +19,24 @@ struct tl_config {
     uint64_t timeout_ms;
 };
 
-/* Finds and reads the file or text, parses it, replaces ${VAR}; `config->root` becomes defaults
- * with the file, the environment and the flags laid over them. False: see findings. */
-bool tl_config_gather(struct tl_config *config, const struct tl_config_options *options, struct tl_diagnostics *findings);
+/* What the file says under a top key, a name below it and a setting below that, such as "engines", "llm", "model";
+ * NULL ends the way early. NULL when the file does not say it. */
+const struct tl_yaml_node *tl_config_written(const struct tl_config *config, const char *top, const char *name,
+                                             const char *setting);
+
+/* Finds and reads the file or text; `config->root` becomes defaults with the file, the environment and the flags
+ * laid over them. False: see findings. */
+bool tl_config_gather(struct tl_config *config, const struct tl_config_options *options,
+                      struct tl_diagnostics *findings);
 
 /* Members of an engine that are not settings of its type. */
 bool tl_config_is_engine_key(const char *key);
+
+/* A tree as JSON, with ${NAME} replaced in its strings. What is not quoted follows tl_config_scalar. Returns owned. */
+json_t *tl_config_json(const struct tl_yaml_node *node, struct tl_diagnostics *findings);
+
+/* A scalar by the core schema of YAML 1.2: null, true, false, integers, decimals; all else is a string. Returns
+ * owned. */
+json_t *tl_config_scalar(const char *text);
 
 #endif

@@ -10,8 +10,6 @@
 #include "base/mem.h"
 #include "runtime/config_internal.h"
 
-#define LARGEST_FILE ((size_t)1 << 20)
-
 static const char defaults[] = "engines:\n"
                                "  llm: {type: llama, model: smollm2-135m-instruct-q8_0}\n"
                                "  embedder: {type: embed, model: all-minilm-l6-v2-f16}\n"
@@ -96,116 +94,31 @@ static void lay_file(json_t *root, json_t *file) {
 
 /* ---- the file ---- */
 
-/* Replaces ${NAME} and ${NAME:-otherwise}; $$ is a dollar. NULL, with a finding, when a variable is not set. */
-static json_t *substituted(const struct tl_yaml *yaml, const char *path, const char *text, struct tl_diagnostics *findings) {
-    struct tl_str out = TL_STR_INIT;
-    bool good = true;
-    struct tl_yaml_mark mark = tl_yaml_where(yaml, path);
-    for (const char *at = text; *at; at++) {
-        if (at[0] == '$' && at[1] == '$') {
-            tl_str_putc(&out, *at++);
-            continue;
-        }
-        const char *end = at[0] == '$' && at[1] == '{' ? strchr(at, '}') : NULL;
-        if (!end) {
-            tl_str_putc(&out, *at);
-            continue;
-        }
-        char *name = tl_mem_strndup(at + 2, (size_t)(end - at) - 2);
-        char *otherwise = strstr(name, ":-");
-        if (otherwise) {
-            *otherwise = '\0';
-            otherwise += 2;
-        }
-        const char *value = getenv(name);
-        if ((!value || !*value) && otherwise)
-            value = otherwise;
-        if (value)
-            tl_str_puts(&out, value);
-        else
-            tl_diagnostics_add(findings, TL_SEVERITY_ERROR, mark.line, mark.column,
-                               "the environment variable %s is not set; set it, or write ${%s:-otherwise}", name, name);
-        good = good && value;
-        tl_mem_free(name);
-        at = end;
-    }
-    json_t *string = good ? json_string(out.data) : NULL;
-    tl_str_fini(&out);
-    return string;
-}
-
-static void substitute_all(const struct tl_yaml *yaml, json_t *value, struct tl_str *path, struct tl_diagnostics *findings) {
-    size_t length = path->length;
-    const char *key;
-    json_t *child;
-    void *next;
-    if (json_is_object(value)) {
-        json_object_foreach_safe(value, next, key, child) {
-            tl_str_printf(path, "/%s", key);
-            if (json_is_string(child)) {
-                json_t *replaced = strchr(json_string_value(child), '$')
-                                       ? substituted(yaml, path->data, json_string_value(child), findings)
-                                       : NULL;
-                if (replaced)
-                    json_object_set_new(value, key, replaced);
-            } else {
-                substitute_all(yaml, child, path, findings);
-            }
-            tl_str_truncate(path, length);
-        }
-    } else if (json_is_array(value)) {
-        size_t index;
-        json_array_foreach(value, index, child) {
-            tl_str_printf(path, "/%zu", index);
-            if (json_is_string(child) && strchr(json_string_value(child), '$')) {
-                json_t *replaced = substituted(yaml, path->data, json_string_value(child), findings);
-                if (replaced)
-                    json_array_set_new(value, index, replaced);
-            } else {
-                substitute_all(yaml, child, path, findings);
-            }
-            tl_str_truncate(path, length);
-        }
-    }
-}
-
 /* The shape of the file, before anything is merged: names, and what must be a mapping. */
-static void check_file(const struct tl_yaml *yaml, struct tl_diagnostics *findings) {
-    struct tl_yaml_mark mark = tl_yaml_where(yaml, "");
-    if (!json_is_object(yaml->root)) {
-        if (!json_is_null(yaml->root))
-            tl_diagnostics_add(findings, TL_SEVERITY_ERROR, mark.line, mark.column,
-                               "expected a mapping such as 'engines: {llm: {model: NAME}}'");
+static void check_file(const struct tl_yaml_node *root, struct tl_diagnostics *findings) {
+    if (root->kind != TL_YAML_MAP) {
+        if (!tl_yaml_is_nothing(root))
+            tl_yaml_error(findings, root, "expected a mapping such as 'engines: {llm: {model: NAME}}'");
         return;
     }
-    const char *key, *name;
-    json_t *value, *members;
-    struct tl_str path = TL_STR_INIT;
-    json_object_foreach(yaml->root, key, value) {
-        tl_str_clear(&path);
-        tl_str_printf(&path, "/%s", key);
-        mark = tl_yaml_where(yaml, path.data);
-        if (!is_top_key(key)) {
-            const char *nearest = tl_str_nearest(key, top_keys, TOP_KEY_COUNT);
-            tl_diagnostics_add(findings, TL_SEVERITY_ERROR, mark.line, mark.column,
-                               "unknown setting '%s'; %s%s%s", key, nearest ? "did you mean '" : "there are: ",
-                               nearest ? nearest : "store, models, devices, engines, optimize, policy, timeout",
-                               nearest ? "'?" : "");
-        } else if ((strcmp(key, "engines") == 0 || strcmp(key, "models") == 0) && !json_is_object(value)) {
-            tl_diagnostics_add(findings, TL_SEVERITY_ERROR, mark.line, mark.column,
-                               "'%s' must be a mapping from names to settings", key);
+    for (size_t i = 0; i < root->count; i++) {
+        const struct tl_yaml_node *key = root->entries[i].key, *value = root->entries[i].value;
+        bool engines = strcmp(key->text, "engines") == 0;
+        if (!is_top_key(key->text)) {
+            const char *nearest = tl_str_nearest(key->text, top_keys, TOP_KEY_COUNT);
+            tl_yaml_error(findings, key, "unknown setting '%s'; %s%s%s", key->text,
+                          nearest ? "did you mean '" : "there are: ",
+                          nearest ? nearest : "store, models, devices, engines, optimize, policy, timeout",
+                          nearest ? "'?" : "");
+        } else if ((engines || strcmp(key->text, "models") == 0) && value->kind != TL_YAML_MAP) {
+            tl_yaml_error(findings, value, "'%s' must be a mapping from names to settings", key->text);
         }
+        for (size_t k = 0; engines && value->kind == TL_YAML_MAP && k < value->count; k++)
+            if (value->entries[k].value->kind != TL_YAML_MAP)
+                tl_yaml_error(findings, value->entries[k].value,
+                              "engine '%s' must be a mapping such as {type: llama, model: NAME}",
+                              value->entries[k].key->text);
     }
-    json_object_foreach(json_object_get(yaml->root, "engines"), name, members) {
-        if (json_is_object(members))
-            continue;
-        tl_str_clear(&path);
-        tl_str_printf(&path, "/engines/%s", name);
-        mark = tl_yaml_where(yaml, path.data);
-        tl_diagnostics_add(findings, TL_SEVERITY_ERROR, mark.line, mark.column,
-                           "engine '%s' must be a mapping such as {type: llama, model: NAME}", name);
-    }
-    tl_str_fini(&path);
 }
 
 static char *find_file(const struct tl_config_options *options) {
@@ -229,33 +142,31 @@ static void name_findings(struct tl_diagnostics *findings, const char *file) {
     findings->file = tl_mem_strdup(file);
 }
 
-static bool read_file(struct tl_config *config, const struct tl_config_options *options, struct tl_diagnostics *findings) {
+/* Reads and checks the file; returns its values, owned, or NULL after a finding. */
+static json_t *read_file(struct tl_config *config, const struct tl_config_options *options,
+                         struct tl_diagnostics *findings) {
     struct tl_str text = TL_STR_INIT;
-    bool good = true;
-    if (options->text) {
-        name_findings(findings, "configuration");
-        config->file = tl_mem_strdup("configuration");
+    struct tl_error error;
+    size_t before = findings->errors;
+    json_t *values = NULL;
+    config->file = options->text ? tl_mem_strdup("configuration") : find_file(options);
+    name_findings(findings, config->file ? config->file : "built-in configuration");
+    if (options->text)
         tl_str_puts(&text, options->text);
-    } else {
-        config->file = find_file(options);
-        name_findings(findings, config->file ? config->file : "built-in configuration");
-        struct tl_error error;
-        if (config->file && tl_file_read(config->file, LARGEST_FILE, &text, &error) != TL_OK) {
-            tl_diagnostics_add(findings, TL_SEVERITY_ERROR, 0, 0, "%s", error.message);
-            good = false;
-        }
-    }
-    good = tl_yaml_parse(&config->yaml, text.data, text.length, findings) && good;
+    else if (config->file && tl_file_read(config->file, TL_YAML_BYTES, &text, &error) != TL_OK)
+        tl_yaml_error(findings, NULL, "%s", error.message);
+    if (findings->errors == before)
+        config->tree = tl_yaml_read(&config->arena, text.data, text.length, findings);
     tl_str_fini(&text);
-    if (good) {
-        struct tl_str path = TL_STR_INIT;
-        size_t before = findings->errors;
-        substitute_all(&config->yaml, config->yaml.root, &path, findings);
-        check_file(&config->yaml, findings);
-        tl_str_fini(&path);
-        good = findings->errors == before;
+    if (findings->errors == before) {
+        check_file(config->tree, findings);
+        values = tl_config_json(config->tree, findings);
     }
-    return good;
+    if (findings->errors > before) {
+        json_decref(values);
+        return NULL;
+    }
+    return values;
 }
 
 /* ---- environment and flags ---- */
@@ -270,7 +181,7 @@ static void lay_flag(json_t *root, const char *setting, struct tl_diagnostics *f
                            setting);
         return;
     }
-    json_t *value = tl_yaml_scalar(equals + 1);
+    json_t *value = tl_config_scalar(equals + 1);
     char *name = tl_mem_strndup(setting, (size_t)((dot ? dot : equals) - setting));
     if (dot) {
         char *key = tl_mem_strndup(dot + 1, (size_t)(equals - dot) - 1);
@@ -317,7 +228,7 @@ static void lay_environment(json_t *root) {
         char *name = environment_name(scalars[i], "");
         const char *value = getenv(name);
         if (value && *value)
-            json_object_set_new(root, scalars[i], tl_yaml_scalar(value));
+            json_object_set_new(root, scalars[i], tl_config_scalar(value));
         tl_mem_free(name);
     }
     const char *store = getenv("TEOLA_STORE");
@@ -339,7 +250,7 @@ static void lay_environment(json_t *root) {
             char *key = tl_mem_strndup(*entry + length, (size_t)(equals - *entry) - length);
             for (char *c = key; *c; c++)
                 *c = (char)tolower((unsigned char)*c);
-            json_t *value = tl_yaml_scalar(equals + 1);
+            json_t *value = tl_config_scalar(equals + 1);
             set_engine_member(members, key, value);
             json_decref(value);
             tl_mem_free(key);
@@ -348,18 +259,22 @@ static void lay_environment(json_t *root) {
     }
 }
 
-bool tl_config_gather(struct tl_config *config, const struct tl_config_options *options, struct tl_diagnostics *findings) {
-    struct tl_yaml built_in;
-    if (!tl_yaml_parse(&built_in, defaults, sizeof defaults - 1, findings))
+bool tl_config_gather(struct tl_config *config, const struct tl_config_options *options,
+                      struct tl_diagnostics *findings) {
+    struct tl_arena arena;
+    tl_arena_init(&arena);
+    const struct tl_yaml_node *built_in = tl_yaml_read(&arena, defaults, sizeof defaults - 1, findings);
+    if (!built_in)
         TL_BUG("the built-in configuration is malformed");
-    config->root = json_deep_copy(built_in.root);
-    tl_yaml_fini(&built_in);
+    config->root = tl_config_json(built_in, findings);
+    tl_arena_fini(&arena);
 
     size_t before = findings->errors;
-    if (!read_file(config, options, findings))
+    json_t *file = read_file(config, options, findings);
+    if (!file)
         return false;
-    if (json_is_object(config->yaml.root))
-        lay_file(config->root, config->yaml.root);
+    lay_file(config->root, file);
+    json_decref(file);
     if (!options->no_environment)
         lay_environment(config->root);
     for (size_t i = 0; i < options->setting_count; i++)

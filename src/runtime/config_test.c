@@ -156,7 +156,8 @@ static void variables_are_replaced(void **state) {
 /* All at once, each with its place and what was expected. */
 static void what_is_wrong_is_said(void **state) {
     (void)state;
-    expect("engins: {}\nstore: x\n", NULL, 0, "configuration:1:9: error: unknown setting 'engins'; did you mean 'engines'?\n");
+    expect("engins: {}\nstore: x\n", NULL, 0,
+           "configuration:1:1: error: unknown setting 'engins'; did you mean 'engines'?\n");
     expect("engines:\n"
            "  llm: {modle: x, instances: 0}\n"
            "  embedder: {type: embd}\n"
@@ -180,8 +181,15 @@ static void what_is_wrong_is_said(void **state) {
     expect("devices: [cpu, gpu0]\nengines: {llm: {device: gpu1}}\n", NULL, 0,
            "configuration:2:25: error: engine 'llm': there is no device 'gpu1'; did you mean 'gpu0'?\n");
     expect("store: [\n", NULL, 0,
-           "configuration:2:1: error: this is not YAML: did not find expected node content, while parsing a flow node\n");
-    expect("store: a\nstore: b\n", NULL, 0, "configuration:2:1: error: 'store' is written twice\n");
+           "configuration:2:1: error: this is not YAML: did not find expected node content (while parsing a flow node "
+           "that begins in line 2)\n");
+    expect("store: a\nstore: b\n", NULL, 0,
+           "configuration:2:1: error: the key 'store' is here a second time; the first is in line 1\n");
+    expect("- llm\n", NULL, 0,
+           "configuration:1:1: error: expected a mapping such as 'engines: {llm: {model: NAME}}'\n");
+    expect("models:\n  'a/b': [x]\nengines: {'c/d': {type: emulated, device: [x]}}\n", NULL, 0,
+           "configuration:2:10: error: model 'a/b' must be a path or the name of a model\n"
+           "configuration:3:43: error: engine 'c/d': 'device' must be the name of a device\n");
     static const char *const flags[] = {"nonsense", "tmeout=4"};
     expect("", flags, 2,
            "configuration: error: 'nonsense' is no setting; expected ENGINE.SETTING=VALUE, such as llm.model=NAME, or "
@@ -189,30 +197,15 @@ static void what_is_wrong_is_said(void **state) {
            "configuration: error: 'tmeout=4' cannot be set here; expected ENGINE.SETTING=VALUE, or timeout\n");
 }
 
-/* Anchors cannot blow a small file up, nor nesting the stack. */
+/* Aliases, with which a small file could stand for a huge one, are no part of it, nor is nesting without end. */
 static void bombs_are_refused(void **state) {
     (void)state;
+    expect("models:\n  a: &a [x, x]\n  b: [*a, *a]\n", NULL, 0,
+           "configuration:3:7: error: YAML aliases ('*name') are not supported here: write the value out\n");
     struct tl_str bomb = TL_STR_INIT;
-    tl_str_puts(&bomb, "models:\n  a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
-    for (int i = 1; i < 9; i++) {
-        tl_str_printf(&bomb, "  a%d: &a%d [", i, i);
-        for (int k = 0; k < 10; k++)
-            tl_str_printf(&bomb, "%s*a%d", k ? "," : "", i - 1);
-        tl_str_puts(&bomb, "]\n");
-    }
-    struct tl_diagnostics findings;
-    tl_diagnostics_init(&findings, "");
-    assert_null(tl_config_load(&(struct tl_config_options){.text = bomb.data, .no_environment = true}, &findings));
-    assert_true(findings.errors >= 1);
-    assert_non_null(strstr(findings.items[0].message, "20,000 values"));
-    tl_diagnostics_fini(&findings);
-    tl_str_clear(&bomb);
     for (int i = 0; i < 5000; i++)
         tl_str_puts(&bomb, "[");
-    tl_diagnostics_init(&findings, "");
-    assert_null(tl_config_load(&(struct tl_config_options){.text = bomb.data, .no_environment = true}, &findings));
-    assert_true(findings.errors >= 1);
-    tl_diagnostics_fini(&findings);
+    expect(bomb.data, NULL, 0, "configuration:1:65: error: lists and mappings are nested more than 64 deep\n");
     tl_str_fini(&bomb);
 }
 

@@ -32,7 +32,7 @@ EXCEPTIONS = {
     ("src/cli", "engine/sqlite/store.h"): "`teola index` and `teola doctor` open the store itself",
 }
 
-# Library header: the folders in which it may be included.
+# Library header: the folders, or the file, in which it may be included.
 LIBRARIES = {
     r"(llama|ggml.*|gguf)\.h": ["src/engine/llama"],
     r"sqlite3\.h": ["src/engine/sqlite"],
@@ -42,6 +42,7 @@ LIBRARIES = {
     r"libxml/.*": ["src/engine/documents"],
     r"md4c.*\.h": ["src/engine/documents"],
     r"utf8proc\.h": ["src/base", "src/engine/documents"],
+    r"yaml\.h": ["src/base/yaml.c"],
 }
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.M)
@@ -82,9 +83,9 @@ def main():
         text = code_only(path.read_text(errors="replace"), keep_strings=True)
         for line, match in lines_matching(text, INCLUDE):
             header = match.group(2)
-            for pattern, folders in LIBRARIES.items():
-                if re.fullmatch(pattern, header) and not any((folder + "/").startswith(f + "/") for f in folders):
-                    findings.append(f"{name}:{line}: <{header}> belongs to {', '.join(folders)} alone")
+            for pattern, places in LIBRARIES.items():
+                if re.fullmatch(pattern, header) and not any((name + "/").startswith(place + "/") for place in places):
+                    findings.append(f"{name}:{line}: <{header}> belongs to {', '.join(places)} alone")
             if match.group(1) != '"' or is_test or "/" not in header:
                 if match.group(1) == '"' and "/" not in header and not re.fullmatch(r"(llama|gguf|ggml.*)\.h", header):
                     findings.append(f'{name}:{line}: write "{header}" from src/: "FOLDER/{header}"')
