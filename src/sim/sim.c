@@ -6,7 +6,6 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/mem.h"
-#include "builtin/builtin.h"
 #include "sim/sim_impl.h"
 
 /* ---- randomness and the trace ---- */
@@ -322,7 +321,7 @@ void tl_sim_destroy(struct tl_sim *sim) {
     if (!sim) return;
     for (size_t i = 0; i < sim->heap_count; i++) /* those that have not come yet never will */
         if (sim->heap[i].kind == SIM_SUBMIT) {
-            tl_sim_forget(sim, sim->heap[i].request);
+            tl_sim_forget(sim->heap[i].request);
             sim->heap[i].kind = SIM_LEAVE;
         }
     end_all(sim);

@@ -73,7 +73,7 @@ void tl_sim_let_pass(void *sim, uint64_t nanoseconds); /* spend of the world */
 const struct tl_emit *tl_sim_emit(struct tl_sim *sim);
 
 /* ---- world.c ---- */
-void tl_sim_forget(struct tl_sim *sim, struct sim_request *request);
+void tl_sim_forget(struct sim_request *request); /* and the inputs that it holds */
 void tl_sim_release(struct tl_sim *sim);
 
 #endif

@@ -19,8 +19,7 @@ struct tl_sim *tl_sim_create(const struct tl_sim_config *config) {
     return sim;
 }
 
-void tl_sim_forget(struct tl_sim *sim, struct sim_request *request) {
-    (void)sim;
+void tl_sim_forget(struct sim_request *request) {
     for (size_t i = 0; i < request->input_count; i++) tl_value_unref(request->inputs[i]);
     tl_mem_free(request);
 }
