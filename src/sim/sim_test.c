@@ -40,6 +40,26 @@ static const char list_graph[] =
     "  results (vectors: %4)\n"
     "}\n";
 
+/* The fold has no items, so it is complete long before what its body uses is there. */
+static const char empty_graph[] =
+    "graph \"empty\" {\n"
+    "  parameters (question: text, library: index)\n"
+    "  %0: text value = constant \"a/nothing\" () {value=\"\"}\n"
+    "  %1: text[] = parse \"a/none\" (text: %0)\n"
+    "  %2: text value = constant \"a/initial\" () {value=\"none\"}\n"
+    "  %3: vector = embed \"b/embed\" @embedder (input: $question)\n"
+    "  %4: hit[] = search \"b/search\" @store (query: %3, index: $library) {count=2}\n"
+    "  %5: text = fold \"c/fold\" (items: %1, initial: %2) {\n"
+    "    parameters (item: text, index: number, carried: text)\n"
+    "    %6: prompt = render \"c/render\" (hits: %4, answer: $carried) "
+    "{template=\"[[\\\"user\\\",\\\"{hits} {answer}\\\"]]\"}\n"
+    "    %7: kv = prefill \"c/prefill\" @llm (prompt: %6)\n"
+    "    %8: text = decode \"c/decode\" @llm (kv: %7)\n"
+    "    results (carried: %8)\n"
+    "  }\n"
+    "  results (answer: %5)\n"
+    "}\n";
+
 static struct tl_plan *plan_of(const char *text) {
     struct tl_diagnostics findings;
     struct tl_error error;
@@ -147,6 +167,19 @@ static void list_items_go_on_before_the_list_is_whole(void **state) {
     tl_plan_unref(plan);
 }
 
+static void a_region_of_no_items_does_not_wait_for_what_it_would_use(void **state) {
+    (void)state;
+    struct tl_plan *plan = plan_of(empty_graph);
+    struct tl_sim *sim = sim_with(&(struct tl_sim_config){.seed = 1}, false);
+    uint64_t run = submit(sim, plan, 0, 0, 0);
+    tl_sim_run(sim);
+    const struct tl_sim_result *result = tl_sim_result(sim, run);
+    assert_int_equal(result->status, TL_OK);
+    assert_string_equal(json_string_value(json_object_get(result->outputs, "answer")), "none");
+    finish(sim);
+    tl_plan_unref(plan);
+}
+
 static uint64_t trace_of(uint64_t seed, double jitter) {
     struct tl_plan *plan = plan_of(list_graph);
     struct tl_sim *sim = sim_with(&(struct tl_sim_config){.seed = seed, .jitter = jitter, .failure = 0.05}, true);
@@ -250,6 +283,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(time_is_that_of_the_models),
         cmocka_unit_test(list_items_go_on_before_the_list_is_whole),
+        cmocka_unit_test(a_region_of_no_items_does_not_wait_for_what_it_would_use),
         cmocka_unit_test(the_same_seed_gives_the_same_trace),
         cmocka_unit_test(one_device_does_one_thing_at_a_time),
         cmocka_unit_test(a_client_leaves_within_a_quantum),
