@@ -3,7 +3,6 @@
  * An item is a job of the encoder (llama_encoder.h), one text per leaf of its input; a step
  * is one call of the encoder, filled with texts of all items in turn. */
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -16,12 +15,8 @@
 
 struct embed_item {
     struct tl_llama_job job; /* first: jobs are cast back */
-    struct tl_item *item;
     struct tl_value **leaves;  /* borrowed from the input; job.count of them */
     struct tl_value **vectors; /* owned, NULL where not there yet */
-    size_t delivered;          /* texts of the job that came back */
-    enum tl_status status;     /* of the item so far */
-    char failure[160];         /* its sentence when status is not TL_OK */
 };
 
 struct embed_engine {
@@ -152,49 +147,18 @@ static void free_item(struct embed_item *held) {
     tl_mem_free(held);
 }
 
-/* The first failure counts. */
-static void set_failure(struct embed_item *held, enum tl_status status, const char *message) {
-    if (held->status != TL_OK)
-        return;
-    held->status = status;
-    snprintf(held->failure, sizeof held->failure, "%s", message);
-}
-
 /* Reports the item's outcome and forgets it. */
 static void finish_item(struct embed_engine *engine, struct embed_item *held) {
-    const struct tl_emit *emit = engine->emit;
-    struct tl_item *item = held->item;
     struct tl_value *output = NULL;
-    if (held->status == TL_OK) {
-        output = tl_llama_reshape(item->inputs[0], TL_TYPE_VECTOR, held->vectors);
+    if (held->job.status == TL_OK) {
+        output = tl_llama_reshape(held->job.item->inputs[0], TL_TYPE_VECTOR, held->vectors);
         tl_mem_free(held->vectors);
         held->vectors = NULL;
         if (!output)
-            set_failure(held, TL_ERR_NO_MEMORY, "out of memory for the list of vectors");
+            tl_llama_job_fail(&held->job, TL_ERR_NO_MEMORY, "out of memory for the list of vectors");
     }
-    const struct tl_usage usage = {
-        .units = held->job.count,
-        .tokens_in = held->job.tokens_in,
-        .tokens_computed = held->job.tokens_computed,
-        .tokens_trimmed = held->job.tokens_trimmed,
-        .batch_units = held->job.batch_units,
-    };
-    if (held->status == TL_OK && held->job.cut_texts > 0) {
-        char notice[160];
-        snprintf(notice, sizeof notice,
-                 "%llu of %zu texts were longer than the %u tokens that the model reads and were cut at their end",
-                 (unsigned long long)held->job.cut_texts, held->job.count, engine->encoder.text_tokens);
-        emit->notice(emit->context, item, notice);
-    }
-    enum tl_status status = held->status;
-    char failure[sizeof held->failure];
-    memcpy(failure, held->failure, sizeof failure);
-    tl_llama_jobs_remove(&engine->jobs, &held->job);
+    tl_llama_job_report(&held->job, &engine->jobs, &engine->encoder, engine->emit, output, held->job.count);
     free_item(held);
-    if (status == TL_OK)
-        emit->done(emit->context, item, &output, 1, &usage);
-    else
-        emit->fail(emit->context, item, status, failure);
 }
 
 static void submit_item(struct embed_engine *engine, struct tl_item *item) {
@@ -211,7 +175,7 @@ static void submit_item(struct embed_engine *engine, struct tl_item *item) {
     }
     size_t count = tl_llama_leaf_count(input);
     struct embed_item *held = tl_mem_zalloc(sizeof *held);
-    held->item = item;
+    held->job.item = item;
     held->job.rank = item->rank;
     held->leaves = tl_mem_try_alloc((count + 1) * sizeof(struct tl_value *));
     held->vectors = tl_mem_try_alloc((count + 1) * sizeof(struct tl_value *));
@@ -219,7 +183,7 @@ static void submit_item(struct embed_engine *engine, struct tl_item *item) {
     if (!held->leaves || !held->vectors) {
         tl_mem_free(held->vectors);
         held->vectors = NULL;
-        set_failure(held, TL_ERR_NO_MEMORY, "out of memory for the list of texts");
+        tl_llama_job_fail(&held->job, TL_ERR_NO_MEMORY, "out of memory for the list of texts");
     } else {
         held->job.count = count;
         tl_llama_leaves(input, held->leaves);
@@ -236,22 +200,18 @@ static void embed_submit(struct tl_engine *base, struct tl_item **items, size_t 
 
 static void embed_cancel(struct tl_engine *base, struct tl_item *item) {
     struct embed_engine *engine = engine_of(base);
-    for (struct tl_llama_job *job = engine->jobs.first; job; job = job->next) {
-        struct embed_item *held = (struct embed_item *)job;
-        if (held->item != item)
-            continue;
-        set_failure(held, TL_ERR_CANCELLED, "cancelled before all texts were embedded");
-        finish_item(engine, held);
+    struct tl_llama_job *job = tl_llama_jobs_find(&engine->jobs, item);
+    if (!job)
         return;
-    }
+    tl_llama_job_fail(job, TL_ERR_CANCELLED, "cancelled before all texts were embedded");
+    finish_item(engine, (struct embed_item *)job);
 }
 
 static void embed_close(struct tl_engine *base) {
     struct embed_engine *engine = engine_of(base);
     while (engine->jobs.first) {
-        struct embed_item *held = (struct embed_item *)engine->jobs.first;
-        set_failure(held, TL_ERR_CANCELLED, "the engine was closed before all texts were embedded");
-        finish_item(engine, held);
+        tl_llama_job_fail(engine->jobs.first, TL_ERR_CANCELLED, "the engine was closed before all texts were embedded");
+        finish_item(engine, (struct embed_item *)engine->jobs.first);
     }
 }
 
@@ -278,10 +238,9 @@ static void text_vector(void *context, struct tl_llama_job *job, size_t text, co
     (void)count;
     struct embed_engine *engine = context;
     struct embed_item *held = (struct embed_item *)job;
-    held->delivered++;
     if (failure) {
-        set_failure(held, TL_ERR_ENGINE, failure);
-    } else if (held->status == TL_OK) {
+        tl_llama_job_fail(job, TL_ERR_ENGINE, failure);
+    } else if (job->status == TL_OK) {
         uint32_t dimension = engine->encoder.dimension;
         double square = 0;
         for (uint32_t i = 0; i < dimension; i++)
@@ -291,11 +250,9 @@ static void text_vector(void *context, struct tl_llama_job *job, size_t text, co
             engine->scratch[i] = (float)(vectors[0][i] * scale);
         held->vectors[text] = tl_value_vector(engine->scratch, dimension);
         if (!held->vectors[text])
-            set_failure(held, TL_ERR_NO_MEMORY, "out of memory for a vector");
+            tl_llama_job_fail(job, TL_ERR_NO_MEMORY, "out of memory for a vector");
     }
-    /* A failed item packs no more texts, but waits for those of it that are in this call. */
-    size_t expected = held->status == TL_OK ? job->count : job->packed;
-    if (held->delivered == expected)
+    if (tl_llama_job_delivered(job))
         finish_item(engine, held);
 }
 

@@ -117,7 +117,7 @@ void tl_llama_jobs_push(struct tl_llama_jobs *jobs, struct tl_llama_job *job) {
     jobs->last = job;
 }
 
-void tl_llama_jobs_remove(struct tl_llama_jobs *jobs, struct tl_llama_job *job) {
+static void remove_job(struct tl_llama_jobs *jobs, struct tl_llama_job *job) {
     struct tl_llama_job *before = NULL;
     for (struct tl_llama_job *at = jobs->first; at != job; at = at->next)
         before = at;
@@ -127,6 +127,49 @@ void tl_llama_jobs_remove(struct tl_llama_jobs *jobs, struct tl_llama_job *job) 
         jobs->first = job->next;
     if (jobs->last == job)
         jobs->last = before;
+}
+
+struct tl_llama_job *tl_llama_jobs_find(const struct tl_llama_jobs *jobs, const struct tl_item *item) {
+    struct tl_llama_job *job = jobs->first;
+    while (job && job->item != item)
+        job = job->next;
+    return job;
+}
+
+void tl_llama_job_fail(struct tl_llama_job *job, enum tl_status status, const char *message) {
+    if (job->status != TL_OK)
+        return;
+    job->status = status;
+    snprintf(job->failure, sizeof job->failure, "%s", message);
+}
+
+bool tl_llama_job_delivered(struct tl_llama_job *job) {
+    job->delivered++;
+    return job->delivered == (job->status == TL_OK ? job->count : job->packed);
+}
+
+void tl_llama_job_report(struct tl_llama_job *job, struct tl_llama_jobs *jobs, const struct tl_llama_encoder *encoder,
+                         const struct tl_emit *emit, struct tl_value *output, size_t units) {
+    const struct tl_usage usage = {
+        .units = units,
+        .tokens_in = job->tokens_in,
+        .tokens_computed = job->tokens_computed,
+        .tokens_trimmed = job->tokens_trimmed,
+        .batch_units = job->batch_units,
+    };
+    remove_job(jobs, job);
+    if (job->status != TL_OK) {
+        emit->fail(emit->context, job->item, job->status, job->failure);
+        return;
+    }
+    if (job->cut_texts > 0) {
+        char notice[160];
+        snprintf(notice, sizeof notice,
+                 "%llu of %zu texts were longer than the %u tokens that the model reads and were cut at their end",
+                 (unsigned long long)job->cut_texts, job->count, encoder->text_tokens);
+        emit->notice(emit->context, job->item, notice);
+    }
+    emit->done(emit->context, job->item, &output, 1, &usage);
 }
 
 void tl_llama_encoder_frame(const struct tl_llama_encoder *encoder, struct tl_llama_job *job, const char *text,

@@ -7,12 +7,14 @@
  * them and delivers. Fairness: the jobs give one text each in turn, higher rank first, then
  * older first, so a query's one text does not wait for a thousand chunks.
  *
- * Not here: what the texts are, where results go, items. */
+ * A job also knows the item that it is for and how that fares: the first failure, and the
+ * report at its end. Not here: what the texts are, and what an output is made of. */
 #ifndef TL_ENGINE_LLAMA_ENCODER_H
 #define TL_ENGINE_LLAMA_ENCODER_H
 
 #include <stddef.h>
 
+#include "engine/engine_impl.h"
 #include "engine/llama/llama_device.h"
 
 struct tl_llama_encoder_settings {
@@ -43,9 +45,13 @@ struct tl_llama_encoder {
 /* One item's texts; the first member of what the owner keeps for an item. */
 struct tl_llama_job {
     struct tl_llama_job *next; /* in the queue */
+    struct tl_item *item;
     double rank;
     size_t count;              /* texts */
     size_t packed;             /* texts handed to a call, or waiting in `pending` */
+    size_t delivered;          /* texts that came back */
+    enum tl_status status;     /* of the item so far */
+    char failure[160];         /* its sentence when status is not TL_OK */
     bool has_pending;
     struct tl_llama_tokens pending; /* tokens of text `packed`, not placed yet */
     uint64_t tokens_in, tokens_trimmed, tokens_computed, cut_texts; /* counters */
@@ -58,7 +64,14 @@ struct tl_llama_jobs {
 };
 
 void tl_llama_jobs_push(struct tl_llama_jobs *jobs, struct tl_llama_job *job);
-void tl_llama_jobs_remove(struct tl_llama_jobs *jobs, struct tl_llama_job *job);
+/* The item's job; NULL: none is held. */
+struct tl_llama_job *tl_llama_jobs_find(const struct tl_llama_jobs *jobs, const struct tl_item *item);
+
+/* Lets the item fail in the end; the first failure counts. */
+void tl_llama_job_fail(struct tl_llama_job *job, enum tl_status status, const char *message);
+/* Counts a text that was delivered; call it last. True when the job is over: a failed one packs no more texts, but
+ * waits for those of it that are in this call. */
+bool tl_llama_job_delivered(struct tl_llama_job *job);
 
 /* The owner's functions. `deliver` gets `count` vectors (1, or one per token when the pooling
  * is none), valid during the call; or NULL with the reason. It may unlink and free the job
@@ -83,6 +96,12 @@ void tl_llama_encoder_frame(const struct tl_llama_encoder *encoder, struct tl_ll
 /* Packs and computes one call. False when the jobs held no text to compute. */
 bool tl_llama_encoder_step(struct tl_llama_encoder *encoder, const struct tl_llama_jobs *jobs,
                            const struct tl_llama_encoder_owner *owner);
+
+/* Takes the job out of the queue and reports how its item ended: its failure, or else `output`, which is taken, and
+ * for which `units` were asked; with a notice when texts were cut. The item may be gone then; the job is the
+ * owner's to free. */
+void tl_llama_job_report(struct tl_llama_job *job, struct tl_llama_jobs *jobs, const struct tl_llama_encoder *encoder,
+                         const struct tl_emit *emit, struct tl_value *output, size_t units);
 
 void tl_llama_job_fini(struct tl_llama_job *job);
 

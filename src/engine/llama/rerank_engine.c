@@ -10,7 +10,6 @@
  * belongs to whoever aggregates. */
 #include "engine/llama/rerank_engine.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -32,7 +31,6 @@ struct passage {
 
 struct rerank_item {
     struct tl_llama_job job; /* first: jobs are cast back */
-    struct tl_item *item;
     struct tl_value **hits; /* borrowed leaves of the input */
     size_t hit_count;
     size_t *passage_of;     /* for each hit its passage */
@@ -40,9 +38,6 @@ struct rerank_item {
     size_t passage_count;
     size_t *text_passage;   /* for each text of the job its passage (the question's entry is unused) */
     struct tl_llama_vectors *query;
-    size_t delivered;
-    enum tl_status status;
-    char failure[160];
 };
 
 static struct tl_rerank_engine_state *engine_of(struct tl_engine *engine) {
@@ -130,13 +125,6 @@ static void rerank_describe(const struct tl_engine *base, struct tl_engine_descr
 
 /* ---- items ---- */
 
-static void set_failure(struct rerank_item *held, enum tl_status status, const char *message) {
-    if (held->status != TL_OK)
-        return;
-    held->status = status;
-    snprintf(held->failure, sizeof held->failure, "%s", message);
-}
-
 static void free_item(struct rerank_item *held) {
     for (size_t i = 0; i < held->passage_count; i++) {
         tl_mem_free(held->passages[i].key);
@@ -162,43 +150,21 @@ static struct tl_value *scored_hits(const struct rerank_item *held) {
         hit.score = held->passages[held->passage_of[i]].score;
         leaves[i] = tl_value_hit(&hit);
     }
-    struct tl_value *output = tl_llama_reshape(held->item->inputs[0], TL_TYPE_HIT, leaves);
+    struct tl_value *output = tl_llama_reshape(held->job.item->inputs[0], TL_TYPE_HIT, leaves);
     tl_mem_free(leaves);
     return output;
 }
 
+/* Reports the item's outcome and forgets it. */
 static void finish_item(struct tl_rerank_engine_state *engine, struct rerank_item *held) {
-    const struct tl_emit *emit = engine->emit;
-    struct tl_item *item = held->item;
     struct tl_value *output = NULL;
-    if (held->status == TL_OK) {
+    if (held->job.status == TL_OK) {
         output = scored_hits(held);
         if (!output)
-            set_failure(held, TL_ERR_NO_MEMORY, "out of memory for the scored hits");
+            tl_llama_job_fail(&held->job, TL_ERR_NO_MEMORY, "out of memory for the scored hits");
     }
-    const struct tl_usage usage = {
-        .units = held->hit_count,
-        .tokens_in = held->job.tokens_in,
-        .tokens_computed = held->job.tokens_computed,
-        .tokens_trimmed = held->job.tokens_trimmed,
-        .batch_units = held->job.batch_units,
-    };
-    if (held->status == TL_OK && held->job.cut_texts > 0) {
-        char notice[160];
-        snprintf(notice, sizeof notice,
-                 "%llu texts were longer than the %u tokens that the model reads and were cut at their end",
-                 (unsigned long long)held->job.cut_texts, engine->encoder.text_tokens);
-        emit->notice(emit->context, item, notice);
-    }
-    enum tl_status status = held->status;
-    char failure[sizeof held->failure];
-    memcpy(failure, held->failure, sizeof failure);
-    tl_llama_jobs_remove(&engine->jobs, &held->job);
+    tl_llama_job_report(&held->job, &engine->jobs, &engine->encoder, engine->emit, output, held->hit_count);
     free_item(held);
-    if (status == TL_OK)
-        emit->done(emit->context, item, &output, 1, &usage);
-    else
-        emit->fail(emit->context, item, status, failure);
 }
 
 /* Finds the distinct passages among the hits, and which of them have to be computed. */
@@ -242,7 +208,7 @@ static void submit_item(struct tl_rerank_engine_state *engine, struct tl_item *i
         return;
     }
     struct rerank_item *held = tl_mem_zalloc(sizeof *held);
-    held->item = item;
+    held->job.item = item;
     held->job.rank = item->rank;
     held->hit_count = tl_llama_leaf_count(item->inputs[0]);
     size_t room = held->hit_count + 1;
@@ -252,7 +218,7 @@ static void submit_item(struct tl_rerank_engine_state *engine, struct tl_item *i
     held->text_passage = tl_mem_try_alloc(room * sizeof *held->text_passage);
     tl_llama_jobs_push(&engine->jobs, &held->job);
     if (!held->hits || !held->passage_of || !held->passages || !held->text_passage) {
-        set_failure(held, TL_ERR_NO_MEMORY, "out of memory for the list of hits");
+        tl_llama_job_fail(&held->job, TL_ERR_NO_MEMORY, "out of memory for the list of hits");
         finish_item(engine, held);
         return;
     }
@@ -270,22 +236,18 @@ static void rerank_submit(struct tl_engine *base, struct tl_item **items, size_t
 
 static void rerank_cancel(struct tl_engine *base, struct tl_item *item) {
     struct tl_rerank_engine_state *engine = engine_of(base);
-    for (struct tl_llama_job *job = engine->jobs.first; job; job = job->next) {
-        struct rerank_item *held = (struct rerank_item *)job;
-        if (held->item != item)
-            continue;
-        set_failure(held, TL_ERR_CANCELLED, "cancelled before all hits were scored");
-        finish_item(engine, held);
+    struct tl_llama_job *job = tl_llama_jobs_find(&engine->jobs, item);
+    if (!job)
         return;
-    }
+    tl_llama_job_fail(job, TL_ERR_CANCELLED, "cancelled before all hits were scored");
+    finish_item(engine, (struct rerank_item *)job);
 }
 
 static void rerank_close(struct tl_engine *base) {
     struct tl_rerank_engine_state *engine = engine_of(base);
     while (engine->jobs.first) {
-        struct rerank_item *held = (struct rerank_item *)engine->jobs.first;
-        set_failure(held, TL_ERR_CANCELLED, "the engine was closed before all hits were scored");
-        finish_item(engine, held);
+        tl_llama_job_fail(engine->jobs.first, TL_ERR_CANCELLED, "the engine was closed before all hits were scored");
+        finish_item(engine, (struct rerank_item *)engine->jobs.first);
     }
 }
 
@@ -360,7 +322,7 @@ static void pair_tokens(struct tl_rerank_engine_state *engine, struct tl_llama_j
 static void text_tokens(void *context, struct tl_llama_job *job, size_t text, struct tl_llama_tokens *out) {
     struct tl_rerank_engine_state *engine = context;
     const struct rerank_item *held = (const struct rerank_item *)job;
-    const struct tl_text *query = &held->item->inputs[1]->as.text;
+    const struct tl_text *query = &job->item->inputs[1]->as.text;
     if (!engine->cross && text == 0) {
         tl_llama_encoder_frame(&engine->encoder, job, query->data, query->length, out);
         return;
@@ -384,7 +346,7 @@ static void take_vectors(struct tl_rerank_engine_state *engine, struct rerank_it
     struct tl_llama_vectors *vectors = tl_llama_vectors_create(rows + engine->encoder.prefix.count, count - special,
                                                                engine->encoder.dimension);
     if (!vectors) {
-        set_failure(held, TL_ERR_NO_MEMORY, "out of memory for the token vectors of a passage");
+        tl_llama_job_fail(&held->job, TL_ERR_NO_MEMORY, "out of memory for the token vectors of a passage");
         return;
     }
     if (text > 0) {
@@ -409,15 +371,13 @@ static void text_done(void *context, struct tl_llama_job *job, size_t text, cons
                       const char *failure) {
     struct tl_rerank_engine_state *engine = context;
     struct rerank_item *held = (struct rerank_item *)job;
-    held->delivered++;
     if (failure)
-        set_failure(held, TL_ERR_ENGINE, failure);
-    else if (held->status == TL_OK && engine->cross)
+        tl_llama_job_fail(job, TL_ERR_ENGINE, failure);
+    else if (job->status == TL_OK && engine->cross)
         held->passages[held->text_passage[text]].score = vectors[0][0];
-    else if (held->status == TL_OK)
+    else if (job->status == TL_OK)
         take_vectors(engine, held, text, vectors, count);
-    size_t expected = held->status == TL_OK ? job->count : job->packed;
-    if (held->delivered == expected)
+    if (tl_llama_job_delivered(job))
         finish_item(engine, held);
 }
 
