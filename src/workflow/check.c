@@ -66,9 +66,8 @@ const char *tl_check_text(struct tl_check *check, const struct tl_yaml_node *sou
     return NULL;
 }
 
-/* Reports every key of the mapping that is not in the list. */
-static void check_keys(struct tl_check *check, const struct tl_yaml_node *map, const char *where,
-                       const char *const *keys, size_t count) {
+void tl_check_keys(struct tl_check *check, const struct tl_yaml_node *map, const char *what, const char *title,
+                   const char *const *keys, size_t count) {
     for (size_t i = 0; i < map->count; i++) {
         const struct tl_yaml_node *key = map->entries[i].key;
         bool known = false;
@@ -77,8 +76,8 @@ static void check_keys(struct tl_check *check, const struct tl_yaml_node *map, c
         if (known)
             continue;
         struct tl_str help = TL_STR_INIT;
-        tl_check_suggest(&help, key->text, "expected one of", keys, count);
-        tl_check_error(check, key, "%sunknown key '%.64s'%s", where, key->text, help.data);
+        tl_check_suggest(&help, key->text, title, keys, count);
+        tl_check_error(check, key, "%s '%.64s'%s", what, key->text, help.data);
         tl_str_fini(&help);
     }
 }
@@ -165,8 +164,8 @@ static void check_input(struct tl_check *check, const struct tl_yaml_entry *entr
         tl_check_expected(check, entry->value, what, "a type, or a mapping with type, optional and description");
         return;
     }
-    snprintf(part, sizeof part, "%s: ", what);
-    check_keys(check, entry->value, part, keys, sizeof keys / sizeof keys[0]);
+    snprintf(part, sizeof part, "%s: unknown key", what);
+    tl_check_keys(check, entry->value, part, "expected one of", keys, sizeof keys / sizeof keys[0]);
     const struct tl_yaml_node *source = tl_yaml_get(entry->value, "type");
     if (source == NULL)
         tl_check_error(check, entry->value,
@@ -227,8 +226,8 @@ void tl_check_engines(struct tl_check *check, const struct tl_yaml_node *map, co
     for (size_t i = 0; i < TL_ROLE_COUNT; i++)
         if ((roles & 1u << i) != 0)
             names[count++] = tl_engine_roles[i].name;
-    snprintf(what, sizeof what, "%sengines: ", where);
-    check_keys(check, map, what, names, count);
+    snprintf(what, sizeof what, "%sengines: unknown key", where);
+    tl_check_keys(check, map, what, "expected one of", names, count);
     for (size_t i = 0; i < TL_ROLE_COUNT; i++) {
         const struct tl_yaml_node *source = (roles & 1u << i) != 0 ? tl_yaml_get(map, tl_engine_roles[i].name) : NULL;
         if (source == NULL)
@@ -406,7 +405,7 @@ void tl_check_workflow(struct tl_check *check, const struct tl_yaml_node *root) 
         tl_check_expected(check, root, "workflow", "a mapping with name, inputs, steps and outputs");
         return;
     }
-    check_keys(check, root, "", keys, sizeof keys / sizeof keys[0]);
+    tl_check_keys(check, root, "unknown key", "expected one of", keys, sizeof keys / sizeof keys[0]);
     check_name(check, root);
     check_inputs(check, root);
     for (size_t i = 0; i < TL_ROLE_COUNT; i++)

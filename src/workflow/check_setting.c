@@ -226,19 +226,9 @@ static void check_keys(struct tl_check *check, const struct tl_step *step) {
     keys[count++] = "engines";
     for (size_t i = 0; i < module->setting_count; i++)
         keys[count++] = module->settings[i].name;
-    for (size_t i = 0; i < step->source->count; i++) {
-        const struct tl_yaml_node *key = step->source->entries[i].key;
-        bool known = false;
-        for (size_t k = 0; k < count && !known; k++)
-            known = strcmp(keys[k], key->text) == 0;
-        if (known)
-            continue;
-        struct tl_str help = TL_STR_INIT;
-        tl_check_suggest(&help, key->text, "its settings", keys, count);
-        tl_check_error(check, key, "step '%s': the module %s has no setting '%.64s'%s", step->id, module->name,
-                       key->text, help.data);
-        tl_str_fini(&help);
-    }
+    char what[WHAT_SIZE];
+    snprintf(what, sizeof what, "step '%s': the module %s has no setting", step->id, module->name);
+    tl_check_keys(check, step->source, what, "its settings", keys, count);
 }
 
 /* The workflow's engines, but for those that the step names itself. */

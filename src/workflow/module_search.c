@@ -100,22 +100,14 @@ static void lanes(const struct tl_step *step, struct tl_lanes *outputs_of_step) 
     }
 }
 
-static struct tl_ref add_search(struct tl_build *build, const struct tl_step *step, size_t lane, struct tl_ref vector,
-                                struct tl_ref collection, int64_t count) {
-    struct tl_node *search = tl_build_node(step, build->root, TL_OP_SEARCH, "search", lane, TL_ROLE_STORE);
-    tl_graph_connect(search, "query", vector);
-    tl_graph_connect(search, "index", collection);
-    tl_build_set_integer(search, "count", count);
-    return tl_build_finish(search);
-}
-
-static struct tl_ref add_match(struct tl_build *build, const struct tl_step *step, size_t lane, struct tl_ref query,
-                               struct tl_ref collection, int64_t count) {
-    struct tl_node *match = tl_build_node(step, build->root, TL_OP_MATCH, "match", lane, TL_ROLE_STORE);
-    tl_graph_connect(match, "query", query);
-    tl_graph_connect(match, "index", collection);
-    tl_build_set_integer(match, "count", count);
-    return tl_build_finish(match);
+/* A search by meaning or a match by words: what of the collection is nearest to the query. */
+static struct tl_ref add_lookup(struct tl_build *build, const struct tl_step *step, enum tl_primitive op, size_t lane,
+                                struct tl_ref query, struct tl_ref collection, int64_t count) {
+    struct tl_node *lookup = tl_build_node(step, build->root, op, tl_primitive_info(op)->name, lane, TL_ROLE_STORE);
+    tl_graph_connect(lookup, "query", query);
+    tl_graph_connect(lookup, "index", collection);
+    tl_build_set_integer(lookup, "count", count);
+    return tl_build_finish(lookup);
 }
 
 static struct tl_ref add_embed(struct tl_build *build, const struct tl_step *step, size_t lane, struct tl_ref query) {
@@ -150,10 +142,10 @@ static void build(struct tl_build *build, const struct tl_step *step, struct tl_
         struct tl_ref by_meaning = {0}, by_words = {0};
         if (!keyword) {
             struct tl_ref vector = vectors.count > 0 ? vectors.lanes[i] : add_embed(build, step, i, queries.lanes[i]);
-            by_meaning = add_search(build, step, i, vector, collection, count);
+            by_meaning = add_lookup(build, step, TL_OP_SEARCH, i, vector, collection, count);
         }
         if (keyword || hybrid)
-            by_words = add_match(build, step, i, queries.lanes[i], collection, count);
+            by_words = add_lookup(build, step, TL_OP_MATCH, i, queries.lanes[i], collection, count);
         outputs_of_step[0].lanes[i] = hybrid    ? add_fuse(build, step, i, by_meaning, by_words, top_k)
                                       : keyword ? by_words
                                                 : by_meaning;

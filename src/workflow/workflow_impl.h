@@ -100,6 +100,9 @@ void tl_check_expected(struct tl_check *check, const struct tl_yaml_node *source
 /* Appends "; did you mean 'x'?" when a candidate is near, then "; <title>: a, b, c". */
 void tl_check_suggest(struct tl_str *out, const char *name, const char *title, const char *const *candidates,
                       size_t count);
+/* Reports each key of the mapping that is not in the list: "<what> '<key>'", with a suggestion. */
+void tl_check_keys(struct tl_check *check, const struct tl_yaml_node *map, const char *what, const char *title,
+                   const char *const *keys, size_t count);
 /* Letters, digits and underscores, not a digit first, at most 64. */
 bool tl_check_is_name(const char *text);
 /* The text of a scalar, or NULL after a finding "<what>: expected <expected>, found ...". */
