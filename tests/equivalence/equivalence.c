@@ -25,6 +25,7 @@
 
 /* A workflow whose reference needs more is left out; a way that needs eight times as many is wrong. */
 #define MOST_EVENTS 8000
+#define MOST_PASSES 64
 
 /* ---- one way to run a workflow ---- */
 
@@ -47,6 +48,7 @@ struct outcome {
     json_t *outputs;
     uint64_t latency, trace;
     uint32_t items;
+    uint64_t changed;   /* by which passes the graph was: a bit each */
     struct tl_str wrong; /* what is wrong whatever the reference says */
 };
 
@@ -59,7 +61,6 @@ static struct tl_plan *make_plan(const struct generated *generated, const struct
                                  struct outcome *outcome, struct tl_str *text) {
     struct tl_graph *graph = tl_graph_clone(generated->graph);
     struct tl_opt_options options = tl_opt_defaults();
-    enum { MOST_PASSES = 64 };
     const char *left_out[MOST_PASSES];
     char names[MOST_PASSES][40];
     struct tl_error error;
@@ -76,9 +77,13 @@ static struct tl_plan *make_plan(const struct generated *generated, const struct
     tl_opt_report_init(&report);
     if (tl_opt_run(&graph, &options, &report, &error) != TL_OK)
         tl_str_printf(&outcome->wrong, "the optimizer failed: %s\n", error.message);
-    for (size_t i = 0; i < report.count; i++)
-        if (report.entries[i].outcome == TL_OPT_FAILED)
-            tl_str_printf(&outcome->wrong, "pass %s failed: %s\n", report.entries[i].pass, report.entries[i].notes.data);
+    for (size_t i = 0; i < report.count; i++) {
+        const struct tl_opt_entry *entry = &report.entries[i];
+        if (entry->outcome == TL_OPT_FAILED)
+            tl_str_printf(&outcome->wrong, "pass %s failed: %s\n", entry->pass, entry->notes.data);
+        for (size_t p = 0; p < tl_opt_pass_count() && entry->outcome == TL_OPT_CHANGED; p++)
+            if (strcmp(tl_opt_pass_name(p), entry->pass) == 0) outcome->changed |= UINT64_C(1) << p;
+    }
     tl_opt_report_fini(&report);
     outcome->applied = way->mutation == MUTATIONS || mutate(graph, way->mutation, way->world);
     if (text) tl_graph_print(graph, text);
@@ -202,6 +207,7 @@ static void run(uint64_t seed, const struct generated *generated, const struct w
 
 struct totals {
     uint64_t workflows, too_large, runs, primitives, largest, faulty, ended_early;
+    uint64_t changed[MOST_PASSES]; /* workflows that each pass changed */
 };
 
 static void print_difference(const json_t *expected, const json_t *found, struct tl_str *out) {
@@ -271,6 +277,8 @@ static bool check(uint64_t seed, bool show, struct totals *totals) {
             break;
         }
         totals->runs += ways[i].runs;
+        for (size_t p = 0; i == 1 && p < tl_opt_pass_count() && p < MOST_PASSES; p++)
+            totals->changed[p] += outcomes[i].changed >> p & 1;
         totals->faulty += ways[i].faults;
         totals->ended_early += ways[i].faults && outcomes[i].status != TL_OK;
         if (i > 0) compare(&outcomes[0], &ways[i], &outcomes[i]);
@@ -308,6 +316,8 @@ static bool check_all(uint64_t from, uint64_t count) {
            " runs, %" PRIu64 " of %" PRIu64 " with faults ended early: %" PRIu64 " differ, %.1f s\n",
            totals.workflows, (double)totals.primitives / (double)totals.workflows, totals.largest, totals.too_large,
            totals.runs, totals.ended_early, totals.faulty, failed, (double)(tl_clock_now() - begin) / 1e9);
+    for (size_t p = 0; p < tl_opt_pass_count() && p < MOST_PASSES; p++)
+        printf("    %s changed %" PRIu64 "\n", tl_opt_pass_name(p), totals.changed[p]);
     return failed == 0;
 }
 
