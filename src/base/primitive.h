@@ -57,6 +57,7 @@ enum tl_primitive_flags {
     X(FUSE,            "fuse",            BUILTIN,   TL_PURE | TL_ELEMENTWISE,           "*:hit[] -> hits:hit[]")    \
     X(CHUNK,           "chunk",           DOCUMENTS, TL_BATCHABLE | TL_SPLITTABLE | TL_PURE, "documents:document[] -> chunks:chunk[]") \
     X(EMBED,           "embed",           EMBED,     TL_BATCHABLE | TL_PURE | TL_ELEMENTWISE, "input:text|chunk -> vector:vector") \
+    X(COLLECTION,      "collection",      STORE,     0,                                  "-> index:index")           \
     X(INGEST,          "ingest",          STORE,     TL_BATCHABLE | TL_EFFECTFUL,        "chunks:chunk[] vectors:vector[] into?:index -> index:index") \
     X(SEARCH,          "search",          STORE,     TL_BATCHABLE | TL_PURE | TL_ELEMENTWISE, "query:vector index:index -> hits:hit[]") \
     X(MATCH,           "match",           STORE,     TL_BATCHABLE | TL_PURE | TL_ELEMENTWISE, "query:text index:index -> hits:hit[]") \
@@ -108,6 +109,7 @@ const char *tl_capability_name(enum tl_capability capability); /* "embed" */
  * fuse       count:integer (16) constant:integer, the k of reciprocal rank fusion (60)
  * chunk      size:integer tokens (256), overlap:integer tokens (30)
  * embed      (none: the engine's configuration rules)
+ * collection (none) a new, empty collection of the run's own, dropped after its last use
  * ingest     collection:string (a temporary one when absent)
  * search     count:integer (16)           match  count:integer (16)
  * score      (none)
@@ -116,6 +118,7 @@ const char *tl_capability_name(enum tl_capability capability); /* "embed" */
  *            format:string "text" | "list"; items:integer for a list; item_tokens:integer bound per item (48)
  * map        streamed:bool (false) items are taken as they come
  *            slice:integer, items are cut into lists of at most `slice` (absent: single items)
+ * fold       slice:integer, as map: each instance takes a list of at most `slice` items (absent: single items)
  * reduce     arity:integer, results combined at once (2)
  * loop       limit:integer, most iterations (8)
  */

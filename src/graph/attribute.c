@@ -43,6 +43,7 @@ static const struct known_attribute table[] = {
     {TL_OP_DECODE, "item_tokens", TL_ATTRIBUTE_INTEGER, 1, NULL},
     {TL_OP_MAP, "streamed", TL_ATTRIBUTE_BOOL, 0, NULL},
     {TL_OP_MAP, "slice", TL_ATTRIBUTE_INTEGER, 1, NULL},
+    {TL_OP_FOLD, "slice", TL_ATTRIBUTE_INTEGER, 1, NULL},
     {TL_OP_REDUCE, "arity", TL_ATTRIBUTE_INTEGER, 2, NULL},
     {TL_OP_LOOP, "limit", TL_ATTRIBUTE_INTEGER, 1, NULL},
 };

@@ -148,6 +148,10 @@ static void make_index(struct maker *maker, struct tl_body *body) {
     tl_graph_connect(node, "input", chunks);
     struct tl_ref vectors = infer(maker, node);
     bool into = tl_random_chance(&maker->random, 30) && pick(maker, TL_TYPE_INDEX, 0, 0, &index);
+    if (!into && tl_random_chance(&maker->random, 20)) {
+        index = infer(maker, add(maker, body, TL_OP_COLLECTION));
+        into = true;
+    }
     node = add(maker, body, TL_OP_INGEST);
     tl_graph_connect(node, "vectors", vectors);
     if (into)

@@ -10,20 +10,22 @@ static struct tl_type input_type(const struct tl_node *region, const char *name)
     return tl_graph_type(input->from);
 }
 
+/* What an instance of a map or fold takes: an element of the list, or a slice of it. */
+static struct tl_type item_type(const struct tl_node *region) {
+    struct tl_type items = input_type(region, "items");
+    return tl_attributes_find(&region->attributes, "slice") == NULL ? tl_type_element(items) : items;
+}
+
 size_t tl_graph_region_parameters(const struct tl_node *region, struct tl_region_port ports[TL_REGION_PORTS]) {
     const struct tl_region_port index = {"index", TL_TYPE_OF(NUMBER, 0)};
     size_t count = 0;
-    struct tl_type items;
     switch (region->op) {
     case TL_OP_MAP:
-        items = input_type(region, "items");
-        if (tl_attributes_find(&region->attributes, "slice") == NULL)
-            items = tl_type_element(items);
-        ports[count++] = (struct tl_region_port){"item", items};
+        ports[count++] = (struct tl_region_port){"item", item_type(region)};
         ports[count++] = index;
         break;
     case TL_OP_FOLD:
-        ports[count++] = (struct tl_region_port){"item", tl_type_element(input_type(region, "items"))};
+        ports[count++] = (struct tl_region_port){"item", item_type(region)};
         ports[count++] = index;
         ports[count++] = (struct tl_region_port){"carried", input_type(region, "initial")};
         break;

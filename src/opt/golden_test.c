@@ -25,11 +25,17 @@
 static const struct tl_pass known[] = {
     {"prune", tl_pass_prune, ""},
     {"share", tl_pass_share, ""},
+    {"stages", tl_pass_stages, ""},
     {"pipeline_decode", tl_pass_pipeline_decode, ""},
     {"split_prefill", tl_pass_split_prefill, ""},
 };
 
 enum { KNOWN = sizeof known / sizeof *known };
+
+static uint32_t batch_of(void *context, const char *engine) {
+    (void)context;
+    return strcmp(engine, "embedder") == 0 ? 16 : 0;
+}
 
 static size_t passes_of(const char *line, struct tl_pass passes[KNOWN]) {
     size_t count = 0;
@@ -52,7 +58,7 @@ static void run_passes(const char *path, const char *text, const struct tl_pass 
         tl_diagnostics_print(&findings, &shown);
         fail_msg("%s", shown.data);
     }
-    struct tl_opt_options options = {.level = TL_OPTIMIZE_PAPER, .check = true};
+    struct tl_opt_options options = {.level = TL_OPTIMIZE_PAPER, .check = true, .batch = batch_of};
     struct tl_opt_report report;
     tl_opt_report_init(&report);
     struct tl_error error = {0};

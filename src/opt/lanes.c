@@ -101,8 +101,7 @@ static unsigned needed_depth(const struct tl_signature *signature, struct tl_typ
 
 static bool can_take(const struct lanes *lanes, const struct tl_node *node) {
     uint32_t flags = tl_graph_info(node)->flags;
-    bool slices = lanes->options.slice > 0;
-    if (node->regions[0] || !(flags & (slices ? TL_BATCHABLE : TL_ELEMENTWISE)) || (flags & TL_EFFECTFUL)) return false;
+    if (node->regions[0] || !(flags & TL_ELEMENTWISE) || (flags & TL_EFFECTFUL)) return false;
     const struct tl_signature *signature = tl_signature_of(node->op);
     if (node->input_count == 0 || !of_lanes(lanes, node->inputs[0].from)) return false;
     for (size_t i = 0; i < node->input_count; i++) {
@@ -110,8 +109,7 @@ static bool can_take(const struct lanes *lanes, const struct tl_node *node) {
         bool comes_in = of_lanes(lanes, from);
         if (is_element_input(signature, i)) {
             struct tl_type type = tl_graph_type(from);
-            if (!comes_in || type.depth == 0) return false;
-            if (!slices && type.depth <= needed_depth(signature, type)) return false;
+            if (!comes_in || type.depth <= needed_depth(signature, type)) return false;
         } else if (comes_in || lanes->tainted[from.node->number])
             return false;
     }
@@ -178,8 +176,7 @@ static void move_in(struct lanes *lanes, struct tl_node *region) {
     }
 }
 
-/* One result per port that is used outside; the outside uses then name the region's output. Over slices the output
- * is a list of lists, which is joined again. */
+/* One result per port that is used outside; the outside uses then name the region's output. */
 static void join(struct lanes *lanes, struct tl_node *region) {
     struct tl_body *inner = region->regions[0];
     uint32_t *output_of = tl_mem_zalloc((lanes->use_count + 1) * sizeof *output_of);
@@ -197,19 +194,7 @@ static void join(struct lanes *lanes, struct tl_node *region) {
     }
     struct tl_error error;
     if (tl_graph_end_region(region, &error) != TL_OK) TL_BUG("lanes: %s", error.message);
-    struct tl_ref *joined = tl_mem_zalloc((inner->result_count + 1) * sizeof *joined);
-    for (uint32_t output = 0; output < inner->result_count; output++) {
-        joined[output] = tl_graph_output(region, output);
-        if (lanes->options.slice == 0) continue;
-        char *label = tl_arena_printf(&inner->graph->arena, "%s-join%u", region->label, output);
-        struct tl_node *concat = tl_graph_add(lanes->body, TL_OP_AGGREGATE, region->step, label, NULL);
-        tl_attributes_set_string(&concat->attributes, &inner->graph->arena, "mode", "flatten");
-        tl_graph_connect(concat, "lists", joined[output]);
-        joined[output] =
-            tl_graph_add_output(concat, "items", tl_type_element(tl_graph_type(tl_graph_output(region, output))));
-    }
-    for (size_t i = 0; i < lanes->use_count; i++) *lanes->uses[i].place = joined[output_of[i]];
-    tl_mem_free(joined);
+    for (size_t i = 0; i < lanes->use_count; i++) *lanes->uses[i].place = tl_graph_output(region, output_of[i]);
     tl_mem_free(output_of);
 }
 
@@ -227,7 +212,6 @@ struct tl_node *tl_opt_lanes(struct tl_ref list, const struct tl_lanes_options *
         region = tl_graph_add(lanes.body, TL_OP_MAP, lanes.taken[0]->step, label, NULL);
         tl_graph_connect(region, "items", list);
         if (options->streamed) tl_attributes_set_bool(&region->attributes, &graph->arena, "streamed", true);
-        if (options->slice > 0) tl_attributes_set_integer(&region->attributes, &graph->arena, "slice", options->slice);
         struct tl_error error;
         if (tl_graph_begin_region(region, &error) != TL_OK) TL_BUG("lanes: %s", error.message);
         move_in(&lanes, region);

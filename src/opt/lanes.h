@@ -1,4 +1,4 @@
-/* lanes.h: lanes: the work on the elements of a list as a map region, one lane per element (or slice).
+/* lanes.h: lanes: the work on the elements of a list as a map region, one lane per element.
  * What passes that pipeline share.
  *
  *   before   list ──► embed ──► search ──► score ──► top            each takes the whole list of the former
@@ -6,11 +6,10 @@
  *
  * A consumer of the list, or of what has been taken into the lanes, is taken in when
  *   - its work on one element is independent of the others: it is ELEMENTWISE, and the value comes in where
- *     elements are counted (the first input, every input of a variadic one), at one list level more than it needs
- *     (for slices BATCHABLE is enough, with the same list levels);
+ *     elements are counted (the first input, every input of a variadic one), at one list level more than it needs;
  *   - none of its other inputs, and nothing that it waits for, depends on what is in the lanes: an instance would
  *     wait for the whole region, which waits for the instance;
- *   - it is not effectful (unless the caller says that it may be cut into slices).
+ *   - it is not effectful.
  * Waits of what is taken in become waits of the region, and what waited for it waits for the region: control edges
  * hold, at the price that the region as a whole waits.
  */
@@ -22,7 +21,6 @@
 struct tl_lanes_options {
     const char *name; /* of the region: its label is "<step of the list>/<name>" */
     bool streamed;    /* elements are taken as they come */
-    int64_t slice;    /* > 0: lanes over slices of at most so many elements */
 };
 
 /* Builds the region. Returns it, or NULL (and changes nothing) when no consumer can be taken in.

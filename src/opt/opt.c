@@ -15,6 +15,7 @@
 static const struct tl_pass table[] = {
     {"prune", tl_pass_prune, "drops edges that only repeat the order in which the steps were written"},
     {"share", tl_pass_share, "does equal pure work once"},
+    {"stages", tl_pass_stages, "cuts work on long lists into stages that follow one another"},
     {"pipeline_decode", tl_pass_pipeline_decode, "passes list items on while the model still writes"},
     {"split_prefill", tl_pass_split_prefill, "prefills prompt parts as soon as they are known"},
 };
@@ -197,7 +198,7 @@ static void keep(struct tl_opt_report *report, struct tl_opt_entry *entry) {
 static bool run_pass(const struct runner *runner, const struct tl_pass *pass, unsigned round, struct tl_graph **graph) {
     struct tl_opt_entry entry = {.pass = pass->name, .round = round, .notes = TL_STR_INIT};
     bool failed = false, check = runner->options->check;
-    struct tl_pass_ctx ctx = {.pass = pass->name, .notes = &entry.notes, .failed = &failed};
+    struct tl_pass_ctx ctx = {.pass = pass->name, .options = runner->options, .notes = &entry.notes, .failed = &failed};
     ctx.level = runner->options->level == TL_OPTIMIZE_PAPER ? TL_OPTIMIZE_PAPER : TL_OPTIMIZE_COST;
     uint64_t start = tl_clock_now();
     struct tl_graph *clone = tl_graph_clone(*graph);

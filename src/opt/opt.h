@@ -31,6 +31,10 @@ struct tl_opt_options {
     size_t pass_count;
     bool check;  /* also see that text and clone of each result are equal to it: on in builds without NDEBUG */
     FILE *trace; /* borrowed; NULL: no trace */
+    /* The largest efficient batch of the engine, in units (texts, rows); 0: not known, then `stages` leaves its work
+     * whole. NULL: known of none. */
+    uint32_t (*batch)(void *context, const char *engine);
+    void *context;
 };
 
 /* level DEFAULT, all passes; trace as the environment says. */

@@ -7,6 +7,7 @@
 struct tl_pass_ctx {
     const char *pass;
     enum tl_optimize level; /* PAPER or COST */
+    const struct tl_opt_options *options;
     struct tl_str *notes;
     bool *failed;
 };
@@ -25,6 +26,7 @@ const char *tl_opt_unique_label(const struct tl_body *body, const char *wanted);
 
 tl_pass_function tl_pass_prune;
 tl_pass_function tl_pass_share;
+tl_pass_function tl_pass_stages;
 tl_pass_function tl_pass_pipeline_decode;
 tl_pass_function tl_pass_split_prefill;
 

@@ -56,7 +56,8 @@ static struct tl_ref origin(struct tl_ref ref) {
 
 /* A new collection of the run, which nobody outside knows. */
 static bool is_new(struct tl_ref ref) {
-    return ref.node->op == TL_OP_INGEST && tl_attributes_find(&ref.node->attributes, "collection") == NULL;
+    return ref.node->op == TL_OP_COLLECTION ||
+           (ref.node->op == TL_OP_INGEST && tl_attributes_find(&ref.node->attributes, "collection") == NULL);
 }
 
 /* The root's parameters and collections with a name may be one and the same under two names; one that

@@ -165,8 +165,9 @@ static void fold_open(struct node_state *node) {
     struct run *run = node->instance->run;
     struct tl_value *list = input_value(node, 0);
     struct tl_value *initial = input_value(node, 1);
+    size_t slice = (size_t)slice_of(node), count = list->as.list.count;
     region->closed = true;
-    region->total = list->as.list.count;
+    region->total = slice ? (count + slice - 1) / slice : count;
     if (region->total == 0) {
         struct tl_value *output = tl_value_ref(initial);
         complete_region(node, &output);
@@ -179,7 +180,8 @@ static void fold_open(struct node_state *node) {
         if (!instance) return;
         region->instances[i] = instance;
         region->begun++;
-        tl_instance_set_slot(instance, PARAMETER_ITEM, tl_value_ref(list->as.list.items[i]));
+        tl_instance_set_slot(instance, PARAMETER_ITEM,
+                             slice ? slice_item(list, i, slice) : tl_value_ref(list->as.list.items[i]));
         tl_instance_set_slot(instance, PARAMETER_INDEX, tl_value_number((double)i));
         if (i == 0) tl_instance_set_slot(instance, PARAMETER_CARRIED, tl_value_ref(initial));
         tl_instance_start(instance);

@@ -152,8 +152,9 @@ static struct emulated_collection *collection_of(struct emulated_engine *engine,
 }
 
 static struct tl_value *ingest(struct emulated_engine *engine, const struct tl_item *item, struct tl_error *error) {
-    const struct tl_value *chunks = item->inputs[0], *vectors = item->inputs[1];
-    const struct tl_value *into = item->input_count > 2 ? item->inputs[2] : NULL;
+    bool rows = item->op == TL_OP_INGEST; /* else a new collection without any */
+    const struct tl_value *chunks = rows ? item->inputs[0] : NULL, *vectors = rows ? item->inputs[1] : NULL;
+    const struct tl_value *into = rows && item->input_count > 2 ? item->inputs[2] : NULL;
     const char *name = tl_attributes_string(item->attributes, "collection", NULL);
     struct emulated_collection *collection;
     struct temporary *temporary = NULL;
@@ -167,7 +168,7 @@ static struct tl_value *ingest(struct emulated_engine *engine, const struct tl_i
     }
     if (!collection)
         return NULL;
-    for (size_t i = 0; i < chunks->as.list.count; i++)
+    for (size_t i = 0; rows && i < chunks->as.list.count; i++)
         put(collection, tl_value_ref(chunks->as.list.items[i]),
             i < vectors->as.list.count ? tl_value_ref(vectors->as.list.items[i]) : NULL);
     bool is_temporary = into ? into->as.index.resource != NULL : !name;
@@ -299,6 +300,8 @@ enum tl_status tl_emulated_measure(struct emulated_engine *engine, struct emulat
                             tl_primitive_info(item->op)->name, tl_capability_name(capability));
     if (capability == TL_CAPABILITY_LLM)
         return tl_emulated_llm_start(engine, job, error);
+    if (item->op == TL_OP_COLLECTION)
+        return TL_OK;
     const struct tl_value *first = item->inputs[0];
     job->units = leaves(first, item->op == TL_OP_WEB_SEARCH || item->op == TL_OP_TOOL ? first->type.depth : 0);
     job->tokens = tl_emulated_tokens(text_bytes(first));
@@ -316,6 +319,7 @@ struct tl_value *tl_emulated_result(struct emulated_engine *engine, struct emula
     switch (item->op) {
     case TL_OP_EMBED: return map(item->inputs[0], 0, TL_TYPE_OF(VECTOR, 0), embed_one, engine);
     case TL_OP_SCORE: return map(item->inputs[0], 0, TL_TYPE_OF(HIT, 0), score_one, &item->inputs[1]->as.text);
+    case TL_OP_COLLECTION:
     case TL_OP_INGEST: return ingest(engine, item, error);
     case TL_OP_SEARCH:
     case TL_OP_MATCH: return search(engine, item, error);

@@ -394,21 +394,22 @@ static const char *check_inputs(const struct tl_item *item) {
 
 static void submit_item(struct sqlite_engine *engine, struct tl_item *item) {
     const struct tl_emit *emit = engine->emit;
-    if (item->op != TL_OP_INGEST && item->op != TL_OP_SEARCH && item->op != TL_OP_MATCH) {
+    if (item->op != TL_OP_COLLECTION && item->op != TL_OP_INGEST && item->op != TL_OP_SEARCH &&
+        item->op != TL_OP_MATCH) {
         emit->fail(emit->context, item, TL_ERR_UNSUPPORTED,
-                   "an engine of type 'sqlite' serves ingest, search and match only");
+                   "an engine of type 'sqlite' serves collection, ingest, search and match only");
         return;
     }
-    const char *wrong = check_inputs(item);
+    const char *wrong = item->op == TL_OP_COLLECTION ? NULL : check_inputs(item);
     if (wrong) {
         emit->fail(emit->context, item, TL_ERR_INVALID, wrong);
         return;
     }
     struct held_item *held = tl_mem_zalloc(sizeof *held);
     held->item = item;
-    held->count = count_leaves(item->inputs[0]);
+    held->count = item->op == TL_OP_COLLECTION ? 0 : count_leaves(item->inputs[0]);
     insert_by_rank(engine, held);
-    if (item->op == TL_OP_INGEST)
+    if (item->op == TL_OP_INGEST || item->op == TL_OP_COLLECTION)
         return;
     held->queries = tl_mem_try_alloc((held->count + 1) * sizeof(struct tl_value *));
     held->results = tl_mem_try_alloc((held->count + 1) * sizeof(struct tl_value *));
@@ -426,7 +427,7 @@ static void sqlite_submit(struct tl_engine *base, struct tl_item **items, size_t
 static bool sqlite_step(struct tl_engine *base) {
     struct sqlite_engine *engine = engine_of(base);
     struct held_item *held = engine->first;
-    if (held && held->item->op == TL_OP_INGEST)
+    if (held && (held->item->op == TL_OP_INGEST || held->item->op == TL_OP_COLLECTION))
         step_ingest(engine, held);
     else if (held)
         step_queries(engine, held);
