@@ -74,6 +74,21 @@ static struct tl_value *chunks(void) {
 
 /* ---- one run ---- */
 
+static json_t *load_profile(void) {
+    char *path = path_of("rtx3090", ".json");
+    json_error_t where;
+    json_t *profile = json_load_file(path, 0, &where);
+    if (!profile) TL_BUG("%s:%d: %s", path, where.line, where.text);
+    tl_mem_free(path);
+    return profile;
+}
+
+/* The largest efficient batch: these models gain from every unit more, up to the limit. */
+static uint32_t batch_of(void *profile, const char *engine) {
+    const json_t *settings = json_object_get(json_object_get(profile, engine), "settings");
+    return (uint32_t)json_integer_value(json_object_get(settings, "batch"));
+}
+
 static struct tl_plan *make_plan(const char *query, enum tl_optimize level, const char *const *passes, size_t count) {
     struct tl_diagnostics findings;
     struct tl_error error;
@@ -85,11 +100,15 @@ static struct tl_plan *make_plan(const char *query, enum tl_optimize level, cons
     struct tl_graph *graph = tl_graph_parse(text.data, &findings);
     if (!graph) TL_BUG("%s: %s", path, findings.items[0].message);
     struct tl_opt_options options = tl_opt_defaults();
+    json_t *profile = load_profile();
     options.level = level;
+    options.batch = batch_of;
+    options.context = profile;
     options.passes = passes;
     options.pass_count = count;
     if (tl_opt_run(&graph, &options, NULL, &error) != TL_OK || tl_plan_freeze(graph, &plan, &error) != TL_OK)
         TL_BUG("%s", error.message);
+    json_decref(profile);
     tl_diagnostics_fini(&findings);
     tl_str_fini(&text);
     tl_mem_free(path);
@@ -98,11 +117,8 @@ static struct tl_plan *make_plan(const char *query, enum tl_optimize level, cons
 
 static struct tl_sim *furnished(void) {
     struct tl_sim *sim = tl_sim_create(&(struct tl_sim_config){.seed = 1, .record = true});
-    char *path = path_of("rtx3090", ".json");
-    json_error_t where;
-    json_t *profile = json_load_file(path, 0, &where), *engine;
+    json_t *profile = load_profile(), *engine;
     const char *name;
-    if (!profile) TL_BUG("%s:%d: %s", path, where.line, where.text);
     json_object_foreach(profile, name, engine) {
         struct tl_error error;
         for (json_int_t i = 0; i < json_integer_value(json_object_get(engine, "instances")); i++)
@@ -111,7 +127,6 @@ static struct tl_sim *furnished(void) {
                 TL_BUG("%s", error.message);
     }
     json_decref(profile);
-    tl_mem_free(path);
     return sim;
 }
 

@@ -57,6 +57,11 @@ static void outcome_fini(struct outcome *outcome) {
     tl_str_fini(&outcome->wrong);
 }
 
+static uint32_t batch_of(void *context, const char *engine) {
+    (void)engine;
+    return *(const uint32_t *)context;
+}
+
 static struct tl_plan *make_plan(const struct generated *generated, const struct way *way, struct tl_random *random,
                                  struct outcome *outcome, struct tl_str *text) {
     struct tl_graph *graph = tl_graph_clone(generated->graph);
@@ -65,7 +70,10 @@ static struct tl_plan *make_plan(const struct generated *generated, const struct
     char names[MOST_PASSES][40];
     struct tl_error error;
     struct tl_plan *plan = NULL;
+    uint32_t batch = tl_random_below(random, 5); /* small: lists here are short */
     options.level = way->level;
+    options.batch = batch_of;
+    options.context = &batch;
     options.check = false; /* the text form has tests of its own */
     for (size_t i = 0; way->some_passes && i < tl_opt_pass_count() && i < MOST_PASSES; i++) {
         if (!tl_random_chance(random, 40)) continue;
