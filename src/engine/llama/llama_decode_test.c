@@ -230,6 +230,35 @@ static void poison(void *context, const struct tl_item *item, const float *logit
         ((float *)logits)[count / 2] = NAN;
 }
 
+/* Who waits for a sequence while its prefix is parked leaves the snapshot alone. */
+static void test_waiting_for_a_parked_prefix(void **state) {
+    (void)state;
+    struct tl_conformance *run =
+        open_engine("\"context_size\": 256, \"parallel\": 1, \"reserve\": 64, \"threads\": 1");
+    struct tl_value *parked = ask(run, "Count from one to ten in words.");
+    struct tl_value *other = ask(run, "Write something about the sea.");
+    struct tl_llama_counters before = tl_llama_count(engine_of(run));
+    assert_int_equal(before.parks, 1);
+    struct tl_conformance_item item;
+    tl_llama_test_decode(run, tl_value_ref(other), 8, &item);
+    struct tl_conformance_held *first = tl_conformance_submit(run, &item);
+    tl_conformance_step(run);
+    tl_llama_test_decode(run, tl_value_ref(parked), 8, &item);
+    struct tl_conformance_held *second = tl_conformance_submit(run, &item);
+    for (size_t i = 0; i < 4; i++)
+        tl_conformance_step(run);
+    assert_false(tl_conformance_outcome(first)->finished);
+    struct tl_llama_counters waiting = tl_llama_count(engine_of(run));
+    assert_int_equal(waiting.parks, before.parks);
+    assert_int_equal(waiting.parked_bytes, before.parked_bytes);
+    tl_conformance_finish(run);
+    assert_int_equal(tl_conformance_outcome(second)->usage.tokens_computed, 1);
+    assert_true(strlen(text_of(first)) > 0 && strlen(text_of(second)) > 0);
+    tl_value_unref(parked);
+    tl_value_unref(other);
+    tl_conformance_close(run);
+}
+
 static void test_failures_stay_with_their_item(void **state) {
     (void)state;
     struct tl_conformance *run = open_engine(SMALL);
@@ -329,6 +358,7 @@ int main(void) {
         cmocka_unit_test(test_seeds),
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_trimming_is_reported),
+        cmocka_unit_test(test_waiting_for_a_parked_prefix),
         cmocka_unit_test(test_failures_stay_with_their_item),
         cmocka_unit_test(test_handles_of_others),
         cmocka_unit_test(test_released_on_other_threads),
