@@ -318,9 +318,11 @@ enum tl_status tl_llama_prompt_tokens(const struct tl_llama_template *template, 
     *trimmed = 0;
     size_t *keep = tl_mem_alloc((prompt->count + 1) * sizeof *keep);
     size_t fixed = 0;
+    bool trimmable = false;
     for (size_t i = 0; i < prompt->count; i++) {
         const struct tl_prompt_part *part = &prompt->parts[i];
         keep[i] = part->length;
+        trimmable |= (part->flags & TL_PART_TRIMMABLE) != 0;
         if (!(part->flags & TL_PART_TRIMMABLE))
             fixed += part->length;
         else if (keep[i] > limit * BYTES_PER_TOKEN)
@@ -336,7 +338,7 @@ enum tl_status tl_llama_prompt_tokens(const struct tl_llama_template *template, 
         if (status != TL_OK || out->count <= limit)
             break;
         first = first ? first : out->count;
-        if (*open) {
+        if (*open && trimmable) { /* its parts are cut when all of them are known */
             out->count = limit;
             break;
         }

@@ -25,8 +25,8 @@ void tl_llama_template_fini(struct tl_llama_template *template);
 
 /* Appends the prompt's tokens. `limit` is the most that fit: of a closed prompt, trimmable parts
  * are cut at their ends, longest first; *trimmed is how many tokens were cut. An open prompt
- * is cut at its end instead, silently (it only saves work). TL_ERR_LIMIT when a closed prompt
- * does not fit even so. */
+ * with such parts is cut at its end instead, silently (it only saves work). TL_ERR_LIMIT when the
+ * prompt does not fit even so, or never will. */
 enum tl_status tl_llama_prompt_tokens(const struct tl_llama_template *template, const struct tl_prompt *prompt,
                                       size_t limit, struct tl_llama_tokens *out, bool *open, size_t *trimmed,
                                       struct tl_error *error);

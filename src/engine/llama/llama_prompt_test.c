@@ -172,6 +172,14 @@ static void test_what_cannot_be_cut_is_refused(void **state) {
     assert_int_equal(tl_llama_prompt_tokens(&template, &prompt, 64, &tokens, &open, &trimmed, &error), TL_ERR_LIMIT);
     assert_non_null(strstr(error.message, "64"));
     assert_non_null(strstr(error.message, "tokens"));
+    /* Also when more is to follow: no token is computed of a prompt that can never fit. */
+    struct tl_prompt_part begun[] = {part(TL_ROLE_USER, 0, TL_PART_OPEN, text.data)};
+    const struct tl_prompt beginning = {begun, 1};
+    assert_int_equal(tl_llama_prompt_tokens(&template, &beginning, 64, &tokens, &open, &trimmed, &error), TL_ERR_LIMIT);
+    assert_true(open);
+    begun[0].flags |= TL_PART_TRIMMABLE; /* this may be cut when the rest is known */
+    assert_int_equal(tl_llama_prompt_tokens(&template, &beginning, 64, &tokens, &open, &trimmed, &error), TL_OK);
+    assert_int_equal(tokens.count, 64);
     /* Far too much is refused before it is tokenised. */
     for (int i = 0; i < 2000; i++)
         tl_str_puts(&text, "word ");
