@@ -48,16 +48,22 @@ static bool drop_waits(struct tl_node *node, struct tl_random *random) {
 
 /* ---- a search goes to the collection as it was before its last ingest ---- */
 
+/* The collection that this one is with more rows in it; NULL: none. */
+static struct tl_input *collection_before(const struct tl_node *filled) {
+    return filled->op == TL_OP_INGEST ? input(filled, "into")
+           : filled->op == TL_OP_FOLD ? input(filled, "initial")
+                                      : NULL;
+}
+
 static bool searches_filled(const struct tl_node *node) {
     const struct tl_input *index = input(node, "index");
-    return (node->op == TL_OP_SEARCH || node->op == TL_OP_MATCH) && index && index->from.node->op == TL_OP_INGEST &&
-           input(index->from.node, "into");
+    return (node->op == TL_OP_SEARCH || node->op == TL_OP_MATCH) && index && collection_before(index->from.node);
 }
 
 static bool search_early(struct tl_node *node, struct tl_random *random) {
     (void)random;
     struct tl_input *index = input(node, "index");
-    index->from = input(index->from.node, "into")->from;
+    index->from = collection_before(index->from.node)->from;
     return drop_waits(node, random);
 }
 
