@@ -280,7 +280,11 @@ static enum tl_status open_file(struct tl_store *store, const struct tl_store_op
     enum tl_status status = configure(store, options->busy_ms, error);
     bool fresh = false;
     if (status == TL_OK)
+        status = tl_store_run(store, "BEGIN", "opening", error); /* or another process makes its tables in between */
+    if (status == TL_OK)
         status = identify(store, &fresh, error);
+    if (status == TL_OK)
+        status = tl_store_run(store, "COMMIT", "opening", error);
     if (status != TL_OK)
         return status;
 

@@ -540,6 +540,43 @@ static void run_sql(const char *path, const char *sql) {
     sqlite3_close(db);
 }
 
+/* Makes the store that another connection is just being opened on. */
+static bool meddling;
+static int meddle(unsigned kind, void *path, void *statement, void *sql) {
+    (void)kind, (void)statement;
+    if (meddling || !strstr(sql, "user_version"))
+        return 0;
+    meddling = true;
+    const struct tl_store_options options = {.path = path, .create = true, .busy_ms = 1};
+    struct tl_store *other;
+    tl_store_open(&options, &other, NULL);
+    tl_store_close(other);
+    return 0;
+}
+
+static char meddled_path[96];
+
+static int watch(sqlite3 *db, char **message, const struct sqlite3_api_routines *api) {
+    (void)message, (void)api;
+    return sqlite3_trace_v2(db, SQLITE_TRACE_STMT, meddle, meddled_path);
+}
+
+/* A store is made by two processes at once: none takes what it sees of it for another program's file. */
+static void test_made_by_two(void **state) {
+    const struct fixture *fixture = *state;
+    struct tl_store *store;
+    struct tl_error error = {0};
+    const struct tl_store_options options = {.path = fixture->path, .create = true};
+    memcpy(meddled_path, fixture->path, sizeof meddled_path);
+    meddling = false;
+    assert_int_equal(sqlite3_auto_extension((void (*)(void))watch), SQLITE_OK);
+    enum tl_status status = tl_store_open(&options, &store, &error);
+    sqlite3_cancel_auto_extension((void (*)(void))watch);
+    assert_true(meddling);
+    expect_ok(status, &error);
+    tl_store_close(store);
+}
+
 static void test_foreign_files(void **state) {
     struct fixture *fixture = *state;
     struct tl_error error = {0};
@@ -726,6 +763,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_model_is_checked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed_document_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reader_beside_writer, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_made_by_two, setup, teardown),
         cmocka_unit_test_setup_teardown(test_foreign_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_list_and_drop, setup, teardown),
