@@ -289,7 +289,7 @@ bool tl_llama_span_acquire(struct tl_llama_engine *engine, struct tl_llama_item 
         span = from;
     } else {
         int32_t sequence = free_sequence(engine, from);
-        if (sequence < 0 && from && !from->user && from->sequence >= 0) { /* the source itself holds the only idle one */
+        if (sequence < 0 && from && !from->user && from->sequence >= 0) { /* it holds the only idle one */
             sequence = from->sequence;
             park(engine, from, from);
             from = held->source->span; /* NULL when there was no room to park it */
