@@ -89,7 +89,7 @@ struct session {
     enum tl_status status;
     bool done;
     struct tl_runtime *runtime;
-    tl_run_id run;    /* 0: not submitted yet */
+    tl_run_id run;    /* 0: not submitted yet, or over */
     bool interrupted; /* a first signal has come */
 };
 
@@ -132,7 +132,7 @@ static void *wait_for_signals(void *argument) {
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
         pthread_mutex_lock(&session->lock);
         if (session->interrupted || session->run == 0)
-            _exit(TL_EXIT_INTERRUPTED); /* while models are loaded there is nothing to keep */
+            _exit(TL_EXIT_INTERRUPTED); /* while models are loaded or engines closed there is nothing to keep */
         session->interrupted = true;
         tl_runtime_cancel(session->runtime, session->run);
         pthread_mutex_unlock(&session->lock);
@@ -455,6 +455,7 @@ static int submit(const struct options *options, struct session *session, struct
     return TL_EXIT_DONE;
 }
 
+/* Closes the runtime. */
 static int run_session(const struct options *options, struct session *session, tl_workflow_id workflow) {
     struct printer printer = {.options = options, .streamed = TL_STR_INIT};
     pthread_t signals;
@@ -466,6 +467,12 @@ static int run_session(const struct options *options, struct session *session, t
         follow(session, &printer);
         result = print_result(session, &printer);
     }
+    /* Closing waits for what an engine is just at, such as a PDF: a signal ends the program all the same. */
+    pthread_mutex_lock(&session->lock);
+    session->run = 0;
+    pthread_mutex_unlock(&session->lock);
+    tl_runtime_close(session->runtime);
+    session->runtime = NULL;
     pthread_cancel(signals);
     pthread_join(signals, NULL);
     tl_str_fini(&printer.streamed);

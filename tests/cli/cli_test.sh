@@ -162,6 +162,31 @@ checks=$((checks + 1))
 err "cancelled; the answer is not complete"
 [ -s "$scratch/out" ] || fail "the partial answer is lost"
 
+# The first Ctrl-C cannot hurry what an engine is just at; the second ends the program all the same.
+command="teola run, interrupted twice"
+"$program" run naive-rag --question Q -c x --set llm.scale=1 --set llm.iteration_ms=60000 --set llm.answer_tokens=3 \
+    --set llm.prompt_token_ms=0 -v >"$scratch/out" 2>"$scratch/err" </dev/null &
+child=$!
+# wait_until COMMAND...: until it succeeds, as long as the program runs.
+wait_until() {
+    for _ in $(seq 400); do
+        "$@" && return
+        kill -0 $child 2>/dev/null || return
+        sleep 0.05
+    done
+}
+wait_until grep -q "engine llm" "$scratch/err"
+sleep 0.2 # it is at work by then; if not, the program is loading, and the first signal ends it
+kill -INT $child
+wait_until grep -q cancelled "$scratch/err"
+kill -INT $child
+wait_until false
+kill -KILL $child 2>/dev/null
+wait $child
+status=$?
+checks=$((checks + 1))
+[ $status -eq 130 ] || fail "expected exit status 130"
+
 # A reader that goes away ends the run too.
 command="teola run | head -c 1"
 set -o pipefail
