@@ -59,15 +59,31 @@ static const char *text_of(const json_t *object, const char *name) {
     return text ? text : "";
 }
 
+/* Names of files and titles may hold anything: nothing of it is a command to the terminal. */
+static void put_name(const char *name, struct tl_str *out) {
+    for (const char *c = name; *c; c++) {
+        bool c1 = (unsigned char)c[0] == 0xc2 && (unsigned char)c[1] < 0xa0; /* U+0080 to U+009F */
+        c += c1;
+        if ((unsigned char)*c < 0x20 || *c == 0x7f || c1)
+            tl_str_printf(out, "\\x%02x", (unsigned char)*c);
+        else
+            tl_str_putc(out, *c);
+    }
+}
+
 static void put_source(const json_t *hit, unsigned number, bool color, struct tl_str *out) {
     const json_t *chunk = json_object_get(hit, "chunk");
     const char *title = text_of(chunk, "title"), *heading = text_of(chunk, "heading");
-    tl_str_printf(out, "  [%u] %s%s%s", number, color ? "\033[1m" : "", *title ? title : text_of(chunk, "uri"),
-                  color ? "\033[0m" : "");
-    if (*heading && strcmp(heading, title) != 0)
-        tl_str_printf(out, ": %s", heading);
-    tl_str_printf(out, "\n      %s%s, bytes %lld-%lld%s\n", color ? "\033[2m" : "", text_of(chunk, "uri"),
-                  (long long)json_integer_value(json_object_get(chunk, "begin")),
+    tl_str_printf(out, "  [%u] %s", number, color ? "\033[1m" : "");
+    put_name(*title ? title : text_of(chunk, "uri"), out);
+    tl_str_puts(out, color ? "\033[0m" : "");
+    if (*heading && strcmp(heading, title) != 0) {
+        tl_str_puts(out, ": ");
+        put_name(heading, out);
+    }
+    tl_str_printf(out, "\n      %s", color ? "\033[2m" : "");
+    put_name(text_of(chunk, "uri"), out);
+    tl_str_printf(out, ", bytes %lld-%lld%s\n", (long long)json_integer_value(json_object_get(chunk, "begin")),
                   (long long)json_integer_value(json_object_get(chunk, "end")), color ? "\033[0m" : "");
 }
 

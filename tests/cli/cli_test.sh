@@ -197,6 +197,12 @@ checks=$((checks + 1))
 [ $status -eq 1 ] || fail "expected exit status 1"
 set +o pipefail
 
+# ---- names of files ----
+: >"$scratch/"$'red\033[31m\302\233.txt'
+run 0 run naive-rag --question Q -d "$scratch/"$'red\033[31m\302\233.txt'; out 'red\x1b[31m\x9b.txt'
+checks=$((checks + 1))
+grep -q $'\033' "$scratch/out" && fail "a file's name reaches the terminal as it is"
+
 # ---- configuration and doctor ----
 printf 'engines:\n  llm: {tpye: emulated}\n' >"$scratch/c.yaml"
 run 2 run naive-rag --question Q -c x --config "$scratch/c.yaml"; err "c.yaml:2:"; err "did you mean"
