@@ -200,12 +200,12 @@ void tl_run_end(struct run *run, enum tl_status status, const char *message, str
 }
 
 void tl_run_fail(struct run *run, enum tl_status status, const char *format, ...) {
-    char message[TL_ERROR_MESSAGE_MAX];
+    struct tl_error error; /* cut between characters where it is too long */
     va_list args;
     va_start(args, format);
-    vsnprintf(message, sizeof message, format, args);
+    tl_error_setv(&error, status, format, args);
     va_end(args);
-    tl_run_end(run, status, message, NULL);
+    tl_run_end(run, status, error.message, NULL);
 }
 
 void tl_run_expire(struct tl_sched *sched) {

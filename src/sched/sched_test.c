@@ -10,6 +10,8 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "base/str.h"
+#include "base/utf8.h"
 #include "sched/world_test_support.h"
 
 static const char *const engines[] = {"embedder", "store", "llm", "reranker", "documents"};
@@ -372,6 +374,29 @@ static void test_failure_names_primitive_inputs_and_cause(void **state) {
     tl_plan_unref(plan);
 }
 
+/* What is too long for a message is cut between characters: a run's result is JSON, which takes nothing else. */
+static void test_long_failure_stays_text(void **state) {
+    (void)state;
+    for (int shift = 0; shift < 2; shift++) {
+        struct tl_str text = TL_STR_INIT;
+        tl_str_puts(&text, "graph \"long\" {\n  parameters (question:text)\n  %1: vector = embed \"");
+        for (int i = 0; i < TL_ERROR_MESSAGE_MAX / 2; i++) tl_str_puts(&text, i < shift ? "x" : "\xc3\xa9");
+        tl_str_puts(&text, "\" @embedder (input: $question)\n  results (v: %1)\n}\n");
+        struct tl_plan *plan = plan_of(text.data);
+        struct world *world = world_create(
+            &(struct world_options){.seed = 1, .engines = engines, .engine_count = 5, .check = true, .failure = 1});
+        struct tl_value *inputs[] = {tl_value_text("why", 3)};
+        uint64_t run = world_submit(world, plan, inputs, 1, 0);
+        world_run(world);
+        const char *message = world_result(world, run)->message;
+        assert_true(tl_utf8_is_valid(message, strlen(message)));
+        assert_true(tl_str_ends_with(message, "..."));
+        world_destroy(world);
+        tl_plan_unref(plan);
+        tl_str_fini(&text);
+    }
+}
+
 static void test_unknown_engine_fails_before_anything_runs(void **state) {
     (void)state;
     struct tl_plan *plan = plan_of(chain);
@@ -586,6 +611,7 @@ int main(void) {
         cmocka_unit_test(test_streaming_gives_the_same_result),
         cmocka_unit_test(test_only_the_answer_streams),
         cmocka_unit_test(test_failure_names_primitive_inputs_and_cause),
+        cmocka_unit_test(test_long_failure_stays_text),
         cmocka_unit_test(test_unknown_engine_fails_before_anything_runs),
         cmocka_unit_test(test_cancel_at_every_moment),
         cmocka_unit_test(test_deadline_ends_the_run_on_time),
