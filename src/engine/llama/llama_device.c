@@ -58,6 +58,11 @@ enum tl_status tl_llama_load(const char *path, bool vocab_only, int32_t gpu_laye
     if (!*model)
         return tl_error_set(error, TL_ERR_CORRUPT, "model file '%s' cannot be loaded%s%s", path,
                             last_complaint[0] ? ": " : "", last_complaint);
+    if (llama_vocab_type(llama_model_get_vocab(*model)) == LLAMA_VOCAB_TYPE_NONE) { /* to tokenise by it would abort */
+        llama_model_free(*model);
+        *model = NULL;
+        return tl_error_set(error, TL_ERR_INVALID, "model file '%s' has no vocabulary", path);
+    }
     return TL_OK;
 }
 

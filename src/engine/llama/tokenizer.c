@@ -2,7 +2,6 @@
  * open, and llama_tokenize is thread-safe, so a tokenizer may be shared by threads. */
 #include "engine/tokenizer.h"
 
-#include "base/error.h"
 #include "base/mem.h"
 #include "engine/llama/llama_device.h"
 
@@ -17,13 +16,8 @@ enum tl_status tl_tokenizer_open(const char *model_path, struct tl_tokenizer **t
     enum tl_status status = tl_llama_load(model_path, true, 0, &model, error);
     if (status != TL_OK)
         return status;
-    const struct llama_vocab *vocab = llama_model_get_vocab(model);
-    if (llama_vocab_type(vocab) == LLAMA_VOCAB_TYPE_NONE) {
-        llama_model_free(model);
-        return tl_error_set(error, TL_ERR_INVALID, "model file '%s' has no vocabulary", model_path);
-    }
     *tokenizer = tl_mem_alloc(sizeof **tokenizer);
-    **tokenizer = (struct tl_tokenizer){model, vocab};
+    **tokenizer = (struct tl_tokenizer){model, llama_model_get_vocab(model)};
     return TL_OK;
 }
 

@@ -9,7 +9,9 @@
 
 #include <cmocka.h>
 
+#include "engine/llama/llama_device.h"
 #include "engine/tokenizer.h"
+#include "gguf.h"
 
 static struct tl_tokenizer *open_model(const char *name) {
     const char *folder = getenv("TEOLA_TEST_MODELS");
@@ -80,6 +82,23 @@ static void test_bad_files(void **state) {
     fclose(file);
     assert_int_equal(tl_tokenizer_open(path, &tokenizer, &error), TL_ERR_CORRUPT);
     assert_non_null(strstr(error.message, path));
+    /* Weights of some kind, but no tokenizer: no engine can use these either. */
+    struct gguf_context *weights = gguf_init_empty();
+    gguf_set_val_str(weights, "general.architecture", "bert");
+    gguf_set_val_u32(weights, "bert.block_count", 1);
+    gguf_set_val_u32(weights, "bert.context_length", 8);
+    gguf_set_val_u32(weights, "bert.embedding_length", 8);
+    gguf_set_val_u32(weights, "bert.feed_forward_length", 8);
+    gguf_set_val_u32(weights, "bert.attention.head_count", 1);
+    gguf_set_val_f32(weights, "bert.attention.layer_norm_epsilon", 1e-12f);
+    gguf_set_val_u32(weights, "bert.vocab_size", 8);
+    gguf_set_val_str(weights, "tokenizer.ggml.model", "no_vocab");
+    assert_true(gguf_write_to_file(weights, path, true));
+    gguf_free(weights);
+    struct llama_model *model;
+    assert_int_equal(tl_llama_load(path, true, 0, &model, &error), TL_ERR_INVALID);
+    assert_non_null(strstr(error.message, "no vocabulary"));
+    assert_null(model);
     remove(path);
     tl_tokenizer_close(NULL);
 }
