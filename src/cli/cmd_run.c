@@ -298,7 +298,7 @@ struct printer {
     const struct options *options;
     struct tl_str streamed; /* the answer so far */
     bool status_line;       /* a line on stderr that is to go */
-    bool failed;            /* standard output does not take any more */
+    int failed;             /* why standard output does not take any more, an errno value; 0: it does */
 };
 
 static void show_status(struct printer *printer, const char *text) {
@@ -322,7 +322,7 @@ static bool streams(const struct options *options) {
 static void print_text(struct printer *printer, const char *text, size_t length) {
     clear_status(printer);
     if (fwrite(text, 1, length, stdout) != length || fflush(stdout) != 0)
-        printer->failed = true;
+        printer->failed = errno;
 }
 
 /* Prints what comes until the run has ended. */
@@ -401,6 +401,8 @@ static int print_result(const struct session *session, struct printer *printer) 
         exit_status = tl_cli_fail("run", &error);
     if (printer->failed)
         exit_status = TL_EXIT_FAILED;
+    if (printer->failed && printer->failed != EPIPE) /* a reader that has gone knows */
+        fprintf(stderr, "teola run: standard output: %s\n", strerror(printer->failed));
     if (!options->quiet)
         fputs(session->notices.data, stderr);
     if (session->status != TL_OK && session->interrupted) {

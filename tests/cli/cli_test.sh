@@ -197,6 +197,14 @@ checks=$((checks + 1))
 [ $status -eq 1 ] || fail "expected exit status 1"
 set +o pipefail
 
+# A full disk ends it too, and says so.
+command="teola run >/dev/full"
+"$program" run naive-rag --question Q -c x >/dev/full 2>"$scratch/err" </dev/null
+status=$?
+checks=$((checks + 1))
+[ $status -eq 1 ] || fail "expected exit status 1"
+err "standard output: No space left on device"
+
 # ---- names of files ----
 : >"$scratch/"$'red\033[31m\302\233.txt'
 run 0 run naive-rag --question Q -d "$scratch/"$'red\033[31m\302\233.txt'; out 'red\x1b[31m\x9b.txt'
