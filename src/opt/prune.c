@@ -129,10 +129,14 @@ struct pruner {
     bool *reached; /* by position: before the node at hand */
 };
 
-static void mark_before(void *context, struct tl_node *before, enum tl_edge_kind kind) {
-    (void)kind;
-    struct pruner *pruner = context;
-    pruner->reached[pruner->positions[before->number]] = true;
+static void mark_complete_before(struct pruner *pruner, const struct tl_node *node) {
+    for (size_t i = 0; i < node->input_count; i++) {
+        const struct tl_node *used = node->inputs[i].from.node;
+        if (used->body == node->body && used->op != TL_OP_PARAMETERS)
+            pruner->reached[pruner->positions[used->number]] = true;
+    }
+    for (size_t i = 0; i < node->wait_count; i++)
+        pruner->reached[pruner->positions[node->waits[i].node->number]] = true;
 }
 
 /* Marks what `node` itself waits for before it starts. What only the inside of a region uses does not keep
@@ -158,7 +162,7 @@ static void reach_back(struct pruner *pruner, const struct tl_node *node) {
     mark_gates(pruner, node);
     for (size_t i = pruner->positions[node->number]; i-- > 0;)
         if (pruner->reached[i])
-            tl_graph_each_predecessor(pruner->body->nodes[i], mark_before, pruner);
+            mark_complete_before(pruner, pruner->body->nodes[i]);
 }
 
 static void find_touches(struct pruner *pruner) {

@@ -5,7 +5,8 @@
  *
  * Two primitives are equal when operation, engine, attributes and inputs are. The later one is dropped for the
  * earlier one, which stands in the same body or in one around it (before the region that the later one is in): then
- * it is complete, or on its way, whenever the later one could begin. Only PURE primitives that wait for nothing
+ * it is complete, or on its way, whenever the later one could begin. What reads a collection is only shared within its
+ * body: before a region begins the collection may have changed. Only PURE primitives that wait for nothing
  * but their inputs are looked at: a control edge is the user's word.
  *
  * What is equal between queries is shared at run time, by the engines' caches.
@@ -31,6 +32,13 @@ static bool equal(const struct tl_node *a, const struct tl_node *b) {
             strcmp(a->inputs[i].name, b->inputs[i].name) != 0)
             return false;
     return tl_attributes_equal(&a->attributes, &b->attributes);
+}
+
+/* What a collection holds may change before a region begins, so a search inside is not the one outside. */
+static bool reads_collection(const struct tl_node *node) {
+    for (size_t i = 0; i < node->input_count; i++)
+        if (tl_graph_type(node->inputs[i].from).base == TL_TYPE_INDEX) return true;
+    return false;
 }
 
 static bool may_share(const struct tl_node *node) {
@@ -61,7 +69,8 @@ static void share_body(struct sharer *sharer, struct tl_body *body) {
         if (!may_share(node)) continue;
         struct tl_node *same = NULL;
         for (size_t k = 0; k < sharer->count && !same; k++)
-            if (equal(sharer->seen[k], node)) same = sharer->seen[k];
+            if (equal(sharer->seen[k], node) && (sharer->seen[k]->body == body || !reads_collection(node)))
+                same = sharer->seen[k];
         if (!same) {
             sharer->seen = tl_mem_grow(sharer->seen, &sharer->capacity, sharer->count + 1, sizeof *sharer->seen);
             sharer->seen[sharer->count++] = node;

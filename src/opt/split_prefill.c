@@ -184,7 +184,7 @@ static struct tl_ref add_partial(struct splitter *splitter, struct tl_node *pref
     struct tl_node *before = standing_in(prefill, body);
 
     const char *label = tl_opt_unique_label(body, tl_arena_printf(arena, "%s-part%zu", render->label, number));
-    struct tl_node *part = tl_graph_add(body, TL_OP_RENDER, prefill->step, label, NULL);
+    struct tl_node *part = tl_graph_add(body, TL_OP_RENDER, render->step, label, NULL);
     tl_attributes_copy(&part->attributes, arena, &render->attributes);
     tl_attributes_set_integer(&part->attributes, arena, "parts", (int64_t)segments);
     for (size_t i = 0; i < render->input_count; i++) {

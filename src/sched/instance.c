@@ -122,8 +122,8 @@ static bool waits_for_input(const struct tl_plan_node *plan, uint32_t input) {
     return !(plan->streamed && input == 0) && plan->inputs[input].slot != TL_PLAN_NO_SLOT;
 }
 
-static bool wait_for_slot(struct body_instance *instance, struct tl_plan_source source, struct node_state *node,
-                          struct body_instance *result_of) {
+bool tl_instance_wait(struct body_instance *instance, struct tl_plan_source source, struct node_state *node,
+                      struct body_instance *result_of) {
     struct slot *slot = tl_instance_slot(instance, source);
     if (slot->ready) return false;
     struct waiter *waiter = tl_arena_alloc(&instance->run->arena, sizeof *waiter);
@@ -139,12 +139,12 @@ void tl_instance_start(struct body_instance *instance) {
     struct tl_sched *sched = instance->run->sched;
     instance->missing = body->node_count;
     for (uint32_t r = 0; r < body->result_count; r++)
-        if (wait_for_slot(instance, body->results[r], NULL, instance)) instance->missing++;
+        if (tl_instance_wait(instance, body->results[r], NULL, instance)) instance->missing++;
     for (uint32_t n = 0; n < body->node_count; n++) {
         struct node_state *node = &instance->nodes[n];
         node->missing = node->plan->wait_count;
         for (uint32_t i = 0; i < node->plan->input_count; i++)
-            if (waits_for_input(node->plan, i) && wait_for_slot(instance, node->plan->inputs[i], node, NULL))
+            if (waits_for_input(node->plan, i) && tl_instance_wait(instance, node->plan->inputs[i], node, NULL))
                 node->missing++;
         if (node->missing == 0) {
             node->phase = NODE_READY;

@@ -9,6 +9,10 @@
  * loop    one instance at a time, until `again` is false or the limit is reached
  *
  * Only a streamed map opens before its list is whole.
+ *
+ * What follows a region may count on all that the region's body uses being there: a search in a lane comes after the
+ * ingest, and so does what comes after the lanes. A map, fold or reduce that begins no instance keeps that promise: it is
+ * complete only when what its body would have used is there. A cond promises it for the branch that it takes alone.
  */
 #include <string.h>
 
@@ -43,6 +47,16 @@ static void complete_region(struct node_state *node, struct tl_value **outputs) 
 
 static struct tl_value *result_of(struct body_instance *instance, uint32_t result) {
     return tl_instance_slot(instance, instance->body->results[result])->value;
+}
+
+/* True when the region, which begins no instance, must wait for what its body would use; it is opened again then. */
+static bool idle_waits(struct node_state *node) {
+    if (node->region->idle) return false; /* opened again */
+    node->region->idle = true;
+    for (uint32_t i = 0; i < node->plan->capture_count; i++)
+        if (tl_instance_wait(node->instance, node->plan->captures[i], node, NULL)) node->missing++;
+    if (node->missing > 0) node->phase = NODE_WAITING;
+    return node->missing > 0;
 }
 
 /* ---- map ---- */
@@ -83,6 +97,7 @@ static void map_begin(struct node_state *node, size_t position, struct tl_value 
 static void map_maybe_complete(struct node_state *node) {
     struct region *region = node->region;
     if (!region->closed || region->finished < region->total) return;
+    if (region->total == 0 && idle_waits(node)) return;
     uint32_t count = node->plan->output_count;
     struct tl_value **outputs = tl_mem_zalloc((count + 1) * sizeof *outputs);
     for (uint32_t r = 0; r < count; r++)
@@ -169,6 +184,7 @@ static void fold_open(struct node_state *node) {
     region->closed = true;
     region->total = slice ? (count + slice - 1) / slice : count;
     if (region->total == 0) {
+        if (idle_waits(node)) return;
         struct tl_value *output = tl_value_ref(initial);
         complete_region(node, &output);
         return;
@@ -256,6 +272,7 @@ static void reduce_open(struct node_state *node) {
     size_t count = list->as.list.count, arity = reduce_arity(node);
     region->closed = true;
     region->total = count;
+    if (count <= 1 && idle_waits(node)) return;
     if (count == 0) {
         struct tl_value *output = tl_value_ref(input_value(node, 1));
         complete_region(node, &output);
@@ -324,7 +341,7 @@ static void cond_instance_complete(struct body_instance *instance) {
 
 void tl_region_open(struct node_state *node) {
     node->phase = NODE_OPEN;
-    node->region = tl_arena_alloc(&node->instance->run->arena, sizeof *node->region);
+    if (!node->region) node->region = tl_arena_alloc(&node->instance->run->arena, sizeof *node->region);
     switch (node->plan->op) {
     case TL_OP_MAP: map_open(node); break;
     case TL_OP_FOLD: fold_open(node); break;

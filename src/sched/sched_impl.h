@@ -81,6 +81,7 @@ struct region {
     struct tl_value *list;     /* of items, once whole; borrowed from the input's slot */
     size_t total;              /* items (or slices); meaningful when `closed` */
     bool closed;               /* total is known */
+    bool idle;                 /* without instances: complete once what its body would use is there */
     size_t begun, finished;    /* body instances */
     struct tl_value **results; /* map: [result][item], grown as items come; fold, loop: unused */
     size_t result_capacity;    /* items of room in each row of `results` */
@@ -231,6 +232,9 @@ struct body_instance *tl_instance_create(struct run *run, const struct tl_plan_b
                                          struct node_state *owner, uint32_t level, uint32_t index);
 void tl_instance_set_slot(struct body_instance *instance, uint32_t slot, struct tl_value *value); /* takes value */
 void tl_instance_start(struct body_instance *instance);
+/* Lets `node`, or a result of `result_of`, wait for the slot; false when its value is there. The caller counts. */
+bool tl_instance_wait(struct body_instance *instance, struct tl_plan_source source, struct node_state *node,
+                      struct body_instance *result_of);
 struct slot *tl_instance_slot(struct body_instance *instance, struct tl_plan_source source);
 void tl_instance_piece(struct body_instance *instance, uint32_t slot, size_t position,
                        struct tl_value *value); /* takes value */

@@ -360,6 +360,35 @@ static void test_only_the_answer_streams(void **state) {
     }
 }
 
+static const char empty_graph[] = "graph \"empty\" {\n"
+                                  "  parameters (items:text[], other:text, corpus:index)\n"
+                                  "  %1: vector = embed \"x/slow\" @embedder (input: $other)\n"
+                                  "  %2: hit[][] hits = map \"m/map\" (items: $items) {\n"
+                                  "    parameters (item:text, index:number)\n"
+                                  "    %3: hit[] = search \"m/search\" @store (query: %1, index: $corpus)\n"
+                                  "    results (hits: %3)\n"
+                                  "  }\n"
+                                  "  %4: hit[] = match \"y/after\" @store (query: $other, index: $corpus) after %2\n"
+                                  "  results (hits: %2, last: %4)\n"
+                                  "}\n";
+
+/* What comes after a region may count on what its body uses, also when there was nothing to do. */
+static void test_region_without_items_waits_for_what_it_uses(void **state) {
+    (void)state;
+    struct tl_plan *plan = plan_of(empty_graph);
+    for (uint64_t seed = 1; seed < 20; seed++) {
+        struct world *world = world_of(seed);
+        struct tl_value *inputs[] = {texts(0), tl_value_text("o", 1), tl_value_index("c", NULL, 0)};
+        uint64_t run = world_submit(world, plan, inputs, 3, 0);
+        assert_string_equal(world_order(world), "x/slow");
+        world_run(world);
+        assert_int_equal(world_result(world, run)->status, TL_OK);
+        assert_string_equal(world_order(world), "x/slow y/after");
+        world_destroy(world);
+    }
+    tl_plan_unref(plan);
+}
+
 static void test_failure_names_primitive_inputs_and_cause(void **state) {
     (void)state;
     struct tl_plan *plan = plan_of(chain);
@@ -610,6 +639,7 @@ int main(void) {
         cmocka_unit_test(test_control_edges_hold),
         cmocka_unit_test(test_streaming_gives_the_same_result),
         cmocka_unit_test(test_only_the_answer_streams),
+        cmocka_unit_test(test_region_without_items_waits_for_what_it_uses),
         cmocka_unit_test(test_failure_names_primitive_inputs_and_cause),
         cmocka_unit_test(test_long_failure_stays_text),
         cmocka_unit_test(test_unknown_engine_fails_before_anything_runs),

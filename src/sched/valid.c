@@ -27,6 +27,9 @@ static bool input_there(const struct node_state *node, uint32_t input) {
 
 static uint32_t still_missing(const struct node_state *node) {
     uint32_t missing = 0;
+    if (node->region && node->region->idle)
+        for (uint32_t i = 0; i < node->plan->capture_count; i++)
+            missing += !tl_instance_slot(node->instance, node->plan->captures[i])->ready;
     for (uint32_t i = 0; i < node->plan->input_count; i++) missing += !input_there(node, i);
     for (uint32_t i = 0; i < node->plan->wait_count; i++)
         missing += node->instance->nodes[node->plan->waits[i]].phase != NODE_COMPLETE;
