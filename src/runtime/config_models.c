@@ -9,12 +9,18 @@
 /* Which settings of which types name a model's file. */
 static const struct {
     const char *type, *setting, *digest; /* digest: the setting that takes the file's SHA-256; NULL: none */
+    const char *word;                    /* a value that stands for itself; NULL: none */
 } model_settings[] = {
-    {"llama", "model", "model_digest"},
-    {"embed", "model", "model_digest"},
-    {"rerank", "model", "model_digest"},
-    {"documents", "tokenizer", NULL},
+    {"llama", "model", "model_digest", NULL},
+    {"embed", "model", "model_digest", NULL},
+    {"rerank", "model", "model_digest", NULL},
+    {"documents", "tokenizer", NULL, "approximate"},
 };
+
+static bool is_word(const json_t *settings, size_t position) {
+    const char *value = json_string_value(json_object_get(settings, model_settings[position].setting));
+    return value && model_settings[position].word && strcmp(value, model_settings[position].word) == 0;
+}
 
 /* A model that is not there is said with the place in the configuration that asks for it. */
 static enum tl_status resolve(const struct tl_config *config, const char *engine, const char *setting, const char *name,
@@ -69,7 +75,7 @@ enum tl_status tl_config_engine_settings(const struct tl_config *config, const s
     enum tl_status status = TL_OK;
     json_t *copy = json_copy((json_t *)engine->settings);
     for (size_t i = 0; i < sizeof model_settings / sizeof model_settings[0] && status == TL_OK; i++)
-        if (strcmp(engine->type, model_settings[i].type) == 0)
+        if (strcmp(engine->type, model_settings[i].type) == 0 && !is_word(copy, i))
             status = fill_in(config, engine, copy, model_settings[i].setting, model_settings[i].digest, error);
     if (status == TL_OK && strcmp(engine->type, "sqlite") == 0)
         status = fill_in_store(config, copy, error);

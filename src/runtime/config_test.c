@@ -111,6 +111,18 @@ static void another_type_drops_the_former_settings(void **state) {
     tl_config_destroy(config);
 }
 
+static void a_word_is_not_a_model(void **state) {
+    (void)state;
+    struct tl_config *config = load("engines: {documents: {tokenizer: approximate}}\n");
+    json_t *settings = NULL;
+    struct tl_error error = {0};
+    assert_int_equal(
+        tl_config_engine_settings(config, tl_config_find_engine(config, "documents"), &settings, &error), TL_OK);
+    assert_string_equal(json_string_value(json_object_get(settings, "tokenizer")), "approximate");
+    json_decref(settings);
+    tl_config_destroy(config);
+}
+
 static void flags_win_over_environment_over_file(void **state) {
     (void)state;
     static const char text[] = "engines: {llm: {model: file}, llm_judge: {type: llama, model: file}}\n"
@@ -231,6 +243,7 @@ int main(void) {
         cmocka_unit_test(an_empty_one_is_the_default),
         cmocka_unit_test(a_file_is_laid_over_the_defaults),
         cmocka_unit_test(another_type_drops_the_former_settings),
+        cmocka_unit_test(a_word_is_not_a_model),
         cmocka_unit_test(flags_win_over_environment_over_file),
         cmocka_unit_test(variables_are_replaced),
         cmocka_unit_test(what_is_wrong_is_said),

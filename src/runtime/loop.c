@@ -156,8 +156,15 @@ static void on_step_done(struct tl_runtime *runtime, const struct tl_message *me
 
 /* ---- messages from callers ---- */
 
+static void cancel_run(struct tl_runtime *runtime, uint64_t run) {
+    struct tl_event event = {.kind = TL_EVENT_CANCEL};
+    event.as.cancel.run = run;
+    step(runtime, &event, NULL);
+}
+
 static void on_submit(struct tl_runtime *runtime, struct tl_run_record *record) {
     struct tl_event event = {.kind = TL_EVENT_RUN_SUBMITTED};
+    tl_run_id run = record->id; /* the record may be gone after the step */
     event.as.submitted.run = record->id;
     event.as.submitted.plan = tl_plan_ref(record->plan);
     event.as.submitted.inputs = record->inputs;
@@ -168,12 +175,8 @@ static void on_submit(struct tl_runtime *runtime, struct tl_run_record *record) 
     record->inputs = NULL;
     step(runtime, &event, record);
     tl_mem_free(inputs);
-}
-
-static void cancel_run(struct tl_runtime *runtime, uint64_t run) {
-    struct tl_event event = {.kind = TL_EVENT_CANCEL};
-    event.as.cancel.run = run;
-    step(runtime, &event, NULL);
+    if (runtime->cancelling_all) /* its caller came in before closing began */
+        cancel_run(runtime, run);
 }
 
 static void cancel_all(struct tl_runtime *runtime) {
@@ -256,6 +259,7 @@ static void handle(struct tl_runtime *runtime, struct tl_message *message) {
         cancel_run(runtime, message->run);
         break;
     case TL_MESSAGE_CANCEL_ALL:
+        runtime->cancelling_all = true;
         cancel_all(runtime);
         break;
     case TL_MESSAGE_SHUT_DOWN:

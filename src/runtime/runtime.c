@@ -122,8 +122,6 @@ void tl_runtime_close(struct tl_runtime *runtime) {
     while (runtime->callers > 0)
         pthread_cond_wait(&runtime->changed, &runtime->lock);
     pthread_mutex_unlock(&runtime->lock);
-    /* A submit that was under way when closing began may have got its run in: cancel again. */
-    tl_runtime_post(runtime, &(struct tl_message){.kind = TL_MESSAGE_CANCEL_ALL});
     tl_runtime_post(runtime, &(struct tl_message){.kind = TL_MESSAGE_SHUT_DOWN});
     tl_runtime_loop_join(runtime);
 

@@ -113,6 +113,7 @@ struct tl_runtime {
     size_t open_instances;
     size_t quanta;       /* RUN orders that are not answered yet */
     bool shutting_down;
+    bool cancelling_all; /* closing has begun: what is still submitted is cancelled at once */
     bool engines_closing;
     _Atomic uint64_t wakes, handled;
 };
