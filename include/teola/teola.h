@@ -81,7 +81,8 @@ struct tl_runtime_options {
 /* Reads the configuration and starts the threads; engines are loaded when a run first needs
  * them (or by tl_runtime_prepare). `options` may be NULL. TL_ERR_INVALID names file, line and
  * column of what is wrong. Returns owned; tl_runtime_close ends it. */
-enum tl_status tl_runtime_open(const struct tl_runtime_options *options, struct tl_runtime **runtime, struct tl_error *error);
+enum tl_status tl_runtime_open(const struct tl_runtime_options *options, struct tl_runtime **runtime,
+                               struct tl_error *error);
 
 /* Cancels what runs, waits until the engines have let go of it, frees everything. Calls of
  * tl_runtime_wait in other threads return first. Not from a callback. NULL is allowed. */
@@ -96,8 +97,9 @@ enum tl_status tl_runtime_load_workflow(struct tl_runtime *runtime, const char *
 
 /* The same for a text in memory. `name` stands for the file in messages; prompt files are
  * found below `directory` (NULL: the working directory). */
-enum tl_status tl_runtime_load_workflow_text(struct tl_runtime *runtime, const char *text, size_t length, const char *name,
-                                             const char *directory, tl_workflow_id *workflow, struct tl_error *error);
+enum tl_status tl_runtime_load_workflow_text(struct tl_runtime *runtime, const char *text, size_t length,
+                                             const char *name, const char *directory, tl_workflow_id *workflow,
+                                             struct tl_error *error);
 
 /* Loads the engines that the workflow uses, so that the first run does not wait for them.
  * Blocks while models are loaded. */

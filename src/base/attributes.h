@@ -28,10 +28,12 @@ struct tl_attributes {
     size_t count, capacity;
 };
 
-void tl_attributes_set_integer(struct tl_attributes *attributes, struct tl_arena *arena, const char *name, int64_t value);
+void tl_attributes_set_integer(struct tl_attributes *attributes, struct tl_arena *arena, const char *name,
+                               int64_t value);
 void tl_attributes_set_number(struct tl_attributes *attributes, struct tl_arena *arena, const char *name, double value);
 void tl_attributes_set_bool(struct tl_attributes *attributes, struct tl_arena *arena, const char *name, bool value);
-void tl_attributes_set_string(struct tl_attributes *attributes, struct tl_arena *arena, const char *name, const char *value);
+void tl_attributes_set_string(struct tl_attributes *attributes, struct tl_arena *arena, const char *name,
+                              const char *value);
 void tl_attributes_remove(struct tl_attributes *attributes, const char *name);
 void tl_attributes_copy(struct tl_attributes *to, struct tl_arena *arena, const struct tl_attributes *from);
 

@@ -119,7 +119,8 @@ static void check_store(struct checkup *checkup, const struct tl_config *config)
 
 /* ---- engines ---- */
 
-static void check_engine(struct checkup *checkup, struct tl_runtime *runtime, const struct tl_config_engine *engine, bool load) {
+static void check_engine(struct checkup *checkup, struct tl_runtime *runtime, const struct tl_config_engine *engine,
+                         bool load) {
     json_t *settings = NULL;
     struct tl_error error;
     struct tl_str what = TL_STR_INIT;

@@ -239,7 +239,8 @@ static enum tl_status add_input(const struct tl_workflow *workflow, json_t *inpu
     return TL_OK;
 }
 
-static enum tl_status add_given(const struct tl_workflow *workflow, json_t *inputs, const char *given, struct tl_error *error) {
+static enum tl_status add_given(const struct tl_workflow *workflow, json_t *inputs, const char *given,
+                                struct tl_error *error) {
     const char *equals = strchr(given, '=');
     char *name = tl_mem_strndup(given, (size_t)(equals - given));
     struct tl_str value = TL_STR_INIT;
@@ -422,7 +423,8 @@ static int print_result(const struct session *session, struct printer *printer) 
 
 /* ---- the run ---- */
 
-static int submit(const struct options *options, struct session *session, struct printer *printer, tl_workflow_id workflow) {
+static int submit(const struct options *options, struct session *session, struct printer *printer,
+                  tl_workflow_id workflow) {
     struct tl_error error;
     char *inputs = NULL;
     if (make_inputs(options, tl_runtime_workflow(session->runtime, workflow), &inputs, &error) != TL_OK)

@@ -115,7 +115,8 @@ static int by_name(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static enum tl_status no_such_workflow(const char *name, const struct tl_str *folders, size_t count, struct tl_error *error) {
+static enum tl_status no_such_workflow(const char *name, const struct tl_str *folders, size_t count,
+                                       struct tl_error *error) {
     struct tl_cli_list known = {0};
     struct tl_str names = TL_STR_INIT;
     for (size_t i = 0; i < count; i++)
@@ -139,7 +140,8 @@ static enum tl_status no_such_workflow(const char *name, const struct tl_str *fo
 }
 
 enum tl_status tl_cli_find_workflow(const char *name_or_path, struct tl_str *path, struct tl_error *error) {
-    bool is_path = strchr(name_or_path, '/') || tl_str_ends_with(name_or_path, ".yaml") || tl_str_ends_with(name_or_path, ".yml");
+    bool is_path =
+        strchr(name_or_path, '/') || tl_str_ends_with(name_or_path, ".yaml") || tl_str_ends_with(name_or_path, ".yml");
     if (is_path || tl_file_exists(name_or_path)) {
         if (!tl_file_exists(name_or_path))
             return tl_error_set(error, TL_ERR_USAGE, "%s: no such file", name_or_path);
@@ -173,7 +175,8 @@ enum tl_status tl_cli_open_runtime(const char *config, const struct tl_cli_list 
     return tl_runtime_open(&options, runtime, error);
 }
 
-int tl_cli_load_workflow(const char *command, struct tl_runtime *runtime, const char *name_or_path, tl_workflow_id *id) {
+int tl_cli_load_workflow(const char *command, struct tl_runtime *runtime, const char *name_or_path,
+                         tl_workflow_id *id) {
     struct tl_str path = TL_STR_INIT, text = TL_STR_INIT;
     struct tl_error error;
     int result = TL_EXIT_DONE;

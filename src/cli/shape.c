@@ -50,8 +50,8 @@ int tl_cli_shape_plan(const char *command, const char *workflow, const struct tl
         struct tl_query_shape query = {.collection = shape->collection};
         const char **given = given_inputs(tl_runtime_workflow(*runtime, id), shape->collection, &query.given_count);
         query.given = given;
-        if (tl_runtime_plan(*runtime, id, &query, shape->optimize, shape->passes.items, shape->passes.count, steps, &error) !=
-            TL_OK)
+        if (tl_runtime_plan(*runtime, id, &query, shape->optimize, shape->passes.items, shape->passes.count, steps,
+                            &error) != TL_OK)
             result = tl_cli_fail(command, &error);
         tl_mem_free(given);
     }

@@ -27,7 +27,8 @@ static struct tl_value *ingest(struct tl_engine_caller *caller, size_t count, st
     for (size_t i = 0; i < count; i++) {
         char id[32];
         snprintf(id, sizeof id, "%zu:0", i);
-        const struct tl_chunk chunk = {.id = id, .uri = id, .title = "", .heading = "", .text = "stone river", .length = 11};
+        const struct tl_chunk chunk =
+            {.id = id, .uri = id, .title = "", .heading = "", .text = "stone river", .length = 11};
         chunks[i] = tl_value_chunk(&chunk);
         vectors[i] = tl_value_vector(axis, 2);
     }

@@ -13,11 +13,12 @@
 static struct tl_graph *parse(const char *body) {
     struct tl_str text = TL_STR_INIT;
     struct tl_diagnostics findings = {0};
-    tl_str_printf(&text,
-                  "graph \"g\" {\n"
-                  "parameters (question: text, texts: text[], hits: hit[], index: index, call: json, deep: text[][][][])\n"
-                  "%s\nresults (q: $question)\n}",
-                  body);
+    tl_str_printf(
+        &text,
+        "graph \"g\" {\n"
+        "parameters (question: text, texts: text[], hits: hit[], index: index, call: json, deep: text[][][][])\n"
+        "%s\nresults (q: $question)\n}",
+        body);
     struct tl_graph *graph = tl_graph_parse(text.data, &findings);
     if (graph == NULL)
         print_error("%s\n%u: %s\n", text.data, findings.items[0].line, findings.items[0].message);
@@ -70,7 +71,8 @@ static void rules_in_text(void **state) {
         {"%1: vector v = embed \"e\" @e (input: $question)",
          "embed \"e\": output 0 is called \"v\", expected \"vector\"\n"},
         {"%1: text = aggregate \"a\" (a: $texts) {mode=\"concat\"}",
-         "aggregate \"a\": its output is text, expected a list\naggregate \"a\": input \"a\" is text[], which does not go "
+         "aggregate \"a\": its output is text, expected a list\naggregate \"a\": input \"a\" is text[], which does not "
+         "go "
          "with mode concat\n"},
         {"%1: text[] = aggregate \"a\" (a: $hits, b: $question, c: $texts) {mode=\"concat\"}",
          "aggregate \"a\": input \"a\" is hit[], which does not go with mode concat\n"},

@@ -119,7 +119,8 @@ static enum tl_status write_document(struct tl_index_run *run, const struct tl_e
         if (status == TL_OK && held->count >= TL_INDEX_HELD)
             status = flush(run, held, document, &begun);
         if (status == TL_OK && end > 0) {
-            run->progress.bytes = bytes_before + (uint64_t)((double)document->size * (double)end / (double)extracted->length);
+            run->progress.bytes =
+                bytes_before + (uint64_t)((double)document->size * (double)end / (double)extracted->length);
             tl_index_progress(run);
         }
     }

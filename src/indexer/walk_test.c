@@ -61,8 +61,9 @@ static int group_setup(void **state) {
 
 static int group_teardown(void **state) {
     (void)state;
-    static const char *const names[] = {"b/inner/z.txt", "b/inner", "b/2.txt", "b/10.txt", "b/up", "b", "a.txt", ".hidden",
-                                        ".git/config", ".git", "empty", "c\nd.txt", "y", "link.txt", "w", "x", ""};
+    static const char *const names[] = {
+        "b/inner/z.txt", "b/inner", "b/2.txt",  "b/10.txt", "b/up",     "b", "a.txt", ".hidden", ".git/config",
+        ".git",          "empty",   "c\nd.txt", "y",        "link.txt", "w", "x",     ""};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         remove(at(names[i]));
     return 0;
@@ -112,9 +113,10 @@ static void test_roots(void **state) {
     snprintf(hidden, sizeof hidden, "%s/.hidden", top);
     snprintf(dotted, sizeof dotted, "%s/b/../b//", top);
     const char *const overlapping[] = {inner, dotted}; /* the inner one is not given again */
-    check(overlapping, 2, 100,
-          "b/inner/z.txt=3 b/10.txt=1 b/2.txt=2 b/up(a symbolic link that leads out of the paths given; name its target "
-          "to have it indexed) ");
+    check(
+        overlapping, 2, 100,
+        "b/inner/z.txt=3 b/10.txt=1 b/2.txt=2 b/up(a symbolic link that leads out of the paths given; name its target "
+        "to have it indexed) ");
     const char *const named[] = {hidden}; /* hidden, but named */
     check(named, 1, 100, ".hidden=1 ");
     const char *const missing[] = {top, "/nowhere/at/all"};

@@ -62,7 +62,8 @@ static void run_passes(const char *path, const char *text, const struct tl_pass 
     struct tl_opt_report report;
     tl_opt_report_init(&report);
     struct tl_error error = {0};
-    if (tl_opt_run_passes(passes, count, &graph, &options, &report, &error) != TL_OK) fail_msg("%s: %s", path, error.message);
+    if (tl_opt_run_passes(passes, count, &graph, &options, &report, &error) != TL_OK)
+        fail_msg("%s: %s", path, error.message);
     for (size_t i = 0; i < report.count; i++) assert_int_not_equal(report.entries[i].outcome, TL_OPT_FAILED);
     tl_opt_report_print(&report, out);
     tl_graph_print(graph, out);

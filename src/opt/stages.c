@@ -56,7 +56,8 @@ static bool take_in(struct stage *stage, struct tl_node *node) {
     if (tl_graph_type(node->inputs[0].from).depth == 0) return false;
     if (!same_ref(node->inputs[0].from, stage->list) && !take_in(stage, node->inputs[0].from.node)) return false;
     for (size_t i = 1; i < node->input_count; i++)
-        if (same_ref(node->inputs[i].from, stage->list) || stage->inside[node->inputs[i].from.node->number]) return false;
+        if (same_ref(node->inputs[i].from, stage->list) || stage->inside[node->inputs[i].from.node->number])
+            return false;
     stage->inside[node->number] = true;
     stage->taken = tl_mem_grow(stage->taken, &stage->capacity, stage->count + 1, sizeof *stage->taken);
     stage->taken[stage->count++] = node;
@@ -155,7 +156,8 @@ static bool stage_sink(struct tl_node *sink, const struct tl_pass_ctx *ctx) {
     struct stage stage = {.sink = sink, .list = sink->inputs[0].from};
     /* A slice that is already there is not cut again. */
     const struct tl_node *region = sink->body->owner;
-    if (region && stage.list.node == sink->body->parameters && tl_attributes_find(&region->attributes, "slice")) return false;
+    if (region && stage.list.node == sink->body->parameters && tl_attributes_find(&region->attributes, "slice"))
+        return false;
     /* A collection with a name is made by its first ingest, not handed from stage to stage. */
     if (!adds_into(sink) && tl_attributes_find(&sink->attributes, "collection")) return false;
     stage.inside = tl_mem_zalloc((sink->body->graph->next_number + 1) * sizeof *stage.inside);

@@ -441,8 +441,8 @@ void tl_graph_draw_dot(const struct tl_graph *const *graphs, const char *const *
                      "edge [color=\"" INK "\", arrowsize=0.6, fontname=\"Helvetica\"];\n");
     for (size_t i = 0; i < count; i++) {
         drawing.graph = i;
-        tl_str_printf(out, "subgraph cluster_g%zu {\nperipheries=0; labelloc=t; fontcolor=\"" INK "\"; fontsize=14; label=",
-                      i);
+        tl_str_printf(
+            out, "subgraph cluster_g%zu {\nperipheries=0; labelloc=t; fontcolor=\"" INK "\"; fontsize=14; label=", i);
         put_quoted(out, titles[i]);
         tl_str_puts(out, ";\n");
         draw_body(&drawing, graphs[i]->root);

@@ -131,7 +131,8 @@ static char *find_file(const struct tl_config_options *options) {
         return tl_mem_strdup("teola.yaml");
     struct tl_str user = TL_STR_INIT;
     char *found = NULL;
-    if (!options->no_environment && tl_file_config_path("teola.yaml", &user, NULL) == TL_OK && tl_file_exists(user.data))
+    if (!options->no_environment && tl_file_config_path("teola.yaml", &user, NULL) == TL_OK &&
+        tl_file_exists(user.data))
         found = tl_mem_strdup(user.data);
     tl_str_fini(&user);
     return found;

@@ -182,12 +182,14 @@ static void what_is_wrong_is_said(void **state) {
            "configuration:2:16: error: engines.llm: engine type 'llama' has no setting 'modle'; did you mean 'model'?\n"
            "configuration:2:30: error: engine 'llm': 'instances' must be an integer from 1 to 64\n"
            "configuration:3:20: error: engine 'embedder': unknown type 'embd'; did you mean 'embed'?\n"
-           "configuration:4:10: error: engine 'extra' has no type; expected 'type: ' one of documents, embed, emulated, llama, "
+           "configuration:4:10: error: engine 'extra' has no type; expected 'type: ' one of documents, embed, "
+           "emulated, llama, "
            "rerank, sqlite\n"
            "configuration:6:11: error: 'optimize' must be off, paper or cost, not 'fast'\n"
            "configuration:7:9: error: there is no policy 'lifo'; there is fifo\n"
            "configuration:8:10: error: 'timeout' must be a time such as 500ms, 30s or 2m\n");
-    expect("engines: [llm]\n", NULL, 0, "configuration:1:10: error: 'engines' must be a mapping from names to settings\n");
+    expect("engines: [llm]\n", NULL, 0,
+           "configuration:1:10: error: 'engines' must be a mapping from names to settings\n");
     expect("engines: {llm: x}\n", NULL, 0,
            "configuration:1:16: error: engine 'llm' must be a mapping such as {type: llama, model: NAME}\n");
     expect("devices: [cpu, gpu0]\nengines: {llm: {device: gpu1}}\n", NULL, 0,
@@ -227,9 +229,10 @@ static void durations(void **state) {
         const char *text;
         bool good;
         uint64_t ms;
-    } cases[] = {{"500ms", true, 500}, {"30s", true, 30000}, {"2m", true, 120000},   {"1h", true, 3600000}, {"1.5", true, 1500},
-                 {"0", true, 0},       {"", false, 0},       {"s", false, 0},        {"-1s", false, 0},     {"5 s", false, 0},
-                 {"1e99h", false, 0},  {"nan", false, 0},    {"10parsec", false, 0}, {".", false, 0}};
+    } cases[] = {{"500ms", true, 500},   {"30s", true, 30000}, {"2m", true, 120000}, {"1h", true, 3600000},
+                 {"1.5", true, 1500},    {"0", true, 0},       {"", false, 0},       {"s", false, 0},
+                 {"-1s", false, 0},      {"5 s", false, 0},    {"1e99h", false, 0},  {"nan", false, 0},
+                 {"10parsec", false, 0}, {".", false, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         uint64_t ms = 0;
         assert_int_equal(tl_duration_parse(cases[i].text, &ms), cases[i].good);

@@ -62,7 +62,8 @@ struct tl_runtime_engine *tl_runtime_find_engine(struct tl_runtime *runtime, con
     return NULL;
 }
 
-static void prefix_where(const struct tl_runtime *runtime, const struct tl_config_engine *engine, struct tl_error *error) {
+static void prefix_where(const struct tl_runtime *runtime, const struct tl_config_engine *engine,
+                         struct tl_error *error) {
     struct tl_str where = TL_STR_INIT;
     tl_config_where(runtime->config, engine->name, NULL, &where);
     tl_error_prefix(error, "%sengine '%s'", where.data, engine->name);
@@ -70,7 +71,8 @@ static void prefix_where(const struct tl_runtime *runtime, const struct tl_confi
 }
 
 /* Under the lock. An instance keeps its executor when opening is tried again. */
-static void choose_executor(struct tl_runtime *runtime, struct tl_runtime_engine *engine, struct tl_instance *instance) {
+static void choose_executor(struct tl_runtime *runtime, struct tl_runtime_engine *engine,
+                            struct tl_instance *instance) {
     struct tl_engine_description description = {0};
     instance->engine->ops->describe(instance->engine, &description);
     instance->kind = description.executor;
@@ -88,8 +90,8 @@ static void choose_executor(struct tl_runtime *runtime, struct tl_runtime_engine
 }
 
 /* Under the lock. */
-static enum tl_status start_opening(struct tl_runtime *runtime, struct tl_runtime_engine *engine, const json_t *settings,
-                                    struct tl_instance *instance, struct tl_error *error) {
+static enum tl_status start_opening(struct tl_runtime *runtime, struct tl_runtime_engine *engine,
+                                    const json_t *settings, struct tl_instance *instance, struct tl_error *error) {
     const struct tl_engine_ops *ops = tl_engine_find(engine->config->type);
     enum tl_status status = ops->create(instance->name, settings, &instance->engine, error);
     if (status != TL_OK)
@@ -105,7 +107,8 @@ static enum tl_status start_opening(struct tl_runtime *runtime, struct tl_runtim
     return TL_OK;
 }
 
-static enum tl_status open_engine(struct tl_runtime *runtime, struct tl_runtime_engine *engine, struct tl_error *error) {
+static enum tl_status open_engine(struct tl_runtime *runtime, struct tl_runtime_engine *engine,
+                                  struct tl_error *error) {
     bool all_open = true;
     pthread_mutex_lock(&runtime->lock);
     for (uint32_t k = 0; k < engine->config->instances; k++)
@@ -138,8 +141,8 @@ static enum tl_status wait_for(struct tl_runtime *runtime, struct tl_instance *i
     return tl_error_set(error, instance->error.status, "%s", instance->error.message);
 }
 
-enum tl_status tl_runtime_open_engines(struct tl_runtime *runtime, struct tl_runtime_engine *const *engines, size_t count,
-                                       struct tl_error *error) {
+enum tl_status tl_runtime_open_engines(struct tl_runtime *runtime, struct tl_runtime_engine *const *engines,
+                                       size_t count, struct tl_error *error) {
     enum tl_status status = TL_OK;
     for (size_t i = 0; i < count && status == TL_OK; i++)
         status = open_engine(runtime, engines[i], error);

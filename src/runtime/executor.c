@@ -94,7 +94,8 @@ static void flush(struct tl_executor_thread *executor) {
     executor->outbox_count = 0;
 }
 
-static struct tl_message *message(struct tl_executor_thread *executor, enum tl_message_kind kind, struct tl_item *item) {
+static struct tl_message *message(struct tl_executor_thread *executor, enum tl_message_kind kind,
+                                  struct tl_item *item) {
     executor->outbox =
         tl_mem_grow(executor->outbox, &executor->outbox_capacity, executor->outbox_count + 1, sizeof *executor->outbox);
     struct tl_message *added = &executor->outbox[executor->outbox_count++];

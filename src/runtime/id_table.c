@@ -29,7 +29,8 @@ static size_t find(const struct tl_id_table *table, uint64_t id) {
 }
 
 static void grow(struct tl_id_table *table) {
-    struct tl_id_table larger = {.slot_count = table->slot_count ? 2 * table->slot_count : FEWEST_SLOTS, .count = table->count};
+    struct tl_id_table larger = {.slot_count = table->slot_count ? 2 * table->slot_count : FEWEST_SLOTS,
+                                 .count = table->count};
     larger.slots = tl_mem_zalloc(larger.slot_count * sizeof *larger.slots);
     for (size_t i = 0; i < table->slot_count; i++)
         if (table->slots[i].id != 0)

@@ -23,11 +23,11 @@ static enum tl_status refuse_unknown(const struct tl_workflow *workflow, const c
         tl_str_printf(&known, "%s%s", i ? ", " : "", names[i]);
     }
     const char *nearest = tl_str_nearest(name, names, count);
-    enum tl_status status =
-        nearest ? tl_error_set(error, TL_ERR_USAGE, "workflow %s has no input '%s'; did you mean '%s'?",
-                               tl_workflow_name(workflow), name, nearest)
-                : tl_error_set(error, TL_ERR_USAGE, "workflow %s has no input '%s'; it has: %s", tl_workflow_name(workflow),
-                               name, known.data);
+    enum tl_status status = nearest
+                                ? tl_error_set(error, TL_ERR_USAGE, "workflow %s has no input '%s'; did you mean '%s'?",
+                                               tl_workflow_name(workflow), name, nearest)
+                                : tl_error_set(error, TL_ERR_USAGE, "workflow %s has no input '%s'; it has: %s",
+                                               tl_workflow_name(workflow), name, known.data);
     tl_mem_free(names);
     tl_str_fini(&known);
     return status;
@@ -40,7 +40,8 @@ static bool has_input(const struct tl_workflow *workflow, const char *name) {
     return false;
 }
 
-enum tl_status tl_inputs_parse(const struct tl_workflow *workflow, const char *text, json_t **inputs, struct tl_error *error) {
+enum tl_status tl_inputs_parse(const struct tl_workflow *workflow, const char *text, json_t **inputs,
+                               struct tl_error *error) {
     json_error_t where;
     size_t length = text ? strlen(text) : 0;
     *inputs = NULL;
@@ -49,8 +50,8 @@ enum tl_status tl_inputs_parse(const struct tl_workflow *workflow, const char *t
                             TL_INPUT_MOST_BYTES);
     json_t *parsed = text ? json_loadb(text, length, JSON_REJECT_DUPLICATES, &where) : json_object();
     if (!parsed)
-        return tl_error_set(error, TL_ERR_USAGE, "the inputs are not JSON: %s (line %d, column %d)", where.text, where.line,
-                            where.column);
+        return tl_error_set(error, TL_ERR_USAGE, "the inputs are not JSON: %s (line %d, column %d)", where.text,
+                            where.line, where.column);
     enum tl_status status = TL_OK;
     if (!json_is_object(parsed))
         status = tl_error_set(error, TL_ERR_USAGE, "the inputs must be a JSON object such as {\"question\": \"...\"}");
@@ -69,9 +70,9 @@ enum tl_status tl_inputs_parse(const struct tl_workflow *workflow, const char *t
 }
 
 static enum tl_status wrong_kind(const char *name, struct tl_type type, const json_t *json, struct tl_error *error) {
-    static const char *const kinds[] = {[JSON_OBJECT] = "an object", [JSON_ARRAY] = "a list", [JSON_STRING] = "a string",
-                                        [JSON_INTEGER] = "a number", [JSON_REAL] = "a number", [JSON_TRUE] = "true",
-                                        [JSON_FALSE] = "false",      [JSON_NULL] = "null"};
+    static const char *const kinds[] = {
+        [JSON_OBJECT] = "an object", [JSON_ARRAY] = "a list", [JSON_STRING] = "a string", [JSON_INTEGER] = "a number",
+        [JSON_REAL] = "a number",    [JSON_TRUE] = "true",    [JSON_FALSE] = "false",     [JSON_NULL] = "null"};
     char expected[24];
     return tl_error_set(error, TL_ERR_USAGE, "input '%s' is %s, but must be of type %s", name, kinds[json_typeof(json)],
                         tl_type_print(type, expected));
@@ -84,7 +85,8 @@ static bool is_blank(const char *text, size_t length) {
     return true;
 }
 
-static enum tl_status text_value(const char *name, const json_t *json, struct tl_value **value, struct tl_error *error) {
+static enum tl_status text_value(const char *name, const json_t *json, struct tl_value **value,
+                                 struct tl_error *error) {
     if (!json_is_string(json))
         return wrong_kind(name, TL_TYPE_OF(TEXT, 0), json, error);
     if (is_blank(json_string_value(json), json_string_length(json)))
@@ -93,7 +95,8 @@ static enum tl_status text_value(const char *name, const json_t *json, struct tl
     return TL_OK;
 }
 
-static enum tl_status document_value(const char *name, const json_t *json, struct tl_value **value, struct tl_error *error) {
+static enum tl_status document_value(const char *name, const json_t *json, struct tl_value **value,
+                                     struct tl_error *error) {
     struct tl_document document = {.uri = json_string_value(json)};
     if (json_is_object(json)) {
         const json_t *text = json_object_get(json, "text");
@@ -178,7 +181,8 @@ struct walk {
 
 static enum tl_status add_file(struct walk *walk, const char *path) {
     if (walk->count >= TL_INPUT_MOST_DOCUMENTS)
-        return tl_error_set(walk->error, TL_ERR_LIMIT, "more than %d documents; put them into a collection with teola index",
+        return tl_error_set(walk->error, TL_ERR_LIMIT,
+                            "more than %d documents; put them into a collection with teola index",
                             TL_INPUT_MOST_DOCUMENTS);
     walk->items = tl_mem_grow(walk->items, &walk->capacity, walk->count + 1, sizeof(struct tl_value *));
     struct tl_value *value = tl_value_document(&(struct tl_document){.uri = path});
@@ -198,7 +202,8 @@ static int by_name(const struct dirent **a, const struct dirent **b) {
 
 static enum tl_status add_directory(struct walk *walk, struct tl_str *path, unsigned depth) {
     if (depth > TL_INPUT_MOST_DEPTH)
-        return tl_error_set(walk->error, TL_ERR_LIMIT, "%s: more than %d directories deep", path->data, TL_INPUT_MOST_DEPTH);
+        return tl_error_set(walk->error, TL_ERR_LIMIT, "%s: more than %d directories deep", path->data,
+                            TL_INPUT_MOST_DEPTH);
     struct dirent **entries;
     int count = scandir(path->data, &entries, is_visible, by_name);
     if (count < 0)
@@ -226,7 +231,8 @@ static enum tl_status add_directory(struct walk *walk, struct tl_str *path, unsi
 static enum tl_status add_path(struct walk *walk, const char *given) {
     struct stat info;
     if (stat(given, &info) != 0)
-        return tl_error_set(walk->error, errno == ENOENT ? TL_ERR_NOT_FOUND : TL_ERR_IO, "%s: %s", given, strerror(errno));
+        return tl_error_set(walk->error, errno == ENOENT ? TL_ERR_NOT_FOUND : TL_ERR_IO, "%s: %s", given,
+                            strerror(errno));
     if (!S_ISDIR(info.st_mode))
         return add_file(walk, given);
     struct tl_str path = TL_STR_INIT;
@@ -246,7 +252,8 @@ enum tl_status tl_inputs_documents(const char *const *paths, size_t count, struc
     for (size_t i = 0; i < count && status == TL_OK; i++)
         status = add_path(&walk, paths[i]);
     if (status == TL_OK && walk.count == 0)
-        status = tl_error_set(error, TL_ERR_INVALID, "%s: there are no documents in it", count ? paths[0] : "(nothing)");
+        status =
+            tl_error_set(error, TL_ERR_INVALID, "%s: there are no documents in it", count ? paths[0] : "(nothing)");
     if (status == TL_OK && !(*documents = tl_value_list(TL_TYPE_OF(DOCUMENT, 0), walk.items, walk.count)))
         status = tl_error_set(error, TL_ERR_NO_MEMORY, "no memory for the list of documents");
     for (size_t i = 0; status != TL_OK && i < walk.count; i++)

@@ -15,7 +15,8 @@
 
 /* Parses a request's inputs: a JSON object (NULL: an empty one). Names that the workflow does not
  * have are refused with the nearest that it has. */
-enum tl_status tl_inputs_parse(const struct tl_workflow *workflow, const char *text, json_t **inputs, struct tl_error *error);
+enum tl_status tl_inputs_parse(const struct tl_workflow *workflow, const char *text, json_t **inputs,
+                               struct tl_error *error);
 
 /* One value of the type from JSON: texts, numbers, booleans, any JSON, documents (a path, or
  * {"uri", "text", "media_type"}) and lists of these. A text must hold more than white space. */

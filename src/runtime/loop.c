@@ -38,8 +38,9 @@ static void act_run(struct tl_runtime *runtime, const struct tl_action *action, 
 
 static void act_cancel(struct tl_runtime *runtime, const struct tl_action *action) {
     struct tl_instance *instance = runtime->by_number[action->as.cancel.instance];
-    tl_executor_order(instance->executor,
-                      &(struct tl_order){.kind = TL_ORDER_CANCEL, .instance = instance, .item = action->as.cancel.item});
+    tl_executor_order(
+        instance->executor,
+        &(struct tl_order){.kind = TL_ORDER_CANCEL, .instance = instance, .item = action->as.cancel.item});
 }
 
 static void act_finished(struct tl_runtime *runtime, const struct tl_action *action) {

@@ -90,8 +90,8 @@ void tl_plan_steps_fini(struct tl_plan_steps *steps) {
 
 /* The plan from the cache, or a new one, which is put there. */
 static enum tl_status plan_for(struct tl_runtime *runtime, const struct tl_workflow *workflow,
-                               const struct tl_query_shape *shape, const struct tl_request *request, struct tl_plan **plan,
-                               struct tl_error *error) {
+                               const struct tl_query_shape *shape, const struct tl_request *request,
+                               struct tl_plan **plan, struct tl_error *error) {
     struct tl_opt_options options = options_of(runtime, request->optimize, request->passes, request->pass_count);
     struct plan_key key = key_of(workflow, shape, &options);
     pthread_mutex_lock(&runtime->plans_lock);
@@ -209,7 +209,8 @@ static enum tl_status check_sources(const struct tl_request *request, struct que
     if (!query->documents)
         return tl_error_set(error, TL_ERR_USAGE, "workflow %s takes no documents", name);
     if (request->collection)
-        return tl_error_set(error, TL_ERR_USAGE, "documents and a collection are both given; a run answers from one of them");
+        return tl_error_set(error, TL_ERR_USAGE,
+                            "documents and a collection are both given; a run answers from one of them");
     if (json_object_get(query->inputs, query->documents))
         return tl_error_set(error, TL_ERR_USAGE, "documents are given twice: as input '%s' and beside the inputs",
                             query->documents);
@@ -218,7 +219,8 @@ static enum tl_status check_sources(const struct tl_request *request, struct que
 
 /* The value of a parameter of the plan. */
 static enum tl_status parameter_value(const struct tl_request *request, const struct query *query,
-                                      const struct tl_output *parameter, struct tl_value **value, struct tl_error *error) {
+                                      const struct tl_output *parameter, struct tl_value **value,
+                                      struct tl_error *error) {
     if (parameter->type.base == TL_TYPE_INDEX && parameter->type.depth == 0) {
         TL_ASSERT(request->collection);
         *value = tl_value_index(request->collection, NULL, 0);
@@ -231,8 +233,8 @@ static enum tl_status parameter_value(const struct tl_request *request, const st
     return tl_inputs_value(parameter->name, parameter->type, json, value, error);
 }
 
-static enum tl_status make_values(const struct tl_request *request, const struct query *query, struct tl_run_record *record,
-                                  struct tl_error *error) {
+static enum tl_status make_values(const struct tl_request *request, const struct query *query,
+                                  struct tl_run_record *record, struct tl_error *error) {
     const struct tl_plan_body *root = record->plan->root;
     record->inputs = tl_mem_zalloc((root->parameter_count + 1u) * sizeof(struct tl_value *));
     record->input_count = root->parameter_count;
@@ -275,8 +277,8 @@ static enum tl_status run_query(struct tl_runtime *runtime, const struct tl_requ
     return status;
 }
 
-enum tl_status tl_runtime_query(struct tl_runtime *runtime, const struct tl_request *request, struct tl_run_record *record,
-                                struct tl_error *error) {
+enum tl_status tl_runtime_query(struct tl_runtime *runtime, const struct tl_request *request,
+                                struct tl_run_record *record, struct tl_error *error) {
     struct query query = {.workflow = tl_runtime_workflow(runtime, request->workflow)};
     if (!query.workflow)
         return tl_error_set(error, TL_ERR_NOT_FOUND, "there is no workflow %u", request->workflow);

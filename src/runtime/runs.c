@@ -79,10 +79,11 @@ static json_t *outputs_json(const struct tl_plan_body *root, struct tl_value **o
 
 static json_t *timings_json(const struct tl_run_record *record, uint64_t now) {
     double total = (double)(now - record->submitted) / 1e6;
-    json_t *timings = json_pack("{s:f, s:f, s:f}", "total_ms", total, "loading_ms", (double)record->loading / 1e6, "overhead_ms",
-                                (double)record->overhead / 1e6);
+    json_t *timings = json_pack("{s:f, s:f, s:f}", "total_ms", total, "loading_ms", (double)record->loading / 1e6,
+                                "overhead_ms", (double)record->overhead / 1e6);
     if (record->first_text)
-        json_object_set_new(timings, "first_text_ms", json_real((double)(record->first_text - record->submitted) / 1e6));
+        json_object_set_new(timings, "first_text_ms",
+                            json_real((double)(record->first_text - record->submitted) / 1e6));
     return timings;
 }
 
@@ -92,7 +93,8 @@ static char *result_text(const struct tl_run_record *record, enum tl_status stat
     json_t *result = json_pack("{s:I, s:s, s:s}", "run", (json_int_t)record->id, "workflow", record->workflow, "status",
                                outcome_name(status));
     if (status != TL_OK)
-        json_object_set_new(result, "error", json_pack("{s:s, s:s}", "status", tl_status_name(status), "message", message));
+        json_object_set_new(result, "error",
+                            json_pack("{s:s, s:s}", "status", tl_status_name(status), "message", message));
     else
         json_object_set_new(result, "outputs", outputs_json(record->plan->root, outputs, count));
     json_t *text = json_stringn(record->text.data, record->text.length);

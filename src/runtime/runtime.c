@@ -52,8 +52,8 @@ static enum tl_status copy_sized(void *to, size_t to_size, const void *from, con
     size_t size;
     memcpy(&size, from, sizeof size); /* the first member of each such struct */
     if (size < sizeof size || size > to_size)
-        return tl_error_set(error, TL_ERR_USAGE, "%s.size is %zu, expected %zu: set it to sizeof (struct %s)", name, size,
-                            to_size, name);
+        return tl_error_set(error, TL_ERR_USAGE, "%s.size is %zu, expected %zu: set it to sizeof (struct %s)", name,
+                            size, to_size, name);
     memset(to, 0, to_size);
     memcpy(to, from, size);
     return TL_OK;
@@ -80,7 +80,8 @@ static void dispose(struct tl_runtime *runtime) {
     tl_mem_free(runtime);
 }
 
-enum tl_status tl_runtime_open(const struct tl_runtime_options *given, struct tl_runtime **out, struct tl_error *error) {
+enum tl_status tl_runtime_open(const struct tl_runtime_options *given, struct tl_runtime **out,
+                               struct tl_error *error) {
     struct tl_runtime_options options = {0};
     *out = NULL;
     if (given && copy_sized(&options, sizeof options, given, "tl_runtime_options", error) != TL_OK)
@@ -215,8 +216,9 @@ enum tl_status tl_runtime_load_workflow(struct tl_runtime *runtime, const char *
     return status;
 }
 
-enum tl_status tl_runtime_load_workflow_text(struct tl_runtime *runtime, const char *text, size_t length, const char *name,
-                                             const char *directory, tl_workflow_id *workflow, struct tl_error *error) {
+enum tl_status tl_runtime_load_workflow_text(struct tl_runtime *runtime, const char *text, size_t length,
+                                             const char *name, const char *directory, tl_workflow_id *workflow,
+                                             struct tl_error *error) {
     struct tl_diagnostics findings;
     tl_diagnostics_init(&findings, name);
     struct tl_workflow *parsed = tl_workflow_parse(text, length, name, directory ? directory : ".", &findings);
@@ -229,7 +231,8 @@ enum tl_status tl_runtime_load_workflow_text(struct tl_runtime *runtime, const c
 
 /* ---- runs ---- */
 
-static void copy_request(const struct tl_runtime *runtime, const struct tl_request *request, struct tl_run_record *record) {
+static void copy_request(const struct tl_runtime *runtime, const struct tl_request *request,
+                         struct tl_run_record *record) {
     record->timeout_ms = request->timeout_ms ? request->timeout_ms : tl_config_timeout_ms(runtime->config);
     record->priority = request->priority;
     record->flags = request->flags;

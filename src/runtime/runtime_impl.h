@@ -123,8 +123,8 @@ void tl_runtime_engines_init(struct tl_runtime *runtime);
 void tl_runtime_engines_fini(struct tl_runtime *runtime); /* after the loop has ended */
 struct tl_runtime_engine *tl_runtime_find_engine(struct tl_runtime *runtime, const char *name);
 /* Opens those that are not open, all at once, and waits for them. Any thread but the loop's. */
-enum tl_status tl_runtime_open_engines(struct tl_runtime *runtime, struct tl_runtime_engine *const *engines, size_t count,
-                                       struct tl_error *error);
+enum tl_status tl_runtime_open_engines(struct tl_runtime *runtime, struct tl_runtime_engine *const *engines,
+                                       size_t count, struct tl_error *error);
 /* Loop: an OPENED message. */
 void tl_runtime_engine_opened(struct tl_runtime *runtime, struct tl_instance *instance, enum tl_status status);
 
@@ -147,8 +147,8 @@ void tl_runtime_run_finished(struct tl_runtime *runtime, struct tl_run_record *r
 
 /* ---- query.c ---- */
 /* Everything before the first primitive: fills record->plan, inputs. Any thread but the loop's. */
-enum tl_status tl_runtime_query(struct tl_runtime *runtime, const struct tl_request *request, struct tl_run_record *record,
-                                struct tl_error *error);
+enum tl_status tl_runtime_query(struct tl_runtime *runtime, const struct tl_request *request,
+                                struct tl_run_record *record, struct tl_error *error);
 
 /* Callers are counted, so that close can wait for them. False (and the error) when closing. */
 bool tl_runtime_enter(struct tl_runtime *runtime, struct tl_error *error);

@@ -287,12 +287,14 @@ static void put_footer(struct tl_str *out, const struct table *table, const json
         if (tl_map_set(&seen, entry->engine, (void *)entry->engine))
             continue;
         double busy = busy_time(table, entry->engine);
-        tl_str_printf(out, "%s %s %.0f%%", seen.count > 1 ? "," : "", entry->engine, total > 0 ? busy / total * 100 : 0);
+        tl_str_printf(out, "%s %s %.0f%%", seen.count > 1 ? "," : "", entry->engine,
+                      total > 0 ? busy / total * 100 : 0);
     }
     tl_map_fini(&seen);
     if (table->entry_count == 0)
         tl_str_puts(out, " no engine");
-    tl_str_printf(out, "; primitives waited %.0f%% of their time\n", waited + worked > 0 ? waited / (waited + worked) * 100 : 0);
+    tl_str_printf(out, "; primitives waited %.0f%% of their time\n",
+                  waited + worked > 0 ? waited / (waited + worked) * 100 : 0);
     tl_str_puts(out, "  total: ");
     put_duration(out, total, 0);
     if (real_of(timings, "loading_ms") >= 10) {
@@ -304,8 +306,8 @@ static void put_footer(struct tl_str *out, const struct table *table, const json
         put_duration(out, real_of(timings, "first_text_ms"), 0);
     }
     tl_str_printf(out, ", runtime itself %.1f ms\n", real_of(timings, "overhead_ms"));
-    tl_str_printf(out, "  %zu primitive%s; tokens: %lld read (%lld of them from a cache), %lld written", table->entry_count,
-                  table->entry_count == 1 ? "" : "s", (long long)integer_of(usage, "tokens_in"),
+    tl_str_printf(out, "  %zu primitive%s; tokens: %lld read (%lld of them from a cache), %lld written",
+                  table->entry_count, table->entry_count == 1 ? "" : "s", (long long)integer_of(usage, "tokens_in"),
                   (long long)integer_of(usage, "tokens_reused"), (long long)integer_of(usage, "tokens_out"));
     if (integer_of(usage, "tokens_trimmed") > 0)
         tl_str_printf(out, ", %lld trimmed to fit", (long long)integer_of(usage, "tokens_trimmed"));

@@ -65,17 +65,18 @@ static void add_span(struct trace *trace, const json_t *item) {
             json_object_set(args, name, value);
     }
     json_array_append_new(trace->events,
-                          json_pack("{s:O, s:O, s:s, s:f, s:f, s:i, s:i, s:o}", "name", json_object_get(item, "label"), "cat",
-                                    json_object_get(item, "primitive"), "ph", "X", "ts", start, "dur", end - start, "pid", 1,
-                                    "tid", (int)lane + 1, "args", args));
+                          json_pack("{s:O, s:O, s:s, s:f, s:f, s:i, s:i, s:o}", "name", json_object_get(item, "label"),
+                                    "cat", json_object_get(item, "primitive"), "ph", "X", "ts", start, "dur",
+                                    end - start, "pid", 1, "tid", (int)lane + 1, "args", args));
 }
 
 json_t *tl_report_trace(const json_t *result) {
     struct trace *trace = tl_mem_zalloc(sizeof *trace);
     trace->events = json_array();
     json_t *workflow = json_object_get(result, "workflow");
-    json_array_append_new(trace->events, json_pack("{s:s, s:s, s:i, s:{s:s}}", "name", "process_name", "ph", "M", "pid", 1,
-                                                   "args", "name", workflow ? json_string_value(workflow) : "teola"));
+    json_array_append_new(trace->events,
+                          json_pack("{s:s, s:s, s:i, s:{s:s}}", "name", "process_name", "ph", "M", "pid", 1, "args",
+                                    "name", workflow ? json_string_value(workflow) : "teola"));
     size_t index;
     json_t *item;
     json_array_foreach(json_object_get(result, "items"), index, item) add_span(trace, item);

@@ -210,7 +210,8 @@ const char *tl_node_label(const struct node_state *node) {
 static uint32_t reduced_to(const struct body_instance *instance, uint32_t slot) {
     for (uint32_t n = 0; n < instance->body->node_count; n++) {
         const struct tl_plan_node *node = &instance->body->nodes[n];
-        if (node->op == TL_OP_REDUCE && node->inputs[0].up == 0 && node->inputs[0].slot == slot) return node->first_output;
+        if (node->op == TL_OP_REDUCE && node->inputs[0].up == 0 && node->inputs[0].slot == slot)
+            return node->first_output;
     }
     return UINT32_MAX;
 }

@@ -114,13 +114,13 @@ static void furnish(struct tl_sim *sim, uint64_t seed, const struct generated *g
         bool pool = tl_random_chance(random, 30);
         for (unsigned i = 0; i < instances; i++) {
             struct tl_error error;
-            json_t *settings = json_pack(
-                "{s:[s], s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:i, s:i, s:i, s:s}", "serves", engines[e], "dimension", 16,
-                "context_tokens", 10000000,
-                "collection_chunks", 12, "document_chunks", 1 + (int)(seed % 3), "answer_tokens", 8, "list_tokens", 5,
-                "list_spread", (int)(seed % 4), "scale", 0.01 + tl_random_below(random, 300) / 100.0, "batch",
-                1 << tl_random_below(random, 7), "sequences", 1 << tl_random_below(random, 6), "iteration_tokens",
-                16 << tl_random_below(random, 8), "executor", pool ? "pool" : "device");
+            json_t *settings =
+                json_pack("{s:[s], s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:i, s:i, s:i, s:s}", "serves", engines[e],
+                          "dimension", 16, "context_tokens", 10000000, "collection_chunks", 12, "document_chunks",
+                          1 + (int)(seed % 3), "answer_tokens", 8, "list_tokens", 5, "list_spread", (int)(seed % 4),
+                          "scale", 0.01 + tl_random_below(random, 300) / 100.0, "batch",
+                          1 << tl_random_below(random, 7), "sequences", 1 << tl_random_below(random, 6),
+                          "iteration_tokens", 16 << tl_random_below(random, 8), "executor", pool ? "pool" : "device");
             if (tl_sim_add_engine(sim, engines[e], settings, tl_random_below(random, devices), &error) != TL_OK)
                 TL_BUG("%s", error.message);
             json_decref(settings);
@@ -320,8 +320,9 @@ static bool check_all(uint64_t from, uint64_t count) {
         printf("    replay: equivalence --seed %" PRIu64 "\n", seed);
         if (++failed == 10) break;
     }
-    printf("%" PRIu64 " workflows of %.0f primitives (at most %" PRIu64 "), %" PRIu64 " of them too long to run; %" PRIu64
-           " runs, %" PRIu64 " of %" PRIu64 " with faults ended early: %" PRIu64 " differ, %.1f s\n",
+    printf("%" PRIu64 " workflows of %.0f primitives (at most %" PRIu64 "), %" PRIu64
+           " of them too long to run; %" PRIu64 " runs, %" PRIu64 " of %" PRIu64 " with faults ended early: %" PRIu64
+           " differ, %.1f s\n",
            totals.workflows, (double)totals.primitives / (double)totals.workflows, totals.largest, totals.too_large,
            totals.runs, totals.ended_early, totals.faulty, failed, (double)(tl_clock_now() - begin) / 1e9);
     for (size_t p = 0; p < tl_opt_pass_count() && p < MOST_PASSES; p++)

@@ -86,7 +86,8 @@ static struct tl_ref make_constant(struct maker *maker, struct tl_body *body) {
 static void put_message(struct maker *maker, struct tl_node *render, struct tl_str *template, const char *role,
                         unsigned most, const struct tl_ref *must) {
     static const enum tl_base_type bases[] = {TL_TYPE_TEXT, TL_TYPE_TEXT, TL_TYPE_HIT, TL_TYPE_CHUNK, TL_TYPE_NUMBER};
-    static const char *const literals[] = {"Use this: ", "\\n\\nPassage:\\n", "Write ", " and then ", "Be brief. {{}} "};
+    static const char *const literals[] = {"Use this: ", "\\n\\nPassage:\\n", "Write ", " and then ",
+                                           "Be brief. {{}} "};
     tl_str_printf(template, "[\"%s\",\"%s", role, literals[below(maker, 5)]);
     unsigned insertions = below(maker, most + 1);
     for (unsigned i = 0; i < insertions + (must != NULL); i++) {

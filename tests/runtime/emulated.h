@@ -53,7 +53,10 @@ static inline tl_workflow_id load(struct tl_runtime *runtime, const char *name) 
 }
 
 static inline struct tl_request ask(tl_workflow_id workflow, const char *inputs) {
-    return (struct tl_request){.size = sizeof(struct tl_request), .workflow = workflow, .inputs = inputs, .collection = "things"};
+    return (struct tl_request){.size = sizeof(struct tl_request),
+                               .workflow = workflow,
+                               .inputs = inputs,
+                               .collection = "things"};
 }
 
 static inline tl_run_id submit(struct tl_runtime *runtime, const struct tl_request *request) {
@@ -71,7 +74,8 @@ static inline json_t *finish(struct tl_runtime *runtime, tl_run_id run, enum tl_
     char *text = NULL;
     enum tl_status status = tl_runtime_wait(runtime, run, &text, &error);
     if (status != expected)
-        fail_msg("run ended with '%s', expected '%s': %s", tl_status_name(status), tl_status_name(expected), error.message);
+        fail_msg("run ended with '%s', expected '%s': %s", tl_status_name(status), tl_status_name(expected),
+                 error.message);
     assert_non_null(text);
     json_t *result = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(result);

@@ -107,8 +107,10 @@ static void streams_and_calls_back(void **state) {
     json_t *item;
     assert_true(json_array_size(json_object_get(result, "items")) >= 10);
     json_array_foreach(json_object_get(result, "items"), index, item) {
-        assert_true(json_number_value(json_object_get(item, "ready_ms")) <= json_number_value(json_object_get(item, "start_ms")));
-        assert_true(json_number_value(json_object_get(item, "start_ms")) <= json_number_value(json_object_get(item, "end_ms")));
+        assert_true(json_number_value(json_object_get(item, "ready_ms")) <=
+                    json_number_value(json_object_get(item, "start_ms")));
+        assert_true(json_number_value(json_object_get(item, "start_ms")) <=
+                    json_number_value(json_object_get(item, "end_ms")));
         assert_true(json_integer_value(json_object_get(item, "batch_items")) >= 1);
         written += json_integer_value(json_object_get(item, "tokens_out"));
     }
@@ -122,7 +124,8 @@ static void streams_and_calls_back(void **state) {
         assert_true(strcspn(line, "\n") <= 100);
     json_t *trace = tl_report_trace(result);
     size_t spans = 0;
-    json_array_foreach(json_object_get(trace, "traceEvents"), index, item) spans += strcmp(text_in(item, "ph"), "X") == 0;
+    json_array_foreach(json_object_get(trace, "traceEvents"), index, item) spans +=
+        strcmp(text_in(item, "ph"), "X") == 0;
     assert_int_equal(spans, json_array_size(json_object_get(result, "items")));
     json_decref(trace);
     tl_str_fini(&timeline);
@@ -267,7 +270,8 @@ static void wrong_requests_are_refused(void **state) {
     assert_int_equal(tl_runtime_load_workflow(runtime, "/no/such.yaml", &id, &error), TL_ERR_INVALID);
     assert_non_null(strstr(error.message, "/no/such.yaml"));
     static const char broken[] = "name: x\nsteps:\n  - id: a\n    module: serch\n";
-    assert_int_equal(tl_runtime_load_workflow_text(runtime, broken, strlen(broken), "mine", NULL, &id, &error), TL_ERR_INVALID);
+    assert_int_equal(tl_runtime_load_workflow_text(runtime, broken, strlen(broken), "mine", NULL, &id, &error),
+                     TL_ERR_INVALID);
     assert_non_null(strstr(error.message, "mine:4:"));
     assert_non_null(strstr(error.message, "search"));
     assert_int_equal(tl_runtime_wait(runtime, 4711, NULL, &error), TL_ERR_NOT_FOUND);

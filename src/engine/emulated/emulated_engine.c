@@ -44,11 +44,30 @@ static enum tl_status read_serves(const json_t *serves, uint32_t *capabilities, 
 }
 
 static const struct emulated_settings rtx3090 = {
-    .batch = 64, .sequences = 32, .iteration_tokens = 2048, .context_tokens = 4096, .dimension = 64, .answer_tokens = 20,
-    .list_tokens = 20, .document_chunks = 4, .collection_chunks = 64, .scale = 1,
-    .embed_ms = 25, .embed_token_ms = 0.1, .score_ms = 14, .score_token_ms = 0.017, .ingest_ms = 15, .ingest_row_ms = 0.5,
-    .search_ms = 2, .search_query_ms = 1.3, .document_ms = 1, .web_ms = 350, .tool_ms = 200,
-    .iteration_ms = 18, .prompt_token_ms = 0.24, .sequence_ms = 0.4,
+    .batch = 64,
+    .sequences = 32,
+    .iteration_tokens = 2048,
+    .context_tokens = 4096,
+    .dimension = 64,
+    .answer_tokens = 20,
+    .list_tokens = 20,
+    .document_chunks = 4,
+    .collection_chunks = 64,
+    .scale = 1,
+    .embed_ms = 25,
+    .embed_token_ms = 0.1,
+    .score_ms = 14,
+    .score_token_ms = 0.017,
+    .ingest_ms = 15,
+    .ingest_row_ms = 0.5,
+    .search_ms = 2,
+    .search_query_ms = 1.3,
+    .document_ms = 1,
+    .web_ms = 350,
+    .tool_ms = 200,
+    .iteration_ms = 18,
+    .prompt_token_ms = 0.24,
+    .sequence_ms = 0.4,
 };
 
 static enum tl_status read_settings(struct emulated_settings *s, const json_t *settings, struct tl_error *error) {
@@ -95,8 +114,9 @@ static enum tl_status read_settings(struct emulated_settings *s, const json_t *s
         status = read_serves(serves, &s->capabilities, error);
     s->pool = strcmp(executor, "pool") == 0;
     if (status == TL_OK && !s->pool && strcmp(executor, "device") != 0)
-        status = tl_error_set(error, TL_ERR_INVALID,
-                              "engine type 'emulated': setting 'executor' is '%s', but must be device or pool", executor);
+        status =
+            tl_error_set(error, TL_ERR_INVALID,
+                         "engine type 'emulated': setting 'executor' is '%s', but must be device or pool", executor);
     tl_mem_free(executor);
     return status;
 }
@@ -184,7 +204,8 @@ static void accept(struct emulated_engine *engine, struct tl_item *item) {
     job->item = item;
     enum tl_status status = tl_emulated_measure(engine, job, &error);
     engine->submitted++;
-    if (status == TL_OK && engine->settings.fail_every && engine->submitted % (uint64_t)engine->settings.fail_every == 0)
+    if (status == TL_OK && engine->settings.fail_every &&
+        engine->submitted % (uint64_t)engine->settings.fail_every == 0)
         status = tl_error_set(&error, TL_ERR_ENGINE, "emulated failure of item %llu (fail_every: %lld)",
                               (unsigned long long)engine->submitted, (long long)engine->settings.fail_every);
     if (status != TL_OK) {
@@ -257,7 +278,8 @@ static double batch_ms(const struct emulated_settings *s, enum tl_primitive op, 
 
 static void sleep_until(uint64_t end) {
     for (uint64_t now; (now = tl_clock_now()) < end;) {
-        struct timespec rest = {.tv_sec = (time_t)((end - now) / TL_NS_PER_S), .tv_nsec = (long)((end - now) % TL_NS_PER_S)};
+        struct timespec rest = {.tv_sec = (time_t)((end - now) / TL_NS_PER_S),
+                                .tv_nsec = (long)((end - now) % TL_NS_PER_S)};
         nanosleep(&rest, NULL);
     }
 }

@@ -143,7 +143,8 @@ static void make(struct tl_conformance *run, size_t kind, uint32_t variation, st
 
 static const struct tl_conformance_subject subject = {
     .ops = &tl_emulated_engine,
-    .settings = "{\"scale\": 0, \"serves\": [\"llm\", \"embed\", \"rerank\", \"store\", \"documents\"], \"context_tokens\": 500}",
+    .settings = "{\"scale\": 0, \"serves\": [\"llm\", \"embed\", \"rerank\", \"store\", \"documents\"], "
+                "\"context_tokens\": 500}",
     .kinds = KINDS,
     .make = make,
 };

@@ -57,7 +57,8 @@ static struct tl_value *embed_one(void *context, const struct tl_value *value) {
     const struct emulated_engine *engine = context;
     bool chunk = value->type.base == TL_TYPE_CHUNK;
     return tl_emulated_vector(chunk ? value->as.chunk.text : value->as.text.data,
-                              chunk ? value->as.chunk.length : value->as.text.length, (uint32_t)engine->settings.dimension);
+                              chunk ? value->as.chunk.length : value->as.text.length,
+                              (uint32_t)engine->settings.dimension);
 }
 
 static struct tl_value *score_one(void *context, const struct tl_value *value) {
@@ -87,7 +88,8 @@ void tl_emulated_collection_unref(struct emulated_collection *collection) {
 static void put(struct emulated_collection *collection, struct tl_value *chunk, struct tl_value *vector) {
     size_t need = collection->count + 1;
     collection->chunks = tl_mem_grow(collection->chunks, &collection->chunk_capacity, need, sizeof(struct tl_value *));
-    collection->vectors = tl_mem_grow(collection->vectors, &collection->vector_capacity, need, sizeof(struct tl_value *));
+    collection->vectors =
+        tl_mem_grow(collection->vectors, &collection->vector_capacity, need, sizeof(struct tl_value *));
     collection->chunks[collection->count] = chunk;
     collection->vectors[collection->count++] = vector;
 }
@@ -175,7 +177,8 @@ static struct tl_value *ingest(struct emulated_engine *engine, const struct tl_i
     if (!is_temporary)
         return tl_value_index(into ? into->as.index.collection : name, NULL, collection->count);
     temporary = tl_mem_zalloc(sizeof *temporary);
-    temporary->resource = (struct tl_resource){.release = release_temporary, .handle = ++engine->temporaries, .owner = engine};
+    temporary->resource =
+        (struct tl_resource){.release = release_temporary, .handle = ++engine->temporaries, .owner = engine};
     temporary->collection = collection;
     temporary->world = engine->world;
     if (temporary->world)
@@ -221,7 +224,8 @@ static struct tl_value *search_one(void *context, const struct tl_value *query) 
         found_count = search->count;
     struct tl_value **hits = tl_mem_alloc((found_count + 1) * sizeof(struct tl_value *));
     for (size_t i = 0; i < found_count; i++)
-        hits[i] = tl_value_hit(&(struct tl_hit){.chunk = found[i].chunk, .retrieval = found[i].score, .rank = (uint32_t)i});
+        hits[i] =
+            tl_value_hit(&(struct tl_hit){.chunk = found[i].chunk, .retrieval = found[i].score, .rank = (uint32_t)i});
     struct tl_value *list = tl_value_list(TL_TYPE_OF(HIT, 0), hits, found_count);
     tl_mem_free(hits);
     tl_mem_free(found);

@@ -375,7 +375,8 @@ static const char *check_inputs(const struct tl_item *item) {
     if (item->input_count < 2 || !inputs[0] || !inputs[1])
         return "two inputs are needed";
     if (item->op == TL_OP_INGEST) {
-        if (!tl_type_equal(inputs[0]->type, TL_TYPE_OF(CHUNK, 1)) || !tl_type_equal(inputs[1]->type, TL_TYPE_OF(VECTOR, 1)))
+        if (!tl_type_equal(inputs[0]->type, TL_TYPE_OF(CHUNK, 1)) ||
+            !tl_type_equal(inputs[1]->type, TL_TYPE_OF(VECTOR, 1)))
             return "the inputs of ingest must be chunk[] and vector[]";
         if (inputs[0]->as.list.count != inputs[1]->as.list.count)
             return "ingest needs as many vectors as chunks";

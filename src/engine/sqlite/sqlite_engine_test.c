@@ -195,7 +195,8 @@ static void test_documents_of_one_name(void **state) {
     for (uint32_t i = 0; i < 3; i++) {
         char id[32];
         snprintf(id, sizeof id, "%016x:0", i);
-        const struct tl_chunk chunk = {.id = id, .uri = "notes", .title = "", .heading = "", .text = texts[0], .length = 17};
+        const struct tl_chunk chunk =
+            {.id = id, .uri = "notes", .title = "", .heading = "", .text = texts[0], .length = 17};
         chunks[i] = tl_value_chunk(&chunk);
         vectors[i] = vector_value(0);
     }
@@ -275,7 +276,8 @@ static void test_failures_are_explained(void **state) {
 
     /* Another model than the collection's. */
     char changed[600];
-    snprintf(changed, sizeof changed, "{\"path\": \"%s/store.db\", \"model\": \"new\", \"model_digest\": \"beef\"}", directory);
+    snprintf(changed, sizeof changed, "{\"path\": \"%s/store.db\", \"model\": \"new\", \"model_digest\": \"beef\"}",
+             directory);
     struct tl_conformance_subject second = subject;
     second.settings = changed;
     run = tl_conformance_open(&second);
@@ -325,8 +327,8 @@ static int group_setup(void **state) {
     if (!mkdtemp(directory))
         return -1;
     snprintf(settings, sizeof settings,
-             "{\"path\": \"%s/store.db\", \"model\": \"tiny\", \"model_digest\": \"cafe\", \"dimension\": %d}", directory,
-             DIMENSION);
+             "{\"path\": \"%s/store.db\", \"model\": \"tiny\", \"model_digest\": \"cafe\", \"dimension\": %d}",
+             directory, DIMENSION);
     return 0;
 }
 

@@ -142,7 +142,8 @@ static enum tl_status collect(struct tl_collection *collection, sqlite3_stmt *st
 static enum tl_status check_count(size_t count, struct tl_error *error) {
     if (count >= 1 && count <= TL_STORE_COUNT_MAX)
         return TL_OK;
-    return tl_error_set(error, TL_ERR_INVALID, "a search for %zu hits: 1 to %d are possible", count, TL_STORE_COUNT_MAX);
+    return tl_error_set(error, TL_ERR_INVALID, "a search for %zu hits: 1 to %d are possible", count,
+                        TL_STORE_COUNT_MAX);
 }
 
 enum tl_status tl_collection_search(struct tl_collection *collection, const struct tl_vector *vector, size_t count,

@@ -343,7 +343,8 @@ static void test_ties_at_the_border(void **state) {
         snprintf(id, sizeof id, "%02u:0", i * 37 % 60);
         snprintf(uri, sizeof uri, "d%u", i);
         const struct tl_store_document document = {.uri = uri, .sha256 = id, .title = ""};
-        const struct tl_chunk chunk = {.id = id, .uri = uri, .title = "", .heading = "", .text = "same words", .length = 10};
+        const struct tl_chunk chunk =
+            {.id = id, .uri = uri, .title = "", .heading = "", .text = "same words", .length = 10};
         const struct tl_vector vector = {one, DIMENSION};
         expect_ok(tl_document_begin(collection, &document, TL_DOCUMENT_REPLACE, &error), &error);
         expect_ok(tl_document_add(collection, &chunk, &vector, &error), &error);

@@ -68,7 +68,8 @@ static bool same_word(struct word a, struct word b) {
 }
 
 /* Collects distinct words; with or without stop words. */
-static size_t collect(const char *text, size_t length, bool keep_stop_words, struct word words[TL_TEXT_QUERY_WORDS_MAX]) {
+static size_t collect(const char *text, size_t length, bool keep_stop_words,
+                      struct word words[TL_TEXT_QUERY_WORDS_MAX]) {
     size_t count = 0;
     size_t i = 0;
     while (i < length && count < TL_TEXT_QUERY_WORDS_MAX) {
