@@ -112,7 +112,7 @@ enum tl_optimize {
     TL_OPTIMIZE_DEFAULT = 0, /* as configured; COST when nothing is said */
     TL_OPTIMIZE_OFF,         /* step after step, as frameworks do */
     TL_OPTIMIZE_PAPER,       /* all rules wherever they apply */
-    TL_OPTIMIZE_COST,        /* rules where they are predicted to pay */
+    TL_OPTIMIZE_COST,        /* meant for rules that are predicted to pay; as PAPER until there is a cost model */
 };
 
 enum tl_request_flags {

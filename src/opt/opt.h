@@ -8,7 +8,8 @@
  * keeps what they say about their work. Running the optimizer on its own result changes nothing.
  *
  * Levels: `off` runs no pass: steps run one after the other, the baseline of every comparison.
- * `paper` applies each rule wherever it applies, `cost` where it is predicted to pay.
+ * `paper` applies each rule wherever it applies, `cost` is meant for where it is predicted to
+ * pay, and is the same until there is a cost model.
  *
  * With TEOLA_PASS_TRACE=1 in the environment each graph that a pass has made is printed on stderr.
  */
