@@ -76,6 +76,7 @@ static void query_item(struct tl_conformance_item *item, enum tl_primitive op, s
 static struct tl_value *text_value(const char *text) { return tl_value_text(text, strlen(text)); }
 
 enum {
+    NEW_COLLECTION,
     INGEST_TEMPORARY,
     INGEST_EMPTY,
     INGEST_LASTING,
@@ -94,7 +95,9 @@ enum {
 static void make(struct tl_conformance *run, size_t kind, uint32_t variation, struct tl_conformance_item *item) {
     item->incomparable = kind <= INGEST_LASTING; /* handles, and a version that counts */
     item->fails = kind >= BAD_COUNT;
-    if (kind == INGEST_TEMPORARY || kind == INGEST_EMPTY) {
+    if (kind == NEW_COLLECTION) {
+        item->op = TL_OP_COLLECTION;
+    } else if (kind == INGEST_TEMPORARY || kind == INGEST_EMPTY) {
         ingest_item(item, variation, kind == INGEST_EMPTY ? variation : variation + 7, NULL);
     } else if (kind == INGEST_LASTING || kind == BAD_COLLECTION) {
         ingest_item(item, variation, variation + 5, NULL);
@@ -184,6 +187,27 @@ static void test_temporary_grows_and_goes(void **state) {
     tl_conformance_close(run);
     tl_value_unref(third); /* after its engine: nothing of the engine is needed any more */
     assert_int_equal(tl_sqlite_temporary_count(), 0);
+}
+
+/* Stages of an ingest: a new collection handed from one to the next holds what one ingest of all would. */
+static void test_stages_fill_a_new_collection(void **state) {
+    (void)state;
+    struct tl_conformance *run = tl_conformance_open(&subject);
+    struct tl_conformance_item item;
+    tl_conformance_item_init(run, &item);
+    item.op = TL_OP_COLLECTION;
+    struct tl_value *staged = tl_conformance_compute(run, &item);
+    for (uint32_t from = 0; from < 20; from += 6)
+        staged = ingest(run, from, from + 6 < 20 ? from + 6 : 20, staged);
+    struct tl_value *a = answer(run, TL_OP_SEARCH, vector_value(3), staged, 16);
+    struct tl_value *b = answer(run, TL_OP_SEARCH, vector_value(3), ingest(run, 0, 20, NULL), 16);
+    assert_int_equal(a->as.list.count, 16);
+    assert_true(tl_value_equal(a, b));
+    tl_value_unref(a);
+    tl_value_unref(b);
+    assert_int_equal(tl_sqlite_temporary_count(), 0);
+    tl_conformance_stop(run);
+    tl_conformance_close(run);
 }
 
 static void test_documents_of_one_name(void **state) {
@@ -347,6 +371,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conformance),
         cmocka_unit_test(test_temporary_grows_and_goes),
+        cmocka_unit_test(test_stages_fill_a_new_collection),
         cmocka_unit_test(test_documents_of_one_name),
         cmocka_unit_test(test_lasting_collection),
         cmocka_unit_test(test_failures_are_explained),
