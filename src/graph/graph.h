@@ -188,6 +188,8 @@ void tl_graph_remove(struct tl_node *node);
  * Waits stay as they are: when the body changes, the caller removes those that join the two bodies. */
 void tl_graph_move(struct tl_node *node, struct tl_body *body, struct tl_node *before);
 bool tl_graph_body_contains(const struct tl_body *outer, const struct tl_body *inner); /* itself included */
+/* The input called `name`, or NULL. */
+const struct tl_input *tl_graph_find_input(const struct tl_node *node, const char *name);
 const struct tl_primitive_info *tl_graph_info(const struct tl_node *node);
 
 /* ---- verify, print, parse, clone, hash ---- */

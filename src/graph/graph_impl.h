@@ -31,9 +31,6 @@ void tl_graph_check_attributes(const struct tl_node *node, unsigned line, struct
  * well typed. (attribute.c) */
 void tl_graph_check_built_outputs(const struct tl_node *node, unsigned line, struct tl_diagnostics *findings);
 
-/* The input called `name`, or NULL. */
-const struct tl_input *tl_graph_find_input(const struct tl_node *node, const char *name);
-
 /* Letters, digits, '_', '-' and '.', the first a letter or '_': what stands unquoted in the text form. */
 bool tl_graph_name_valid(const char *name);
 

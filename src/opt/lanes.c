@@ -5,64 +5,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
-#include "opt/pass.h"
-
-static bool label_taken(const struct tl_body *body, const char *label) {
-    for (size_t i = 0; i < body->node_count; i++)
-        if (strcmp(body->nodes[i]->label, label) == 0) return true;
-    return false;
-}
-
-const char *tl_opt_unique_label(const struct tl_body *body, const char *wanted) {
-    const char *label = wanted;
-    for (unsigned n = 2; label_taken(body, label); n++)
-        label = tl_arena_printf(&body->graph->arena, "%s_%u", wanted, n);
-    return label;
-}
-
-static bool body_uses_marked(const struct tl_body *body, const bool *marked) {
-    for (size_t i = 0; i < body->node_count; i++) {
-        const struct tl_node *node = body->nodes[i];
-        for (size_t k = 0; k < node->input_count; k++)
-            if (marked[node->inputs[k].from.node->number]) return true;
-        for (size_t r = 0; r < 2 && node->regions[r]; r++)
-            if (body_uses_marked(node->regions[r], marked)) return true;
-    }
-    for (size_t i = 0; i < body->result_count; i++)
-        if (marked[body->results[i].from.node->number]) return true;
-    return false;
-}
-
-bool tl_opt_depends_on_marked(const struct tl_node *node, const bool *marked) {
-    for (size_t i = 0; i < node->input_count; i++)
-        if (marked[node->inputs[i].from.node->number]) return true;
-    for (size_t i = 0; i < node->wait_count; i++)
-        if (marked[node->waits[i].node->number]) return true;
-    for (size_t r = 0; r < 2 && node->regions[r]; r++)
-        if (body_uses_marked(node->regions[r], marked)) return true;
-    return false;
-}
-
-void tl_opt_sort(struct tl_body *body) {
-    /* Repeatedly the first node that depends on none of those still to be placed. */
-    bool *waiting = tl_mem_zalloc((body->graph->next_number + 1) * sizeof *waiting);
-    for (size_t i = 0; i < body->node_count; i++) waiting[body->nodes[i]->number] = true;
-    for (size_t placed = 0; placed < body->node_count; placed++) {
-        size_t next = placed;
-        for (; next < body->node_count; next++) {
-            waiting[body->nodes[next]->number] = false; /* a node may not wait for itself */
-            bool free = !tl_opt_depends_on_marked(body->nodes[next], waiting);
-            waiting[body->nodes[next]->number] = true;
-            if (free) break;
-        }
-        if (next == body->node_count) TL_BUG("body of \"%s\" has a cycle", body->owner ? body->owner->label : "root");
-        struct tl_node *node = body->nodes[next];
-        memmove(&body->nodes[placed + 1], &body->nodes[placed], (next - placed) * sizeof *body->nodes);
-        body->nodes[placed] = node;
-        waiting[node->number] = false;
-    }
-    tl_mem_free(waiting);
-}
+#include "opt/change.h"
 
 /* A use, outside the lanes, of something that was taken in. */
 struct outside_use {
@@ -149,30 +92,14 @@ static void move_in(struct lanes *lanes, struct tl_node *region) {
     struct tl_ref element = {inner->parameters, 0};
     for (size_t i = 0; i < lanes->taken_count; i++) {
         struct tl_node *node = lanes->taken[i];
-        while (node->wait_count > 0) {
-            struct tl_wait wait = node->waits[0];
-            tl_graph_unwait(node, wait.node, wait.kind);
-            tl_graph_wait(region, wait.node, wait.kind);
-        }
+        tl_opt_move_waits(node, region);
+        tl_opt_replace_waits(node, region);
         tl_graph_move(node, inner, NULL);
         for (size_t k = 0; k < node->input_count; k++)
             if (node->inputs[k].from.node == lanes->list.node && node->inputs[k].from.port == lanes->list.port)
                 node->inputs[k].from = element;
         struct tl_error error;
         if (tl_graph_infer(node, &error) != TL_OK) TL_BUG("lanes: %s", error.message);
-    }
-    for (size_t i = 0; i < lanes->body->node_count; i++) {
-        struct tl_node *other = lanes->body->nodes[i];
-        for (size_t k = 0; k < other->wait_count;) {
-            struct tl_wait wait = other->waits[k];
-            if (!lanes->inside[wait.node->number]) {
-                k++;
-                continue;
-            }
-            tl_graph_unwait(other, wait.node, wait.kind);
-            tl_graph_wait(other, region, wait.kind);
-            k = 0;
-        }
     }
 }
 

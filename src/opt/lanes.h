@@ -27,11 +27,4 @@ struct tl_lanes_options {
  * `list` is an output of a node (not a parameter) with at least one list level. */
 struct tl_node *tl_opt_lanes(struct tl_ref list, const struct tl_lanes_options *options, size_t *taken_in);
 
-/* Orders the nodes of the body so that each stands after what it uses and waits for, keeping the present order
- * where it can. The graph must be free of cycles. */
-void tl_opt_sort(struct tl_body *body);
-
-/* Whether `node`, or a body inside it, uses or waits for a marked node. `marked` is indexed by number. */
-bool tl_opt_depends_on_marked(const struct tl_node *node, const bool *marked);
-
 #endif

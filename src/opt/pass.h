@@ -21,9 +21,6 @@ void tl_opt_note(const struct tl_pass_ctx *ctx, const char *format, ...) __attri
 /* Says that the pass cannot finish, and why; its changes are dropped. Returns false. */
 bool tl_opt_fail(const struct tl_pass_ctx *ctx, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* `wanted`, or with "_2", "_3", ... behind it when a node of the body is called so already; memory of the graph. */
-const char *tl_opt_unique_label(const struct tl_body *body, const char *wanted);
-
 tl_pass_function tl_pass_prune;
 tl_pass_function tl_pass_share;
 tl_pass_function tl_pass_stages;

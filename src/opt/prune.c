@@ -129,26 +129,19 @@ struct pruner {
     bool *reached; /* by position: before the node at hand */
 };
 
-static void mark_complete_before(struct pruner *pruner, const struct tl_node *node) {
-    for (size_t i = 0; i < node->input_count; i++) {
-        const struct tl_node *used = node->inputs[i].from.node;
-        if (used->body == node->body && used->op != TL_OP_PARAMETERS)
-            pruner->reached[pruner->positions[used->number]] = true;
-    }
-    for (size_t i = 0; i < node->wait_count; i++)
-        pruner->reached[pruner->positions[node->waits[i].node->number]] = true;
+static bool is_streamed(const struct tl_node *node) {
+    return node->op == TL_OP_MAP && tl_attributes_bool(&node->attributes, "streamed", false);
 }
 
-/* Marks what `node` itself waits for before it starts. What only the inside of a region uses does not keep
- * the region from starting, and a streamed map starts as soon as its source does. */
-static void mark_gates(struct pruner *pruner, const struct tl_node *node) {
-    bool streamed = node->op == TL_OP_MAP && tl_attributes_bool(&node->attributes, "streamed", false);
+/* Marks what `node` itself waits for. What only the inside of a region uses does not keep the region from starting;
+ * one that `starts_early` does so as soon as its sources do. */
+static void mark_before(struct pruner *pruner, const struct tl_node *node, bool starts_early) {
     for (size_t i = 0; i < node->input_count; i++) {
         struct tl_node *used = node->inputs[i].from.node;
         if (used->body != node->body || used->op == TL_OP_PARAMETERS)
             continue;
-        if (streamed)
-            mark_gates(pruner, used);
+        if (starts_early)
+            mark_before(pruner, used, is_streamed(used));
         else
             pruner->reached[pruner->positions[used->number]] = true;
     }
@@ -159,10 +152,10 @@ static void mark_gates(struct pruner *pruner, const struct tl_node *node) {
 /* Marks all that must be complete before `node` can start. */
 static void reach_back(struct pruner *pruner, const struct tl_node *node) {
     memset(pruner->reached, 0, pruner->body->node_count * sizeof *pruner->reached);
-    mark_gates(pruner, node);
+    mark_before(pruner, node, is_streamed(node));
     for (size_t i = pruner->positions[node->number]; i-- > 0;)
         if (pruner->reached[i])
-            mark_complete_before(pruner, pruner->body->nodes[i]);
+            mark_before(pruner, pruner->body->nodes[i], false);
 }
 
 static void find_touches(struct pruner *pruner) {

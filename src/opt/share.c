@@ -11,6 +11,7 @@
  *
  * What is equal between queries is shared at run time, by the engines' caches.
  */
+#include "opt/change.h"
 #include "opt/pass.h"
 
 #include <string.h>
@@ -45,22 +46,6 @@ static bool may_share(const struct tl_node *node) {
     return (tl_graph_info(node)->flags & TL_PURE) && !node->regions[0] && node->wait_count == 0;
 }
 
-/* What waited for `node` waits for the one that is done in its place; one of an outer body is complete before. */
-static void wait_for_same(struct tl_body *body, struct tl_node *node, struct tl_node *same) {
-    for (size_t i = 0; i < body->node_count; i++) {
-        struct tl_node *waiter = body->nodes[i];
-        for (size_t w = 0; w < waiter->wait_count;) {
-            enum tl_edge_kind kind = waiter->waits[w].kind;
-            if (waiter->waits[w].node != node || !tl_graph_unwait(waiter, node, kind)) {
-                w++;
-                continue;
-            }
-            if (same->body == body) tl_graph_wait(waiter, same, kind);
-            w = 0;
-        }
-    }
-}
-
 static void share_body(struct sharer *sharer, struct tl_body *body) {
     size_t scope = sharer->count;
     for (size_t i = 0; i < body->node_count; i++) {
@@ -79,7 +64,7 @@ static void share_body(struct sharer *sharer, struct tl_body *body) {
         tl_opt_note(sharer->ctx, "%s: the same as %s, done once", node->label, same->label);
         for (uint32_t port = 0; port < node->output_count; port++)
             tl_graph_replace_uses(tl_graph_output(node, port), tl_graph_output(same, port));
-        wait_for_same(body, node, same);
+        tl_opt_replace_waits(node, same->body == body ? same : NULL); /* one of an outer body is complete before */
         tl_graph_remove(node);
         i--;
         sharer->changed = true;

@@ -29,6 +29,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "builtin/builtin.h"
+#include "opt/change.h"
 
 enum { LATE = 1000000 };
 
@@ -91,19 +92,13 @@ static int64_t moment_of(struct splitter *splitter, struct tl_ref ref) {
 
 /* ---- cuts ---- */
 
-static const struct tl_input *input_named(const struct tl_node *node, const char *name) {
-    for (size_t i = 0; i < node->input_count; i++)
-        if (strcmp(node->inputs[i].name, name) == 0) return &node->inputs[i];
-    return NULL;
-}
-
 static int64_t segment_moment(struct splitter *splitter, const struct tl_node *render, const struct tl_template *parsed,
                               size_t segment) {
     const char *const *names;
     size_t count = tl_template_needs(parsed, segment, &names);
     int64_t moment = 0;
     for (size_t i = 0; i < count; i++) {
-        const struct tl_input *input = input_named(render, names[i]);
+        const struct tl_input *input = tl_graph_find_input(render, names[i]);
         int64_t at = input ? moment_of(splitter, input->from) : 0;
         if (at > moment) moment = at;
     }
@@ -126,7 +121,7 @@ static struct tl_body *body_for(struct tl_node *prefill, const struct tl_node *r
             const char *const *names;
             size_t count = tl_template_needs(parsed, s, &names);
             for (size_t i = 0; i < count; i++) {
-                const struct tl_input *input = input_named(render, names[i]);
+                const struct tl_input *input = tl_graph_find_input(render, names[i]);
                 inner = inner || (input && input->from.node->body == body);
             }
         }

@@ -20,7 +20,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
-#include "opt/lanes.h"
+#include "opt/change.h"
 #include "opt/pass.h"
 
 /* What makes the sink's inputs of the list: in order, the sink last. */
@@ -88,11 +88,7 @@ static bool is_closed(const struct stage *stage) {
 
 static void move_into(struct stage *stage, struct tl_node *node, struct tl_node *fold) {
     struct tl_body *inner = fold->regions[0];
-    while (node->wait_count > 0) {
-        struct tl_wait wait = node->waits[0];
-        tl_graph_unwait(node, wait.node, wait.kind);
-        tl_graph_wait(fold, wait.node, wait.kind);
-    }
+    tl_opt_move_waits(node, fold);
     tl_graph_move(node, inner, NULL);
     for (size_t i = 0; i < node->input_count; i++)
         if (same_ref(node->inputs[i].from, stage->list)) node->inputs[i].from = (struct tl_ref){inner->parameters, 0};
@@ -122,18 +118,7 @@ static void build(struct stage *stage, int64_t slice) {
     tl_graph_connect(fold, "items", stage->list);
     tl_graph_connect(fold, "initial", target);
     must(tl_graph_begin_region(fold, &error), &error);
-    for (size_t i = 0; i < body->node_count; i++) {
-        struct tl_node *waiter = body->nodes[i];
-        for (size_t k = 0; k < waiter->wait_count;) {
-            enum tl_edge_kind kind = waiter->waits[k].kind;
-            if (waiter->waits[k].node != sink || !tl_graph_unwait(waiter, sink, kind)) {
-                k++;
-                continue;
-            }
-            tl_graph_wait(waiter, fold, kind);
-            k = 0;
-        }
-    }
+    tl_opt_replace_waits(sink, fold);
     struct tl_node *stand_in = tl_graph_add(body, TL_OP_COLLECTION, sink->step, "", sink->engine);
     must(tl_graph_infer(stand_in, &error), &error);
     tl_graph_replace_uses(tl_graph_output(sink, 0), tl_graph_output(stand_in, 0));
