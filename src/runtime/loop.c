@@ -67,6 +67,7 @@ static void act_wake(struct tl_runtime *runtime, uint64_t at, uint64_t now) {
 static void step(struct tl_runtime *runtime, struct tl_event *event, struct tl_run_record *record) {
     uint64_t now = tl_clock_now();
     event->now = now;
+    event->follows = runtime->follows;
     tl_sched_step(runtime->sched, event, &runtime->actions);
     if (record)
         record->overhead += tl_clock_now() - now;
@@ -270,12 +271,33 @@ static void handle(struct tl_runtime *runtime, struct tl_message *message) {
     tl_mem_free(message->text);
 }
 
+/* Whether handling the message leads to a step of the scheduler, whatever has happened before. */
+static bool steps(const struct tl_message *message) {
+    switch (message->kind) {
+    case TL_MESSAGE_DONE:
+    case TL_MESSAGE_FAILED:
+    case TL_MESSAGE_PIECE:
+    case TL_MESSAGE_STEP_DONE:
+    case TL_MESSAGE_SUBMIT:
+    case TL_MESSAGE_CANCEL_RUN:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static void on_wake(uv_async_t *wake) {
     struct tl_runtime *runtime = wake->data;
     atomic_fetch_add_explicit(&runtime->wakes, 1, memory_order_relaxed);
     size_t count = tl_inbox_take(&runtime->inbox, &runtime->messages, &runtime->message_capacity);
-    for (size_t i = 0; i < count; i++)
+    size_t last_step = count; /* the last message that leads to a step; before it, another step follows */
+    while (last_step > 0 && !steps(&runtime->messages[last_step - 1]))
+        last_step--;
+    for (size_t i = 0; i < count; i++) {
+        runtime->follows = i + 1 < last_step;
         handle(runtime, &runtime->messages[i]);
+    }
+    runtime->follows = false;
     atomic_fetch_add_explicit(&runtime->handled, count, memory_order_relaxed);
     go_on_shutting_down(runtime);
 }

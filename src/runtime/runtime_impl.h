@@ -110,6 +110,7 @@ struct tl_runtime {
     uint32_t batches;
     struct tl_message *messages;    /* being handled; exchanged with the inbox */
     size_t message_capacity;
+    bool follows;                   /* the message being handled is not the last one that steps the scheduler */
     size_t open_instances;
     size_t quanta;       /* RUN orders that are not answered yet */
     bool shutting_down;
