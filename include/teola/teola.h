@@ -143,6 +143,10 @@ struct tl_request {
      * submitted run, after its last delta. With `done` the runtime forgets the run after the
      * call; without it the result is kept until tl_runtime_wait fetches it. */
     void (*done)(void *context, tl_run_id run, enum tl_status status, const char *result);
+
+    /* On whose behalf the run is, any text; NULL: "". Runs of different tenants share no result that is remembered,
+     * so that none can tell by the time something takes what another has asked. */
+    const char *tenant;
 };
 
 /* Checks the request, loads engines that are not loaded yet (then it blocks), plans and

@@ -173,6 +173,7 @@ static void on_submit(struct tl_runtime *runtime, struct tl_run_record *record) 
     event.as.submitted.input_count = record->input_count;
     event.as.submitted.deadline = record->timeout_ms ? record->submitted + record->timeout_ms * TL_NS_PER_MS : 0;
     event.as.submitted.priority = record->priority;
+    event.as.submitted.tenant = record->tenant;
     struct tl_value **inputs = record->inputs;
     record->inputs = NULL;
     step(runtime, &event, record);

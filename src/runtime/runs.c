@@ -24,6 +24,7 @@ void tl_runtime_record_destroy(struct tl_run_record *record) {
     tl_plan_unref(record->plan);
     tl_str_fini(&record->text);
     tl_report_fini(&record->report);
+    tl_mem_free(record->tenant);
     tl_mem_free(record->result);
     tl_mem_free(record->message);
     tl_mem_free(record);

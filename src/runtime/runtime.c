@@ -235,6 +235,7 @@ static void copy_request(const struct tl_runtime *runtime, const struct tl_reque
                          struct tl_run_record *record) {
     record->timeout_ms = request->timeout_ms ? request->timeout_ms : tl_config_timeout_ms(runtime->config);
     record->priority = request->priority;
+    record->tenant = tl_mem_strdup(request->tenant ? request->tenant : "");
     record->flags = request->flags;
     record->context = request->context;
     record->delta = request->delta;

@@ -50,6 +50,7 @@ struct tl_run_record {
     size_t input_count;
     uint64_t timeout_ms;
     double priority;
+    char *tenant;           /* owned */
     uint32_t flags;
     void *context;
     void (*delta)(void *context, tl_run_id run, const char *text, size_t length);

@@ -141,6 +141,8 @@ void tl_run_submit(struct tl_sched *sched, const struct tl_event *event) {
     run->arrival = event->now;
     run->deadline = event->as.submitted.deadline;
     run->priority = event->as.submitted.priority;
+    const char *tenant = event->as.submitted.tenant ? event->as.submitted.tenant : "";
+    run->tenant = tl_arena_strndup(&run->arena, tenant, strlen(tenant));
     table_insert(sched, run);
     sched->counters.runs_submitted++;
 

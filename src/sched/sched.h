@@ -91,6 +91,7 @@ struct tl_event {
             size_t input_count;
             uint64_t deadline;             /* ns; 0: none */
             double priority;               /* added to ranks; 0 usual */
+            const char *tenant;            /* on whose behalf: no two share what is remembered; copied; NULL: "" */
         } submitted;
         struct {
             struct tl_item *item;

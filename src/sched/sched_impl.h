@@ -122,6 +122,7 @@ struct run {
     uint64_t id;
     uint64_t arrival, deadline;
     double priority;
+    const char *tenant;        /* "" for none */
     enum run_phase phase;
     struct body_instance *root;
     struct body_instance *instances; /* newest first */

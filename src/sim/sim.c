@@ -254,9 +254,11 @@ static void do_submit(struct tl_sim *sim, const struct sim_event *event) {
     out.as.submitted.input_count = request->input_count;
     out.as.submitted.deadline = request->timeout ? sim->now + request->timeout : 0;
     out.as.submitted.priority = request->priority;
+    out.as.submitted.tenant = request->tenant;
     if (request->leave)
         tl_sim_schedule(sim, (struct sim_event){.kind = SIM_LEAVE, .at = sim->now + request->leave, .run = event->run});
     step(sim, &out);
+    tl_mem_free(request->tenant);
     tl_mem_free(request);
 }
 

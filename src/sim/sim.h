@@ -56,6 +56,7 @@ struct tl_sim_request {
     uint64_t timeout;         /* ns after its arrival; 0: none */
     uint64_t leave;           /* ns after its arrival at which the client cancels; 0: never */
     double priority;
+    const char *tenant;       /* copied; NULL: "" */
 };
 
 /* Returns the run's number, from 1 in order of the calls. */

@@ -14,6 +14,7 @@ struct sim_request {
     size_t input_count;
     uint64_t timeout, leave;
     double priority;
+    char *tenant; /* owned; NULL: "" */
     struct tl_value *inputs[];
 };
 

@@ -21,6 +21,7 @@ struct tl_sim *tl_sim_create(const struct tl_sim_config *config) {
 
 void tl_sim_forget(struct sim_request *request) {
     for (size_t i = 0; i < request->input_count; i++) tl_value_unref(request->inputs[i]);
+    tl_mem_free(request->tenant);
     tl_mem_free(request);
 }
 
@@ -84,6 +85,7 @@ uint64_t tl_sim_submit(struct tl_sim *sim, const struct tl_sim_request *request)
     kept->timeout = request->timeout;
     kept->leave = request->leave;
     kept->priority = request->priority;
+    kept->tenant = request->tenant ? tl_mem_strdup(request->tenant) : NULL;
     for (size_t i = 0; i < count; i++) kept->inputs[i] = request->inputs[i];
     size_t run = ++sim->run_count;
     sim->results = tl_mem_grow(sim->results, &sim->result_capacity, run, sizeof *sim->results);
