@@ -114,7 +114,7 @@ const char *tl_capability_name(enum tl_capability capability); /* "embed" */
  * search     count:integer (16)           match  count:integer (16)
  * score      (none)
  * decode     max_tokens:integer (256) temperature:number (0) top_p:number (1) top_k:integer (0) min_p:number (0)
- *            seed:integer (0), stop:string (JSON array of strings)
+ *            seed:integer (0), stop:string (JSON array of strings), ignore_eos:bool (false) write to max_tokens
  *            format:string "text" | "list"; items:integer for a list; item_tokens:integer bound per item (48)
  * map        streamed:bool (false) items are taken as they come
  *            slice:integer, items are cut into lists of at most `slice` (absent: single items)

@@ -57,6 +57,25 @@ static struct tl_conformance_held *decode_with(struct tl_conformance *run, struc
     return held;
 }
 
+/* With ignore_eos the model's own end is never chosen: exactly max_tokens are written. */
+static void test_ignores_the_end(void **state) {
+    (void)state;
+    struct tl_conformance *run = open_engine(SMALL);
+    struct tl_value *kv = ask(run, "Say hi.");
+    struct tl_conformance_held *own = decode_with(run, kv, 90, NULL, NULL);
+    assert_string_equal(tl_conformance_outcome(own)->usage.finish, "stop");
+    struct tl_conformance_item item;
+    tl_llama_test_decode(run, kv, 90, &item);
+    tl_attributes_set_bool(&item.attributes, item.arena, "ignore_eos", true);
+    struct tl_conformance_held *forced = tl_conformance_submit(run, &item);
+    tl_conformance_finish(run);
+    assert_int_equal(tl_conformance_outcome(forced)->usage.tokens_out, 90);
+    assert_string_equal(tl_conformance_outcome(forced)->usage.finish, "length");
+    const char *text = text_of(own);
+    assert_memory_equal(text_of(forced), text, strlen(text));
+    tl_conformance_close(run);
+}
+
 static void test_bounds_and_stops(void **state) {
     (void)state;
     struct tl_conformance *run = open_engine(SMALL);
@@ -354,6 +373,7 @@ static void test_released_on_other_threads(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bounds_and_stops),
+        cmocka_unit_test(test_ignores_the_end),
         cmocka_unit_test(test_wrong_attributes_are_refused),
         cmocka_unit_test(test_seeds),
         cmocka_unit_test(test_lists),

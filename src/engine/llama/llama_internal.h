@@ -103,6 +103,7 @@ struct tl_llama_item {
     struct tl_llama_writer writer;   /* format "text" */
     struct tl_llama_list list;       /* format "list" */
     bool is_list;
+    bool ignores_end;                /* the model's end tokens are never chosen: it writes to the limit */
     size_t pending;                  /* tokens at the end of `tokens` that are not in the KV yet */
     size_t max_tokens, written;      /* written: sampled and forced tokens */
     bool limited;                    /* writing ended at max_tokens or at the context's end */

@@ -2,6 +2,7 @@
  * prompt to text, and its outcome. */
 #include "engine/llama/llama_internal.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -189,6 +190,7 @@ static enum tl_status read_sampling(struct tl_llama_item *held, struct tl_error 
     uint64_t seed = (uint64_t)tl_attributes_integer(attributes, "seed", 0);
     held->sampler = (struct tl_llama_sampler){temperature, top_p, min_p, (size_t)top_k, tl_hash_u64(seed, 1)};
     held->max_tokens = (size_t)max_tokens;
+    held->ignores_end = tl_attributes_bool(attributes, "ignore_eos", false) && !held->is_list;
     return TL_OK;
 }
 
@@ -338,8 +340,14 @@ static void take_text_token(struct tl_llama_engine *engine, struct tl_llama_item
 void tl_llama_item_logits(struct tl_llama_engine *engine, struct tl_llama_item *held, float *logits) {
     if (engine->hooks.logits)
         engine->hooks.logits(engine->hooks.context, held->item, logits, engine->vocabulary);
-    llama_token id = tl_llama_sample(&held->sampler, &engine->candidates, logits, engine->vocabulary,
-                                     held->is_list ? tl_llama_list_allows : NULL, &held->list);
+    llama_token id;
+    for (;;) {
+        id = tl_llama_sample(&held->sampler, &engine->candidates, logits, engine->vocabulary,
+                             held->is_list ? tl_llama_list_allows : NULL, &held->list);
+        if (id < 0 || !held->ignores_end || !llama_vocab_is_eog(engine->vocab, id))
+            break;
+        logits[id] = -INFINITY;
+    }
     if (id == TL_LLAMA_SAMPLE_NAN) {
         tl_llama_item_fail(engine, held, TL_ERR_ENGINE, "the model's output at position %zu is not a number",
                            held->span->length);
