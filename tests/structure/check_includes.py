@@ -4,7 +4,8 @@ import re
 from sources import code_only, files, lines_matching, relative, report
 
 # Each module and what it may include besides itself. `engine` is the contract (files directly in src/engine); an
-# engine is a folder below it, and sees the contract and base alone.
+# engine is a folder below it, and sees the contract and base alone; engine/llm is no engine but what the engines of
+# language models decide by.
 BELOW = {
     "base": [],
     "graph": ["base"],
@@ -60,9 +61,14 @@ def project_module(header):
     return parts[0]
 
 
+DECIDED_BY_LLM = ["engine/llama", "engine/emulated"]
+
+
 def may_include(module, other):
     if module == other or other == "teola":
         return True
+    if other == "engine/llm":
+        return module in DECIDED_BY_LLM
     if module.startswith("engine/"):
         return other in ("base", "engine")
     return other in BELOW.get(module, [])
