@@ -5,12 +5,18 @@
  *
  * A model predicts the time of one *call* of an engine, in ms:
  *   batch engines   base + unit x units + token x tokens
- *   LLM             an iteration: base + prompt x new prompt tokens + attend x (new prompt tokens x tokens before them) / 1000
- *                   and, when sequences decode, step(rows), measured at powers of two and straight between them
- * These are also the latency models of the emulated engine, so a profile can be simulated as it stands.
+ *   LLM             an iteration: base
+ *                     + chunk + prompt x new + attend x new x before / 1000    when `new` prompt tokens are computed,
+ *                                                                              `before` tokens standing before them
+ *                     + step(rows) + look x before / 1000 for each row         when `rows` sequences decode
+ *                   step is measured at powers of two and straight between them. The token after a prompt comes with
+ *                   its prefill, so n tokens take n - 1 iterations.
+ * The emulated engine's latency models are of this form too (chunk, attend and look are 0), so a profile can be
+ * simulated.
  *
- * Honesty: a model says how many measurements it rests on and its median error. With too few it is the stated default
- * (tl_cost_default), and `measured` is false.
+ * Honesty: a model says how many measurements it rests on and its median error (tl_cost_quality). What was not
+ * measured has the stated default of its capability (cost_model.c: a small model on two CPU cores), and
+ * tl_cost_is_measured is false.
  *
  * A tl_cost is built once and then shared; predictions read it without a lock from any thread; tl_cost_observe is
  * called by one thread (the loop) and corrects with atomic stores. */
@@ -47,14 +53,29 @@ enum tl_status tl_cost_parse(const char *text, size_t length, const char *name, 
 /* Latency models of an emulated engine's settings (embed_ms, prompt_token_ms, ...): exact by definition. */
 void tl_cost_add_emulated(struct tl_cost *cost, const char *engine, const json_t *settings);
 
+/* An engine without measurements: its predictions are the defaults, until tl_cost_observe corrects them. Leaves alone
+ * what is known of it. */
+void tl_cost_add_default(struct tl_cost *cost, const char *engine);
+
 /* Predicted ms of one item of `engine` that is alone on it; of an LLM all its iterations. cost NULL: the defaults. */
 double tl_cost_item(const struct tl_cost *cost, const char *engine, const struct tl_cost_work *work);
 /* Predicted ms of one call (batch engines) or one iteration (LLM) with all of works[0..count). */
 double tl_cost_call(const struct tl_cost *cost, const char *engine, const struct tl_cost_work *works, size_t count);
-/* The largest efficient batch in units: twice as many would raise the throughput by less than 10 %; 0: not known. */
+/* The largest efficient batch in units, a power of two or the engine's most units: twice as many would raise the
+ * throughput by less than 10 %. Texts are taken to have TL_COST_TYPICAL_TOKENS; 0: not known. */
 uint32_t tl_cost_batch(const struct tl_cost *cost, const char *engine, enum tl_primitive op);
+/* Likewise for units of so many tokens: short questions gain from larger batches than passages do. */
+uint32_t tl_cost_batch_of(const struct tl_cost *cost, const char *engine, enum tl_primitive op, double unit_tokens);
+#define TL_COST_TYPICAL_TOKENS 256
 /* True when a profile or emulated settings cover the engine. */
 bool tl_cost_is_measured(const struct tl_cost *cost, const char *engine);
+
+/* What a kind of call's model rests on; of an LLM, PREFILL and DECODE are the kinds. */
+struct tl_cost_quality {
+    uint32_t samples;    /* measurements; 0: a default, or exact by definition */
+    double median_error; /* of the model on them, as a share: 0.08 is 8 % */
+};
+struct tl_cost_quality tl_cost_get_quality(const struct tl_cost *cost, const char *engine, enum tl_primitive op);
 /* Changes whenever predictions may differ: part of the plan cache's key. */
 uint64_t tl_cost_version(const struct tl_cost *cost);
 
