@@ -61,6 +61,7 @@ struct tl_usage {
     uint64_t tokens_reused;   /* of those, taken from a cache or a kv handle */
     uint64_t tokens_computed; /* of those, really computed */
     uint64_t tokens_out;      /* tokens written */
+    uint64_t tokens_forced;   /* of those, written by the format and not chosen by the model */
     uint64_t tokens_trimmed;  /* cut from trimmable parts to fit the context */
     uint32_t batch_units;     /* units in the largest batch that this item was part of */
     const char *finish;       /* decode: why writing ended: "stop" (by itself or at a stop string) or "length"

@@ -27,6 +27,7 @@ static void llama_engine_destroy(struct tl_engine *base) {
     if (engine->model)
         llama_model_free(engine->model);
     tl_llama_candidates_fini(&engine->candidates);
+    tl_llama_pieces_fini(&engine->pieces);
     tl_mem_free(engine->resident);
     tl_mem_free(engine->model_path);
     tl_mem_free(engine->model_name);
@@ -121,6 +122,7 @@ static enum tl_status llama_engine_open(struct tl_engine *base, const struct tl_
         return status;
     engine->vocab = llama_model_get_vocab(engine->model);
     engine->vocabulary = (size_t)llama_vocab_n_tokens(engine->vocab);
+    tl_llama_pieces_init(&engine->pieces, engine->vocab);
     engine->batch = llama_batch_init((int32_t)engine->batch_tokens, 0, 1);
     engine->resident = tl_mem_zalloc(engine->sequences * sizeof(struct tl_llama_span *));
     tl_llama_template_init(&engine->template, engine->model);
@@ -165,7 +167,7 @@ static void llama_engine_cancel(struct tl_engine *base, struct tl_item *item) {
     while (held && held->item != item)
         held = held->next;
     if (held)
-        tl_llama_item_fail(engine, held, TL_ERR_CANCELLED, "cancelled after %zu tokens were written", held->written);
+        tl_llama_item_fail(engine, held, TL_ERR_CANCELLED, "cancelled after %zu tokens were written", held->answer.written);
 }
 
 static void llama_engine_close(struct tl_engine *base) {

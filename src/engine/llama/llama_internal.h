@@ -5,6 +5,8 @@
  *     llama_iteration.c  one step: which rows are computed, and computing them
  *     llama_sequence.c   where KV lives: spans, prefixes behind kv handles, parking
  *     llama_prompt.c     messages to token ids, by the model file's chat template
+ *     llama_answer.c     a decode's attributes and rows of logits to its output
+ *     llama_pieces.c     the bytes of every token
  *     llama_sample.c     logits to a token
  *     llama_write.c      tokens to text: whole characters, stop strings
  *     llama_list.c       a JSON list written around what the model says
@@ -19,13 +21,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/str.h"
 #include "engine/engine_impl.h"
+#include "engine/llama/llama_answer.h"
 #include "engine/llama/llama_device.h"
-#include "engine/llama/llama_list.h"
 #include "engine/llama/llama_prompt.h"
-#include "engine/llama/llama_sample.h"
-#include "engine/llama/llama_write.h"
 
 struct tl_llama_engine;
 struct tl_llama_item;
@@ -99,15 +98,9 @@ struct tl_llama_item {
     size_t computed, trimmed;        /* tokens */
     uint32_t batch_units;            /* most sequences in a call of its own */
     /* decode only */
-    struct tl_llama_sampler sampler;
-    struct tl_llama_writer writer;   /* format "text" */
-    struct tl_llama_list list;       /* format "list" */
-    bool is_list;
-    bool ignores_end;                /* the model's end tokens are never chosen: it writes to the limit */
+    struct tl_llama_answer answer;
     size_t pending;                  /* tokens at the end of `tokens` that are not in the KV yet */
-    size_t max_tokens, written;      /* written: sampled and forced tokens */
-    bool limited;                    /* writing ended at max_tokens or at the context's end */
-    bool limited_by_context;         /* of these, the latter */
+    bool limited_by_context;         /* writing ended at the context's end */
 };
 
 /* ---- the engine ---- */
@@ -143,6 +136,7 @@ struct tl_llama_engine {
     uint32_t context_tokens; /* of one sequence */
     uint32_t sequences, batch_tokens;
     size_t vocabulary;
+    struct tl_llama_pieces pieces;
     struct tl_llama_template template;
     struct tl_llama_candidates candidates; /* scratch of the sampler */
     /* state */

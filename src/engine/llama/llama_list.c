@@ -9,11 +9,10 @@
 #include "base/utf8.h"
 
 #define START_WORDS 4
-#define PIECE_MAX 256 /* bytes of one token's text; longer ones are refused */
 
-void tl_llama_list_init(struct tl_llama_list *list, const struct llama_vocab *vocab, size_t wanted,
+void tl_llama_list_init(struct tl_llama_list *list, const struct tl_llama_pieces *pieces, size_t wanted,
                         size_t item_tokens) {
-    *list = (struct tl_llama_list){.vocab = vocab, .wanted = wanted, .item_tokens = item_tokens, .raw = TL_STR_INIT};
+    *list = (struct tl_llama_list){.pieces = pieces, .wanted = wanted, .item_tokens = item_tokens, .raw = TL_STR_INIT};
     list->items = tl_mem_zalloc(wanted * sizeof(struct tl_value *));
     list->starts = tl_mem_zalloc(wanted * sizeof(char *));
 }
@@ -29,7 +28,7 @@ void tl_llama_list_fini(struct tl_llama_list *list) {
 }
 
 void tl_llama_list_begin(struct tl_llama_list *list, struct tl_llama_tokens *forced) {
-    tl_llama_tokenize(list->vocab, "[\"", 2, false, forced);
+    tl_llama_tokenize(list->pieces->vocab, "[\"", 2, false, forced);
 }
 
 /* ---- what is inside an item ---- */
@@ -94,12 +93,6 @@ static char *start_of(const char *text, size_t length) {
 
 /* ---- one token ---- */
 
-/* The token's text; -1 when it has none, or more than any reasonable token. */
-static int32_t piece_of(const struct tl_llama_list *list, llama_token id, char piece[PIECE_MAX]) {
-    int32_t length = llama_token_to_piece(list->vocab, id, piece, PIECE_MAX, 0, false);
-    return length > 0 ? length : -1;
-}
-
 /* Offset of the unescaped quote that ends the item in the bytes appended to `raw` from `from` on; -1: none. */
 static ptrdiff_t closing_quote(const struct tl_str *raw, size_t from) {
     size_t slashes = 0;
@@ -130,13 +123,13 @@ static bool well_formed(const struct tl_str *raw) {
 bool tl_llama_list_allows(void *context, llama_token id) {
     struct tl_llama_list *list = context;
     size_t before = list->raw.length;
-    bool ends = llama_vocab_is_eog(list->vocab, id);
+    bool ends = tl_llama_piece_ends(list->pieces, id);
     if (!ends) {
-        char piece[PIECE_MAX];
-        int32_t length = piece_of(list, id, piece);
-        if (length < 0)
+        size_t length;
+        const char *piece = tl_llama_piece(list->pieces, id, &length);
+        if (length == 0)
             return false;
-        tl_str_append(&list->raw, piece, (size_t)length);
+        tl_str_append(&list->raw, piece, length);
         ptrdiff_t quote = closing_quote(&list->raw, before);
         ends = quote >= 0;
         if (ends)
@@ -173,12 +166,11 @@ static void close_item(struct tl_llama_list *list) {
 enum tl_llama_list_progress tl_llama_list_take(struct tl_llama_list *list, llama_token id,
                                                struct tl_llama_tokens *forced) {
     struct tl_str written = TL_STR_INIT; /* bytes to be tokenised anew behind the last token */
-    bool closes = llama_vocab_is_eog(list->vocab, id);
+    bool closes = tl_llama_piece_ends(list->pieces, id);
     if (!closes) {
-        char piece[PIECE_MAX];
-        int32_t length = piece_of(list, id, piece);
-        size_t before = list->raw.length;
-        tl_str_append(&list->raw, piece, length > 0 ? (size_t)length : 0);
+        size_t length, before = list->raw.length;
+        const char *piece = tl_llama_piece(list->pieces, id, &length);
+        tl_str_append(&list->raw, piece, length);
         ptrdiff_t quote = closing_quote(&list->raw, before);
         closes = quote >= 0;
         if (closes) {
@@ -196,7 +188,7 @@ enum tl_llama_list_progress tl_llama_list_take(struct tl_llama_list *list, llama
         progress = list->count < list->wanted ? TL_LLAMA_LIST_ITEM : TL_LLAMA_LIST_COMPLETE;
         tl_str_puts(&written, "\", \"");
         if (progress == TL_LLAMA_LIST_ITEM)
-            tl_llama_tokenize(list->vocab, written.data, written.length, false, forced);
+            tl_llama_tokenize(list->pieces->vocab, written.data, written.length, false, forced);
         else
             forced->count = 0;
     }

@@ -18,9 +18,10 @@
 #include "base/str.h"
 #include "base/value.h"
 #include "engine/llama/llama_device.h"
+#include "engine/llama/llama_pieces.h"
 
 struct tl_llama_list {
-    const struct llama_vocab *vocab;
+    const struct tl_llama_pieces *pieces; /* borrowed */
     size_t wanted;            /* items */
     size_t item_tokens;       /* most tokens that the model writes in one */
     struct tl_value **items;  /* texts, unescaped; owned; room for `wanted` */
@@ -32,8 +33,9 @@ struct tl_llama_list {
 
 enum tl_llama_list_progress { TL_LLAMA_LIST_GOES_ON, TL_LLAMA_LIST_ITEM, TL_LLAMA_LIST_COMPLETE };
 
-void tl_llama_list_init(struct tl_llama_list *list, const struct llama_vocab *vocab, size_t wanted, size_t item_tokens);
-void tl_llama_list_fini(struct tl_llama_list *list);
+void tl_llama_list_init(struct tl_llama_list *list, const struct tl_llama_pieces *pieces, size_t wanted,
+                        size_t item_tokens);
+void tl_llama_list_fini(struct tl_llama_list *list); /* also of a zeroed one */
 
 /* Appends the tokens that open the list. */
 void tl_llama_list_begin(struct tl_llama_list *list, struct tl_llama_tokens *forced);
