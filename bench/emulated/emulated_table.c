@@ -106,7 +106,7 @@ static struct tl_plan *make_plan(const char *query, enum tl_optimize level, cons
     options.context = profile;
     options.passes = passes;
     options.pass_count = count;
-    if (tl_opt_run(&graph, &options, NULL, &error) != TL_OK || tl_plan_freeze(graph, &plan, &error) != TL_OK)
+    if (tl_opt_run(&graph, &options, NULL, &error) != TL_OK || tl_plan_freeze(graph, NULL, &plan, &error) != TL_OK)
         TL_BUG("%s", error.message);
     json_decref(profile);
     tl_diagnostics_fini(&findings);

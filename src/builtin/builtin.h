@@ -30,6 +30,8 @@ size_t tl_template_segments(const struct tl_template *parsed);
  * around it, outermost first, then its own when it is an insertion; borrowed. None: literal text
  * that every query has. */
 size_t tl_template_needs(const struct tl_template *parsed, size_t position, const char *const **names);
+/* Bytes of literal text in segment `position`; 0 when it is an insertion. */
+size_t tl_template_literal(const struct tl_template *parsed, size_t position);
 /* Whether a value of this type can be inserted: text, number, bool, json, chunk, hit and lists of them. */
 bool tl_template_takes(struct tl_type type);
 

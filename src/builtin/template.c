@@ -251,3 +251,8 @@ size_t tl_template_needs(const struct tl_template *parsed, size_t position, cons
     *names = parsed->segments[position].needs;
     return parsed->segments[position].need_count;
 }
+
+size_t tl_template_literal(const struct tl_template *parsed, size_t position) {
+    TL_ASSERT(position < parsed->segment_count);
+    return parsed->segments[position].text != NULL ? parsed->segments[position].length : 0;
+}

@@ -17,7 +17,7 @@ static struct tl_plan *make_plan(void) {
     struct tl_ref question = tl_graph_add_parameter(graph->root, "question", TL_TYPE_OF(TEXT, 0));
     tl_graph_add_result(graph->root, "question", question);
     struct tl_plan *plan;
-    assert_int_equal(tl_plan_freeze(graph, &plan, NULL), TL_OK);
+    assert_int_equal(tl_plan_freeze(graph, NULL, &plan, NULL), TL_OK);
     return plan;
 }
 

@@ -1,6 +1,7 @@
-/* explain.c: a plan as text for people: the graph that runs, then a line for each primitive: who executes
- * it, what it waits for, and how far it is from the end of the query. The numbers are those of the
- * printed graph. The text depends on the graph alone, so it can be compared and kept under version control. */
+/* explain.c: a plan as text for people: the graph that runs, then a line for each primitive: who executes it, how long
+ * that is predicted to take, how far it is from the end of the query, and what it waits for; then the critical path. The
+ * numbers are those of the printed graph. The text depends on the graph and the profile alone, so it can be compared and
+ * kept under version control. */
 #include <stdio.h>
 #include <string.h>
 
@@ -83,21 +84,117 @@ static void add_rows(struct table *table, const struct tl_plan *plan, const stru
     }
 }
 
+/* Builtins and the opening of regions take hundredths of a millisecond: nothing to read about. */
+static bool is_told(const struct tl_plan_step *step) {
+    return step->node->engine != TL_PLAN_NO_ENGINE;
+}
+
+void tl_plan_put_basis(const struct tl_plan *plan, struct tl_str *out) {
+    uint32_t measured = 0;
+    for (uint32_t i = 0; i < plan->engine_count; i++)
+        measured += plan->measured[i];
+    if (measured == 0 || measured == plan->engine_count) {
+        tl_str_puts(out, measured == 0 ? "defaults, not measured here" : "measured");
+        return;
+    }
+    for (int k = 0; k < 2; k++) {
+        tl_str_puts(out, k == 0 ? "measured for" : "; defaults for");
+        bool first = true;
+        for (uint32_t i = 0; i < plan->engine_count; i++) {
+            if (plan->measured[i] != (k == 0))
+                continue;
+            tl_str_printf(out, "%s %s", first ? "" : ",", plan->engines[i]);
+            first = false;
+        }
+    }
+}
+
+static void put_critical_path(const struct tl_plan *plan, const struct table *table, struct tl_str *out) {
+    tl_str_printf(out, "\ncritical path: %.0f ms predicted (", plan->critical_ms);
+    tl_plan_put_basis(plan, out);
+    tl_str_puts(out, ")\n");
+    for (size_t i = 0; i < plan->critical_count; i++) {
+        const struct tl_plan_step *step = &plan->critical[i];
+        const struct tl_plan_node *node = step->node;
+        if (!is_told(step))
+            continue;
+        size_t row = 0;
+        while (table->rows[row].frozen != node)
+            row++;
+        struct tl_str name = TL_STR_INIT;
+        tl_str_printf(&name, "%%%zu %s %s", row + 1, tl_primitive_info(node->op)->name, node->label);
+        tl_str_printf(out, "%-*s  %-*s  %7.1f", (int)table->name_width, name.data, (int)table->engine_width,
+                      engine_of(plan, node), node->cost_ms * step->times);
+        if (step->times > 1)
+            tl_str_printf(out, "  %u x %.1f", step->times, node->cost_ms);
+        tl_str_putc(out, '\n');
+        tl_str_fini(&name);
+    }
+}
+
 void tl_plan_explain(const struct tl_plan *plan, struct tl_str *out) {
     struct table table = {.name_width = strlen("primitive"), .engine_width = strlen("engine")};
     table.numbers = tl_mem_zalloc(plan->graph->next_number * sizeof *table.numbers);
     add_rows(&table, plan, plan->graph->root, plan->root, 0);
     tl_graph_print(plan->graph, out);
-    tl_str_printf(out, "\n%-*s  %-*s  rank  waits for\n", (int)table.name_width, "primitive", (int)table.engine_width,
-                  "engine");
+    tl_str_printf(out, "\n%-*s  %-*s       ms    rank  waits for\n", (int)table.name_width, "primitive",
+                  (int)table.engine_width, "engine");
     for (size_t i = 0; i < table.count; i++) {
         struct row *row = &table.rows[i];
-        tl_str_printf(out, "%-*s  %-*s  %4.0f  %s%s\n", (int)table.name_width, row->name.data, (int)table.engine_width,
-                      row->engine, row->frozen->rank, row->waits.data,
+        tl_str_printf(out, "%-*s  %-*s  ", (int)table.name_width, row->name.data, (int)table.engine_width, row->engine);
+        if (row->frozen->capability == TL_CAPABILITY_REGION)
+            tl_str_puts(out, "      -");
+        else
+            tl_str_printf(out, "%7.1f", row->frozen->cost_ms);
+        tl_str_printf(out, "  %6.0f  %s%s\n", row->frozen->rank, row->waits.data,
                       row->frozen->streamed ? " (items as they come)" : "");
-        tl_str_fini(&row->name);
-        tl_str_fini(&row->waits);
+    }
+    put_critical_path(plan, &table, out);
+    for (size_t i = 0; i < table.count; i++) {
+        tl_str_fini(&table.rows[i].name);
+        tl_str_fini(&table.rows[i].waits);
     }
     tl_mem_free(table.rows);
     tl_mem_free(table.numbers);
+}
+
+static json_t *node_json(const struct tl_plan *plan, const struct tl_plan_node *node) {
+    json_t *object = json_pack("{s:s, s:s, s:s}", "primitive", tl_primitive_info(node->op)->name, "label", node->label,
+                               "step", node->step);
+    json_object_set_new(object, "engine",
+                        node->engine == TL_PLAN_NO_ENGINE ? json_null() : json_string(plan->engines[node->engine]));
+    json_object_set_new(object, "ms", json_real(node->cost_ms));
+    json_object_set_new(object, "rank", json_real(node->rank));
+    json_object_set_new(object, "critical", json_integer(node->critical));
+    return object;
+}
+
+static json_t *body_json(const struct tl_plan *plan, const struct tl_plan_body *body) {
+    json_t *nodes = json_array();
+    for (size_t i = 0; i < body->node_count; i++) {
+        const struct tl_plan_node *node = &body->nodes[i];
+        json_t *object = node_json(plan, node);
+        for (size_t r = 0; r < 2 && node->bodies[r] != NULL; r++)
+            json_object_set_new(object, r == 0 ? "body" : "else", body_json(plan, node->bodies[r]));
+        json_array_append_new(nodes, object);
+    }
+    return nodes;
+}
+
+json_t *tl_plan_to_json(const struct tl_plan *plan) {
+    struct tl_str text = TL_STR_INIT;
+    json_t *measured = json_object(), *path = json_array();
+    tl_graph_print(plan->graph, &text);
+    for (uint32_t i = 0; i < plan->engine_count; i++)
+        json_object_set_new(measured, plan->engines[i], json_boolean(plan->measured[i]));
+    for (size_t i = 0; i < plan->critical_count; i++) {
+        const struct tl_plan_step *step = &plan->critical[i];
+        if (is_told(step))
+            json_array_append_new(path, json_pack("{s:s, s:i, s:f}", "label", step->node->label, "times",
+                                                  (int)step->times, "ms", step->node->cost_ms * step->times));
+    }
+    json_t *plan_json = json_pack("{s:s, s:o, s:o, s:f, s:o}", "graph", text.data, "nodes", body_json(plan, plan->root),
+                                  "measured", measured, "critical_ms", plan->critical_ms, "critical_path", path);
+    tl_str_fini(&text);
+    return plan_json;
 }

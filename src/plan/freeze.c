@@ -1,15 +1,12 @@
-/* freeze.c: from a verified graph to the flat, immutable plan.
- *
- * Two walks over the graph's bodies. The first computes ranks, backwards: a node's rank is one
- * more than the largest rank among those that take its values or wait for it, in its own body or
- * inside regions; what is in a region's body goes on, at its end, with what follows the region.
- * The second writes bodies, nodes and sources into the plan's arena. */
+/* freeze.c: from a verified graph to the flat, immutable plan: bodies get their numbers and nodes their places, then
+ * bodies, nodes and sources are written into the plan's arena. What is predicted of nodes comes from estimate.c and
+ * rank.c. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "base/mem.h"
-#include "plan/plan.h"
+#include "plan/plan_impl.h"
 
 #define MOST_SLOTS (TL_PLAN_NO_SLOT - 1)
 
@@ -18,14 +15,13 @@ struct place {
     uint32_t position;     /* among the nodes of its body */
     uint16_t first_output; /* its first slot */
     struct tl_plan_node *frozen;
-    double after;          /* rank of what follows it */
-    double rank;
 };
 
 struct freezer {
     struct tl_graph *graph;
     struct tl_plan *plan;
     struct place *places;
+    struct tl_prediction *predictions;
     struct tl_body **bodies; /* outermost first, as they get their numbers */
     size_t body_capacity;
     const char **engines;
@@ -69,40 +65,8 @@ static enum tl_status check_graph(const struct tl_graph *graph, struct tl_error 
     return status != TL_OK ? status : check_body(graph->root, error);
 }
 
-/* ---- ranks ---- */
-
 static struct place *place_of(struct freezer *freezer, const struct tl_node *node) {
     return &freezer->places[node->number];
-}
-
-static void follows(struct freezer *freezer, const struct tl_node *node, double rank) {
-    struct place *place = place_of(freezer, node);
-    if (rank > place->after)
-        place->after = rank;
-}
-
-/* Ranks the nodes of `body`; `end` is the rank of what follows it. Returns the largest rank, or `end`. */
-static double rank_body(struct freezer *freezer, const struct tl_body *body, double end) {
-    double largest = end;
-    for (size_t i = 0; i < body->result_count; i++)
-        follows(freezer, body->results[i].from.node, end);
-    for (size_t i = body->node_count; i-- > 0;) {
-        const struct tl_node *node = body->nodes[i];
-        struct place *place = place_of(freezer, node);
-        follows(freezer, node, end); /* also what nobody uses must be complete before the body is */
-        double inner = place->after;
-        for (size_t r = 0; r < 2 && node->regions[r] != NULL; r++) {
-            double longest = rank_body(freezer, node->regions[r], place->after);
-            inner = longest > inner ? longest : inner;
-        }
-        place->rank = inner + 1;
-        for (size_t k = 0; k < node->input_count; k++)
-            follows(freezer, node->inputs[k].from.node, place->rank);
-        for (size_t k = 0; k < node->wait_count; k++)
-            follows(freezer, node->waits[k].node, place->rank);
-        largest = place->rank > largest ? place->rank : largest;
-    }
-    return largest;
 }
 
 /* ---- numbering ---- */
@@ -226,7 +190,8 @@ static void write_node(struct freezer *freezer, const struct tl_node *node, stru
     out->first_output = place->first_output;
     out->output_count = (uint16_t)node->output_count;
     out->streamed = node->op == TL_OP_MAP && tl_attributes_bool(&node->attributes, "streamed", false);
-    out->rank = place->rank;
+    out->cost_ms = freezer->predictions[node->number].cost;
+    out->rank = freezer->predictions[node->number].rank;
     write_inputs(freezer, node, out);
 
     uint16_t *waits = tl_arena_alloc(arena, node->wait_count * sizeof *waits);
@@ -322,7 +287,30 @@ static void mark_pieces(struct freezer *freezer, const struct tl_body *body) {
     }
 }
 
-enum tl_status tl_plan_freeze(struct tl_graph *graph, struct tl_plan **plan, struct tl_error *error) {
+/* Marks the nodes of the critical path and takes it over. */
+static void write_critical_path(struct freezer *freezer, const struct tl_critical_path *path) {
+    struct tl_plan *plan = freezer->plan;
+    plan->critical = tl_arena_alloc(&plan->arena, path->count * sizeof *plan->critical);
+    plan->critical_count = path->count;
+    for (size_t i = 0; i < path->count; i++) {
+        struct tl_plan_node *node = place_of(freezer, path->nodes[i].node)->frozen;
+        node->critical = path->nodes[i].times;
+        plan->critical[i] = (struct tl_plan_step){node, path->nodes[i].times};
+    }
+    plan->critical_ms = path->count > 0 ? plan->critical[0].node->rank : 0;
+}
+
+static void write_engines(struct freezer *freezer, const struct tl_cost *cost) {
+    struct tl_plan *plan = freezer->plan;
+    bool *measured = tl_arena_alloc(&plan->arena, plan->engine_count * sizeof *measured);
+    plan->engines = tl_arena_copy(&plan->arena, freezer->engines, plan->engine_count * sizeof *freezer->engines);
+    for (uint32_t i = 0; i < plan->engine_count; i++)
+        measured[i] = tl_cost_is_measured(cost, plan->engines[i]);
+    plan->measured = measured;
+}
+
+enum tl_status tl_plan_freeze(struct tl_graph *graph, const struct tl_cost *cost, struct tl_plan **plan,
+                              struct tl_error *error) {
     *plan = NULL;
     enum tl_status status = check_graph(graph, error);
     if (status != TL_OK) {
@@ -331,14 +319,17 @@ enum tl_status tl_plan_freeze(struct tl_graph *graph, struct tl_plan **plan, str
     }
     struct freezer freezer = {.graph = graph, .plan = tl_mem_zalloc(sizeof **plan)};
     struct tl_plan *made = freezer.plan;
+    struct tl_critical_path path = {0};
     freezer.places = tl_mem_zalloc(graph->next_number * sizeof *freezer.places);
+    freezer.predictions = tl_mem_zalloc(graph->next_number * sizeof *freezer.predictions);
     made->references = 1;
     tl_arena_init(&made->arena);
     made->name = graph->name;
     made->hash = tl_graph_hash(graph);
     made->graph = graph;
 
-    rank_body(&freezer, graph->root, 0);
+    tl_plan_estimate(graph, cost, freezer.predictions);
+    tl_plan_rank(graph, freezer.predictions, &path);
     number_body(&freezer, graph->root);
     made->bodies = tl_arena_alloc(&made->arena, made->body_count * sizeof *made->bodies);
     for (uint32_t i = 0; i < made->body_count; i++) {
@@ -350,9 +341,13 @@ enum tl_status tl_plan_freeze(struct tl_graph *graph, struct tl_plan **plan, str
         write_body(&freezer, freezer.bodies[i], made->bodies[i]);
     for (uint32_t i = 0; i < made->body_count; i++)
         mark_pieces(&freezer, freezer.bodies[i]);
-    made->engines = tl_arena_copy(&made->arena, freezer.engines, made->engine_count * sizeof *freezer.engines);
+    write_engines(&freezer, cost);
+    write_critical_path(&freezer, &path);
+    tl_plan_find_prefixes(made);
 
+    tl_mem_free(path.nodes);
     tl_mem_free(freezer.places);
+    tl_mem_free(freezer.predictions);
     tl_mem_free(freezer.bodies);
     tl_mem_free(freezer.engines);
     *plan = made;
@@ -367,6 +362,8 @@ struct tl_plan *tl_plan_ref(struct tl_plan *plan) {
 void tl_plan_unref(struct tl_plan *plan) {
     if (plan == NULL || --plan->references > 0)
         return;
+    for (size_t i = 0; i < plan->prefix_count; i++)
+        tl_value_unref(plan->prefixes[i].prompt);
     tl_graph_destroy(plan->graph);
     tl_arena_fini(&plan->arena);
     tl_mem_free(plan);

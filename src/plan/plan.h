@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/value.h"
+#include "cost/cost.h"
 #include "graph/graph.h"
 
 struct tl_plan_source {
@@ -46,8 +48,9 @@ struct tl_plan_node {
     uint16_t capture_count;
     bool streamed;                /* map: takes items as they come */
     bool pieces;                  /* some streamed map takes this node's list items as they come */
-    double rank;                  /* upward rank: predicted ms from its start to the end of the query; until a
-                                     profile is there, the number of nodes on the longest way to the end */
+    double cost_ms;               /* predicted, of one item alone on its engine; of regions what opening them takes */
+    double rank;                  /* upward rank: predicted ms from its start to the end of the query */
+    uint32_t critical;            /* how often it stands on the critical path; 0: not on it */
 };
 
 struct tl_plan_body {
@@ -68,6 +71,18 @@ struct tl_plan_body {
 
 #define TL_PLAN_NO_ENGINE UINT32_MAX
 
+/* A node of the critical path; `times`: in so many instances that follow one another (rounds of a fold). */
+struct tl_plan_step {
+    const struct tl_plan_node *node;
+    uint32_t times;
+};
+
+/* What prompts begin with whatever the query: an open prompt of static parts. */
+struct tl_plan_prefix {
+    uint32_t engine; /* index into tl_plan.engines */
+    struct tl_value *prompt; /* one reference */
+};
+
 struct tl_plan {
     _Atomic uint32_t references;
     struct tl_arena arena;
@@ -77,19 +92,33 @@ struct tl_plan {
     uint32_t body_count;
     const char *const *engines;   /* names of the engines used */
     uint32_t engine_count;
+    const bool *measured;         /* per engine: predictions rest on measurements, not on stated defaults */
+    struct tl_plan_step *critical; /* the longest way through the plan, in the order in which its nodes begin */
+    size_t critical_count;
+    double critical_ms;           /* of all of it: the largest rank */
+    struct tl_plan_prefix *prefixes;
+    size_t prefix_count;
+    bool shares;                  /* runs may use what others have computed, and leave it to others (sched/memo.h); set
+                                     by whoever freezes, false by default */
     uint64_t hash;                /* tl_graph_hash of the graph */
     struct tl_graph *graph;       /* the e-graph that it was frozen from; owned; for explain and draw */
 };
 
 /* Freezes a verified graph. Takes the graph (also on failure). Verifies it first: TL_ERR_INVALID
- * tells the first finding. TL_ERR_LIMIT when a body has more than 65,534 values or uses of values. */
-enum tl_status tl_plan_freeze(struct tl_graph *graph, struct tl_plan **plan, struct tl_error *error);
+ * tells the first finding. TL_ERR_LIMIT when a body has more than 65,534 values or uses of values. `cost` is borrowed for
+ * the call; NULL: predictions are the defaults. */
+enum tl_status tl_plan_freeze(struct tl_graph *graph, const struct tl_cost *cost, struct tl_plan **plan,
+                              struct tl_error *error);
 struct tl_plan *tl_plan_ref(struct tl_plan *plan);
 void tl_plan_unref(struct tl_plan *plan); /* NULL is allowed */
 
 /* ---- explain and draw ---- */
-/* The plan as stable text: the e-graph, then per node engine, rank and why it waits. */
+/* The plan as stable text: the e-graph, per node engine, predicted ms, rank and why it waits, the critical path. */
 void tl_plan_explain(const struct tl_plan *plan, struct tl_str *out);
+/* What the predictions rest on: "measured", "defaults, not measured here", or which of them for which engines. */
+void tl_plan_put_basis(const struct tl_plan *plan, struct tl_str *out);
+/* The same as JSON: {"graph", "nodes", "measured", "critical_ms", "critical_path"}. Returns owned. */
+json_t *tl_plan_to_json(const struct tl_plan *plan);
 
 /* Graphviz DOT of graphs side by side: colours by engine, regions as boxes, data edges solid, control
  * edges dashed, order edges dotted and grey. `titles[i]` stands above graph i. Appends. */

@@ -73,7 +73,7 @@ enum tl_status tl_runtime_plan(struct tl_runtime *runtime, tl_workflow_id id, co
     tl_opt_report_print(&report, &steps->passes);
     tl_opt_report_fini(&report);
     if (status == TL_OK)
-        status = tl_plan_freeze(graph, &steps->plan, error);
+        status = tl_plan_freeze(graph, NULL, &steps->plan, error);
     else
         tl_graph_destroy(graph);
     if (status != TL_OK)
@@ -108,7 +108,7 @@ static enum tl_status plan_for(struct tl_runtime *runtime, const struct tl_workf
         tl_graph_destroy(graph);
         return status;
     }
-    status = tl_plan_freeze(graph, plan, error);
+    status = tl_plan_freeze(graph, NULL, plan, error);
     if (status != TL_OK)
         return status;
     pthread_mutex_lock(&runtime->plans_lock);

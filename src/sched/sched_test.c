@@ -28,7 +28,7 @@ static struct tl_plan *plan_of(const char *text) {
     tl_diagnostics_fini(&findings);
     struct tl_plan *plan = NULL;
     struct tl_error error = {0};
-    if (tl_plan_freeze(graph, &plan, &error) != TL_OK) fail_msg("%s", error.message);
+    if (tl_plan_freeze(graph, NULL, &plan, &error) != TL_OK) fail_msg("%s", error.message);
     return plan;
 }
 

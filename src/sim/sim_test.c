@@ -68,7 +68,7 @@ static struct tl_plan *plan_of(const char *text) {
     struct tl_graph *graph = tl_graph_parse(text, &findings);
     if (!graph) fail_msg("%s", findings.items[0].message);
     tl_diagnostics_fini(&findings);
-    if (tl_plan_freeze(graph, &plan, &error) != TL_OK) fail_msg("%s", error.message);
+    if (tl_plan_freeze(graph, NULL, &plan, &error) != TL_OK) fail_msg("%s", error.message);
     return plan;
 }
 

@@ -95,7 +95,7 @@ static struct tl_plan *make_plan(const struct generated *generated, const struct
     tl_opt_report_fini(&report);
     outcome->applied = way->mutation == MUTATIONS || mutate(graph, way->mutation, way->world);
     if (text) tl_graph_print(graph, text);
-    if (tl_plan_freeze(graph, &plan, &error) != TL_OK) {
+    if (tl_plan_freeze(graph, NULL, &plan, &error) != TL_OK) {
         outcome->rejected = true;
         if (way->mutation == MUTATIONS)
             tl_str_printf(&outcome->wrong, "it cannot be made a plan: %s\n", error.message);

@@ -12,7 +12,7 @@ BELOW = {
     "workflow": ["base", "graph", "builtin"],
     "cost": ["base", "graph"],
     "opt": ["base", "graph", "workflow", "cost", "builtin"],
-    "plan": ["base", "graph", "workflow", "cost", "opt"],
+    "plan": ["base", "graph", "workflow", "cost", "opt", "builtin", "engine"],
     "engine": ["base"],
     "builtin": ["base", "engine"],
     "models": ["base"],
