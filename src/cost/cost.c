@@ -19,7 +19,7 @@ struct tl_cost *tl_cost_ref(struct tl_cost *cost) {
 
 static void destroy_engine(struct cost_engine *engine) {
     tl_mem_free(engine->name);
-    tl_mem_free(engine->digest);
+    json_decref(engine->profile);
     tl_mem_free(engine);
 }
 

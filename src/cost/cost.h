@@ -6,8 +6,8 @@
  * A model predicts the time of one *call* of an engine, in ms:
  *   batch engines   base + unit x units + token x tokens
  *   LLM             an iteration: base
- *                     + chunk + prompt x new + attend x new x before / 1000    when `new` prompt tokens are computed,
- *                                                                              `before` tokens standing before them
+ *                     + chunk + prompt x new + attend x new x before / 1000    when `new` prompt tokens are computed with
+ *                                                                              `before` before them at the mean
  *                     + step(rows) + look x before / 1000 for each row         when `rows` sequences decode
  *                   step is measured at powers of two and straight between them. The token after a prompt comes with
  *                   its prefill, so n tokens take n - 1 iterations.
@@ -29,6 +29,7 @@
 #include <stdint.h>
 
 #include "base/primitive.h"
+#include "base/str.h"
 #include "teola/status.h"
 
 /* What one item, or a batch of them, asks of an engine. */
@@ -47,9 +48,29 @@ struct tl_cost *tl_cost_create(void);
 struct tl_cost *tl_cost_ref(struct tl_cost *cost);
 void tl_cost_unref(struct tl_cost *cost); /* NULL is allowed */
 
-/* A profile: the versioned JSON that `teola profile` writes. TL_ERR_INVALID names what was found and expected. */
+/* A profile: the versioned JSON that `teola profile` writes (docs/profiles.md). TL_ERR_INVALID names the file (`name`),
+ * the place in it, what was found and what was expected; TL_ERR_UNSUPPORTED: a version that this program cannot read. */
 enum tl_status tl_cost_parse(const char *text, size_t length, const char *name, struct tl_cost **cost,
                              struct tl_error *error);
+#define TL_COST_PROFILE_VERSION 1
+
+/* What an engine's measurements hold for. */
+struct tl_cost_identity {
+    const char *type, *device;
+    const char *model_digest; /* "" when it has none */
+    const json_t *settings;   /* as configured; borrowed. Those that change no time are not looked at */
+};
+/* Settings that times depend on, without `threads`; owned. */
+json_t *tl_cost_relevant_settings(const json_t *settings);
+/* Threads that an engine of these settings computes with: `threads`, or else one for each processor. */
+uint32_t tl_cost_threads(const json_t *settings);
+/* Drops what a profile says of an engine that has changed since: true when it stays. `why` gets what has changed;
+ * nothing when the profile does not know the engine. Only while the cost is being built. */
+bool tl_cost_check_engine(struct tl_cost *cost, const char *engine, const struct tl_cost_identity *now,
+                          struct tl_str *why);
+/* The date when the engine was measured, as the profile says it, or "". */
+const char *tl_cost_written(const struct tl_cost *cost, const char *engine);
+
 /* Latency models of an emulated engine's settings (embed_ms, prompt_token_ms, ...): exact by definition. */
 void tl_cost_add_emulated(struct tl_cost *cost, const char *engine, const json_t *settings);
 
@@ -59,7 +80,8 @@ void tl_cost_add_default(struct tl_cost *cost, const char *engine);
 
 /* Predicted ms of one item of `engine` that is alone on it; of an LLM all its iterations. cost NULL: the defaults. */
 double tl_cost_item(const struct tl_cost *cost, const char *engine, const struct tl_cost_work *work);
-/* Predicted ms of one call (batch engines) or one iteration (LLM) with all of works[0..count). */
+/* Predicted ms of one call (batch engines) or one iteration (LLM) with all of works[0..count); what is more than a
+ * call or an iteration takes is as many of them as it needs. */
 double tl_cost_call(const struct tl_cost *cost, const char *engine, const struct tl_cost_work *works, size_t count);
 /* The largest efficient batch in units, a power of two or the engine's most units: twice as many would raise the
  * throughput by less than 10 %. Texts are taken to have TL_COST_TYPICAL_TOKENS; 0: not known. */

@@ -2,10 +2,7 @@
  *
  * The names and defaults are those of the engine type `emulated` (docs/engines.md); this module does not see engines,
  * so they stand here a second time, and a test compares the predictions with the engine's own times. */
-#include <string.h>
-
 #include "base/hash.h"
-#include "base/mem.h"
 #include "cost/cost_impl.h"
 
 struct reader {
@@ -29,7 +26,6 @@ void tl_cost_add_emulated(struct tl_cost *cost, const char *name, const json_t *
     struct cost_engine *engine = tl_cost_replace(cost, name);
     double scale = number(&reader, "scale", 1), batch = number(&reader, "batch", 64);
     engine->measured = engine->exact = true;
-    engine->digest = tl_mem_strdup("");
     struct cost_line *lines = engine->lines;
     lines[TL_OP_EMBED] = line(scale * number(&reader, "embed_ms", 25), 0,
                               scale * number(&reader, "embed_token_ms", 0.1), batch);

@@ -45,8 +45,7 @@ struct cost_engine {
     struct cost_llm llm;
     struct tl_cost_quality quality[TL_OP_COUNT]; /* of an LLM: at PREFILL and DECODE */
     struct cost_factor factors[TL_OP_COUNT];     /* likewise */
-    char *digest;    /* of the model that was measured; "" when it has none */
-    uint32_t threads; /* that it was measured with; 0: not known */
+    json_t *profile; /* its part of the profile; owned; NULL: not from one */
 };
 
 struct tl_cost {

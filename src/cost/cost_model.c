@@ -59,8 +59,10 @@ static double factor_of(const struct cost_engine *engine, enum tl_primitive kind
     return engine ? engine->factors[kind].factor : 1;
 }
 
+/* More units than a call takes are several calls. */
 static double line_ms(const struct cost_line *line, double units, double tokens) {
-    return line->base + line->unit * units + line->token * tokens;
+    double calls = line->limit && units > line->limit ? ceil(units / line->limit) : 1;
+    return calls * line->base + line->unit * units + line->token * tokens;
 }
 
 /* On top of the iteration's base; 0 when nothing decodes. */
@@ -89,18 +91,23 @@ static void add_to_iteration(struct iteration *iteration, const struct tl_cost_w
         iteration->looked += units * work->context;
     } else {
         iteration->prompt += work->tokens;
-        iteration->attended += (double)work->tokens * work->context;
+        iteration->attended += (double)work->tokens * (work->context + work->tokens / 2.0);
     }
 }
 
+/* More prompt tokens than an iteration takes are several iterations. */
 static void iteration_parts(const struct cost_llm *llm, const struct iteration *asked, double *prefill,
                             double *decode) {
+    double iterations = 1;
     *prefill = *decode = 0;
+    if (llm->iteration_tokens && asked->prompt > llm->iteration_tokens)
+        iterations = ceil(asked->prompt / llm->iteration_tokens);
     if (asked->prompt > 0)
-        *prefill = llm->chunk + llm->prompt * asked->prompt + llm->attend * asked->attended / 1000;
+        *prefill = iterations * llm->chunk + llm->prompt * asked->prompt + llm->attend * asked->attended / 1000;
     if (asked->rows > 0)
         *decode = step_ms(llm, asked->rows) + llm->look * asked->looked / 1000;
-    *(asked->rows > 0 ? decode : prefill) += asked->prompt > 0 || asked->rows > 0 ? llm->base : 0;
+    if (asked->prompt > 0 || asked->rows > 0)
+        *(asked->rows > 0 ? decode : prefill) += iterations * llm->base;
 }
 
 void tl_cost_parts(const struct cost_engine *engine, const struct tl_cost_work *works, size_t count, bool corrected,
@@ -134,14 +141,12 @@ double tl_cost_call(const struct tl_cost *cost, const char *name, const struct t
 
 /* ---- items ---- */
 
-/* The prompt in iterations of at most so many tokens, each attending to all before it. */
 static double prefill_ms(const struct cost_llm *llm, const struct tl_cost_work *work) {
-    if (work->tokens == 0)
-        return 0;
-    double chunks = llm->iteration_tokens ? ceil((double)work->tokens / llm->iteration_tokens) : 1;
-    double chunk = work->tokens / chunks;
-    double attended = work->tokens * (work->context + chunk * (chunks - 1) / 2);
-    return chunks * (llm->base + llm->chunk) + llm->prompt * work->tokens + llm->attend * attended / 1000;
+    struct iteration asked = {0};
+    double prefill, decode;
+    add_to_iteration(&asked, work);
+    iteration_parts(llm, &asked, &prefill, &decode);
+    return prefill;
 }
 
 /* The first token came with the prompt. */
@@ -153,31 +158,29 @@ static double decode_ms(const struct cost_llm *llm, const struct tl_cost_work *w
     return steps * (llm->base + step_ms(llm, rows) + llm->look * looked / 1000);
 }
 
-static double batch_ms(const struct cost_line *line, const struct tl_cost_work *work) {
-    double calls = line->limit && work->units > line->limit ? ceil((double)work->units / line->limit) : 1;
-    return line_ms(line, work->units, work->tokens) + (calls - 1) * line->base;
-}
-
 double tl_cost_item(const struct tl_cost *cost, const char *name, const struct tl_cost_work *work) {
     const struct cost_engine *engine = tl_cost_find(cost, name);
     enum tl_primitive kind = tl_cost_kind(work->op);
     double ms = kind == TL_OP_PREFILL  ? prefill_ms(llm_of(engine), work)
                 : kind == TL_OP_DECODE ? decode_ms(llm_of(engine), work)
-                                       : batch_ms(line_of(engine, kind), work);
+                                       : line_ms(line_of(engine, kind), work->units, work->tokens);
     return ms * factor_of(engine, kind);
 }
 
 /* ---- the largest efficient batch ---- */
 
-static double units_ms(const struct cost_engine *engine, enum tl_primitive kind, double units, double unit_tokens) {
+/* Units in a ms, of a call that is as large as it has to be. */
+static double throughput(const struct cost_engine *engine, enum tl_primitive kind, double units, double unit_tokens) {
     const struct cost_llm *llm = llm_of(engine);
-    if (kind == TL_OP_DECODE)
-        return llm->base + step_ms(llm, units);
-    if (kind == TL_OP_PREFILL)
-        return llm->base + llm->chunk + llm->prompt * units * unit_tokens;
-    return line_ms(line_of(engine, kind), units, units * unit_tokens);
+    const struct cost_line *line = line_of(engine, kind);
+    double ms = kind == TL_OP_DECODE    ? llm->base + step_ms(llm, units)
+                : kind == TL_OP_PREFILL ? llm->base + llm->chunk + llm->prompt * units * unit_tokens
+                                        : line->base + line->unit * units + line->token * units * unit_tokens;
+    return ms > 0 ? units / ms : 0;
 }
 
+/* Rows of a decode may get cheaper only after the second or third, so the first doubling that gains little is not yet
+ * the end. */
 uint32_t tl_cost_batch_of(const struct tl_cost *cost, const char *name, enum tl_primitive op, double unit_tokens) {
     const double gain = 1.1;
     const uint32_t most = 1u << 12; /* where nothing bounds a batch */
@@ -186,12 +189,17 @@ uint32_t tl_cost_batch_of(const struct tl_cost *cost, const char *name, enum tl_
     bool llm = kind == TL_OP_PREFILL || kind == TL_OP_DECODE;
     if (!engine || (llm ? !engine->llm.known : !engine->lines[kind].known))
         return 0;
-    uint32_t limit = llm ? engine->llm.sequences : engine->lines[kind].limit, units = 1;
+    uint32_t limit = llm ? engine->llm.sequences : engine->lines[kind].limit, best = 1;
     limit = limit ? limit : most;
-    while (units < limit && units_ms(engine, kind, 2.0 * units, unit_tokens) * gain <
-                                2 * units_ms(engine, kind, units, unit_tokens))
-        units *= 2;
-    return units < limit ? units : limit;
+    double former = throughput(engine, kind, 1, unit_tokens), highest = former;
+    for (uint32_t units = 2; units < 2 * limit; units *= 2) {
+        double now = throughput(engine, kind, units, unit_tokens);
+        if (now >= gain * former && now > highest)
+            best = units < limit ? units : limit;
+        highest = now > highest ? now : highest;
+        former = now;
+    }
+    return best;
 }
 
 uint32_t tl_cost_batch(const struct tl_cost *cost, const char *name, enum tl_primitive op) {
