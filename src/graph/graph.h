@@ -173,6 +173,9 @@ void tl_graph_each_use(struct tl_node *node,
                        void (*fn)(void *context, struct tl_node *user, size_t input, struct tl_body *result_of,
                                   size_t result),
                        void *context);
+/* A region may begin before this input is there: `initial` of a fold or reduce, which the first instance alone, or the
+ * result of no items, waits for. (A streamed map begins before its list is whole, but not before its first item.) */
+bool tl_graph_is_late_input(const struct tl_node *node, size_t input);
 /* Calls fn for every node of the same body that must be complete before `node` is: those whose values it
  * or a node inside its regions uses, and those that it waits for. A node may come more than once. */
 void tl_graph_each_predecessor(const struct tl_node *node,

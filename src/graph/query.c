@@ -72,6 +72,10 @@ void tl_graph_each_predecessor(const struct tl_node *node, predecessor_function 
         fn(context, node->waits[i].node, node->waits[i].kind);
 }
 
+bool tl_graph_is_late_input(const struct tl_node *node, size_t input) {
+    return (node->op == TL_OP_FOLD || node->op == TL_OP_REDUCE) && strcmp(node->inputs[input].name, "initial") == 0;
+}
+
 struct count {
     uint32_t port;
     size_t uses;

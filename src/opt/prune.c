@@ -133,15 +133,57 @@ static bool is_streamed(const struct tl_node *node) {
     return node->op == TL_OP_MAP && tl_attributes_bool(&node->attributes, "streamed", false);
 }
 
-/* Marks what `node` itself waits for. What only the inside of a region uses does not keep the region from starting;
- * one that `starts_early` does so as soon as its sources do. */
-static void mark_before(struct pruner *pruner, const struct tl_node *node, bool starts_early) {
+static bool is_carried(struct tl_ref ref) {
+    return ref.node->op == TL_OP_PARAMETERS && strcmp(ref.node->outputs[ref.port].name, "carried") == 0;
+}
+
+static bool touches_anything(struct tl_node *node) {
+    struct touch touch = {.node = node};
+    look_at(node, &touch);
+    bool any = touch.changes_world || touch.used_count > 0;
+    tl_mem_free(touch.changed);
+    tl_mem_free(touch.used);
+    return any;
+}
+
+/* Whether all that the instances of a fold touch comes after `carried`, and thus after `initial`. */
+static bool touches_after_initial(const struct tl_node *fold) {
+    const struct tl_body *body = fold->regions[0];
+    bool *after = tl_mem_zalloc(body->graph->next_number * sizeof *after), all = fold->op == TL_OP_FOLD;
+    for (size_t i = 0; i < body->node_count; i++) {
+        struct tl_node *node = body->nodes[i];
+        for (size_t k = 0; k < node->input_count; k++) {
+            struct tl_ref from = node->inputs[k].from;
+            bool carried = from.node == body->parameters ? is_carried(from) : after[from.node->number];
+            after[node->number] |= carried && !tl_graph_is_late_input(node, k);
+        }
+        for (size_t k = 0; k < node->wait_count; k++)
+            after[node->number] |= after[node->waits[k].node->number];
+        all = all && (after[node->number] || !touches_anything(node));
+    }
+    struct tl_ref result = body->results[0].from; /* what the next instance is given */
+    all = all && (result.node == body->parameters ? is_carried(result) : after[result.node->number]);
+    tl_mem_free(after);
+    return all;
+}
+
+/* Which of the things that a node waits for. A streamed map starts as soon as its sources do, a fold or reduce before
+ * `initial` is there; what only the inside of a region uses does not keep the region from starting. */
+enum before {
+    BEFORE_END,   /* all */
+    BEFORE_START, /* what it cannot start without; and `initial` */
+    BEFORE_TOUCH, /* what it cannot touch anything without */
+};
+
+static void mark_before(struct pruner *pruner, const struct tl_node *node, enum before what) {
     for (size_t i = 0; i < node->input_count; i++) {
         struct tl_node *used = node->inputs[i].from.node;
         if (used->body != node->body || used->op == TL_OP_PARAMETERS)
             continue;
-        if (starts_early)
-            mark_before(pruner, used, is_streamed(used));
+        if (what == BEFORE_TOUCH && tl_graph_is_late_input(node, i) && !touches_after_initial(node))
+            continue;
+        if (what != BEFORE_END && is_streamed(node))
+            mark_before(pruner, used, what);
         else
             pruner->reached[pruner->positions[used->number]] = true;
     }
@@ -149,13 +191,13 @@ static void mark_before(struct pruner *pruner, const struct tl_node *node, bool 
         pruner->reached[pruner->positions[node->waits[i].node->number]] = true;
 }
 
-/* Marks all that must be complete before `node` can start. */
-static void reach_back(struct pruner *pruner, const struct tl_node *node) {
+/* Marks all that must be complete before `node` can do what is asked. */
+static void reach_back(struct pruner *pruner, const struct tl_node *node, enum before what) {
     memset(pruner->reached, 0, pruner->body->node_count * sizeof *pruner->reached);
-    mark_before(pruner, node, is_streamed(node));
+    mark_before(pruner, node, what);
     for (size_t i = pruner->positions[node->number]; i-- > 0;)
         if (pruner->reached[i])
-            mark_before(pruner, pruner->body->nodes[i], false);
+            mark_before(pruner, pruner->body->nodes[i], BEFORE_END);
 }
 
 static void find_touches(struct pruner *pruner) {
@@ -174,7 +216,7 @@ static void find_touches(struct pruner *pruner) {
 static void find_needed(struct pruner *pruner) {
     for (size_t later = 0; later < pruner->touch_count; later++) {
         const struct touch *to = &pruner->touches[later];
-        reach_back(pruner, to->node);
+        reach_back(pruner, to->node, BEFORE_START);
         for (size_t earlier = later; earlier-- > 0;) {
             const struct touch *from = &pruner->touches[earlier];
             const char *why = pruner->reached[from->position] ? why_ordered(from, to) : NULL;
@@ -215,7 +257,7 @@ static bool put_back_needed(struct pruner *pruner, struct edge *former, size_t f
     bool changed = false;
     for (size_t i = 0; i < pruner->needed_count; i++) {
         const struct edge *edge = &pruner->needed[i];
-        reach_back(pruner, edge->to);
+        reach_back(pruner, edge->to, BEFORE_TOUCH);
         if (pruner->reached[pruner->positions[edge->from->number]])
             continue;
         bool kept = has_order_edge(former, former_count, edge);

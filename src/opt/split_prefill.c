@@ -53,9 +53,11 @@ static int64_t latest_of_body(struct splitter *splitter, const struct tl_body *b
     return latest;
 }
 
-static int64_t latest_input(struct splitter *splitter, const struct tl_node *node) {
+/* `all`: also the input that a region may begin without. */
+static int64_t latest_input(struct splitter *splitter, const struct tl_node *node, bool all) {
     int64_t latest = 0;
     for (size_t i = 0; i < node->input_count; i++) {
+        if (!all && tl_graph_is_late_input(node, i)) continue;
         int64_t moment = moment_of(splitter, node->inputs[i].from);
         if (moment > latest) latest = moment;
     }
@@ -69,10 +71,10 @@ static int64_t latest_input(struct splitter *splitter, const struct tl_node *nod
 static int64_t parameter_moment(struct splitter *splitter, struct tl_ref ref) {
     const struct tl_node *region = ref.node->body->owner;
     if (!region) return 0;
-    int64_t base = latest_input(splitter, region);
     const char *name = ref.node->outputs[ref.port].name;
     bool carried = strcmp(name, "carried") == 0 || strcmp(name, "group") == 0 || strcmp(name, "level") == 0;
-    return carried || region->op == TL_OP_LOOP ? base + LATE : base;
+    return carried || region->op == TL_OP_LOOP ? latest_input(splitter, region, true) + LATE
+                                               : latest_input(splitter, region, false);
 }
 
 static int64_t moment_of(struct splitter *splitter, struct tl_ref ref) {
@@ -80,7 +82,7 @@ static int64_t moment_of(struct splitter *splitter, struct tl_ref ref) {
     if (node->op == TL_OP_PARAMETERS) return parameter_moment(splitter, ref);
     int64_t *known = &splitter->moments[node->number];
     if (*known >= 0) return *known;
-    int64_t moment = latest_input(splitter, node);
+    int64_t moment = latest_input(splitter, node, true);
     for (size_t r = 0; r < 2 && node->regions[r]; r++) {
         int64_t inner = latest_of_body(splitter, node->regions[r]);
         if (inner > moment) moment = inner;

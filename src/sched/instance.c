@@ -66,7 +66,7 @@ void tl_instance_set_slot(struct body_instance *instance, uint32_t index, struct
     }
     struct subscriber *subscriber = slot->subscribers;
     slot->subscribers = NULL;
-    for (; subscriber; subscriber = subscriber->next) tl_region_close_list(subscriber->region, value);
+    for (; subscriber; subscriber = subscriber->next) tl_region_take(subscriber->region, value);
     if (slot->uses == 0) free_slot_content(slot);
 }
 
@@ -117,9 +117,9 @@ struct body_instance *tl_instance_create(struct run *run, const struct tl_plan_b
     return instance;
 }
 
-/* A streamed map does not wait for its list: it subscribes to it once the rest is there. */
+/* A region may open without an input: it subscribes to it once the rest is there. */
 static bool waits_for_input(const struct tl_plan_node *plan, uint32_t input) {
-    return !(plan->streamed && input == 0) && plan->inputs[input].slot != TL_PLAN_NO_SLOT;
+    return !tl_region_opens_without(plan, input) && plan->inputs[input].slot != TL_PLAN_NO_SLOT;
 }
 
 bool tl_instance_wait(struct body_instance *instance, struct tl_plan_source source, struct node_state *node,

@@ -8,11 +8,13 @@
  * cond    one instance of the body that the predicate chooses
  * loop    one instance at a time, until `again` is false or the limit is reached
  *
- * Only a streamed map opens before its list is whole.
+ * A region opens as soon as its items are there. Only a streamed map opens before its list is whole; a fold and a
+ * reduce open before `initial` is there, which is the first instance's `carried`, or the result when there are no items.
  *
- * What follows a region may count on all that the region's body uses being there: a search in a lane comes after the
- * ingest, and so does what comes after the lanes. A map, fold or reduce that begins no instance keeps that promise: it is
- * complete only when what its body would have used is there. A cond promises it for the branch that it takes alone.
+ * What follows a region may count on all its inputs and all that the region's body uses being there: a search in a lane
+ * comes after the ingest, and so does what comes after the lanes. A region that opened without an input is complete only
+ * when that has come, and a map, fold or reduce that begins no instance only when what its body would have used is there.
+ * A cond promises it for the branch that it takes alone.
  */
 #include <string.h>
 
@@ -25,6 +27,9 @@ struct reduce_level {
     struct tl_value **values; /* references */
     size_t count;             /* of this level, once known (the list of items is whole before a reduce opens) */
 };
+
+enum { INPUT_ITEMS = 0,
+       INPUT_INITIAL = 1 };
 
 enum { PARAMETER_ITEM = 0,
        PARAMETER_INDEX = 1,
@@ -49,12 +54,32 @@ static struct tl_value *result_of(struct body_instance *instance, uint32_t resul
     return tl_instance_slot(instance, instance->body->results[result])->value;
 }
 
-/* True when the region, which begins no instance, must wait for what its body would use; it is opened again then. */
-static bool idle_waits(struct node_state *node) {
-    if (node->region->idle) return false; /* opened again */
-    node->region->idle = true;
-    for (uint32_t i = 0; i < node->plan->capture_count; i++)
-        if (tl_instance_wait(node->instance, node->plan->captures[i], node, NULL)) node->missing++;
+bool tl_region_opens_without(const struct tl_plan_node *plan, uint32_t input) {
+    if (plan->op == TL_OP_FOLD || plan->op == TL_OP_REDUCE) return input == INPUT_INITIAL;
+    return plan->streamed && input == INPUT_ITEMS;
+}
+
+/* An input that the region opened without is told to it by tl_region_take when it comes. */
+static void subscribe(struct node_state *node, uint32_t input) {
+    struct slot *slot = tl_instance_slot(node->instance, node->plan->inputs[input]);
+    struct subscriber *subscriber = tl_arena_alloc(&node->instance->run->arena, sizeof *subscriber);
+    subscriber->region = node;
+    subscriber->next = slot->subscribers;
+    slot->subscribers = subscriber;
+}
+
+/* All instances of the region are complete. True when it must still wait: for inputs that it opened without and, when
+ * it began no instance, for what its body would have used. It is opened again then. */
+static bool end_waits(struct node_state *node) {
+    struct region *region = node->region;
+    const struct tl_plan_node *plan = node->plan;
+    if (region->ending) return false; /* opened again */
+    region->ending = true;
+    for (uint32_t i = 0; i < plan->input_count; i++)
+        if (tl_region_opens_without(plan, i) && tl_instance_wait(node->instance, plan->inputs[i], node, NULL))
+            node->missing++;
+    for (uint32_t i = 0; region->begun == 0 && i < plan->capture_count; i++)
+        if (tl_instance_wait(node->instance, plan->captures[i], node, NULL)) node->missing++;
     if (node->missing > 0) node->phase = NODE_WAITING;
     return node->missing > 0;
 }
@@ -97,7 +122,7 @@ static void map_begin(struct node_state *node, size_t position, struct tl_value 
 static void map_maybe_complete(struct node_state *node) {
     struct region *region = node->region;
     if (!region->closed || region->finished < region->total) return;
-    if (region->total == 0 && idle_waits(node)) return;
+    if (end_waits(node)) return;
     uint32_t count = node->plan->output_count;
     struct tl_value **outputs = tl_mem_zalloc((count + 1) * sizeof *outputs);
     for (uint32_t r = 0; r < count; r++)
@@ -117,7 +142,7 @@ static struct tl_value *slice_item(struct tl_value *list, size_t position, size_
     return tl_value_list(tl_type_element(list->type), list->as.list.items + begin, count);
 }
 
-void tl_region_close_list(struct node_state *node, struct tl_value *list) {
+static void map_close_list(struct node_state *node, struct tl_value *list) {
     struct region *region = node->region;
     size_t slice = (size_t)slice_of(node);
     size_t count = list->as.list.count;
@@ -141,22 +166,19 @@ void tl_region_close_list(struct node_state *node, struct tl_value *list) {
 
 /* Pieces begin in order of position: what comes early waits in the slot until the list is whole. */
 void tl_region_piece(struct node_state *node, size_t position, struct tl_value *value) {
-    if (position != node->region->begun || slice_of(node) > 0) return;
+    if (node->plan->op != TL_OP_MAP || position != node->region->begun || slice_of(node) > 0) return;
     map_reserve(node, position + 1);
     map_begin(node, position, tl_value_ref(value));
 }
 
 static void map_open(struct node_state *node) {
-    struct slot *slot = tl_instance_slot(node->instance, node->plan->inputs[0]);
+    struct slot *slot = tl_instance_slot(node->instance, node->plan->inputs[INPUT_ITEMS]);
     if (slot->ready) {
-        tl_region_close_list(node, slot->value);
+        map_close_list(node, slot->value);
         return;
     }
     TL_ASSERT(node->plan->streamed);
-    struct subscriber *subscriber = tl_arena_alloc(&node->instance->run->arena, sizeof *subscriber);
-    subscriber->region = node;
-    subscriber->next = slot->subscribers;
-    slot->subscribers = subscriber;
+    subscribe(node, INPUT_ITEMS);
     for (size_t i = 0; i < slot->piece_count && slot->pieces[i]; i++) tl_region_piece(node, i, slot->pieces[i]);
 }
 
@@ -175,33 +197,45 @@ static void map_instance_complete(struct body_instance *instance) {
 
 /* ---- fold ---- */
 
+static void fold_maybe_complete(struct node_state *node) {
+    struct region *region = node->region;
+    if (region->finished < region->total || end_waits(node)) return;
+    struct tl_value *output = region->total > 0 ? region->results[0] : tl_value_ref(input_value(node, INPUT_INITIAL));
+    if (region->total > 0) region->results[0] = NULL;
+    complete_region(node, &output);
+}
+
+static void fold_begin(struct node_state *node, struct tl_value *list, size_t position) {
+    struct region *region = node->region;
+    size_t slice = (size_t)slice_of(node);
+    struct body_instance *instance = tl_instance_create(node->instance->run, node->plan->bodies[0], node->instance,
+                                                        node, 0, (uint32_t)position);
+    if (!instance) return;
+    region->instances[position] = instance;
+    region->begun++;
+    tl_instance_set_slot(instance, PARAMETER_ITEM,
+                         slice ? slice_item(list, position, slice) : tl_value_ref(list->as.list.items[position]));
+    tl_instance_set_slot(instance, PARAMETER_INDEX, tl_value_number((double)position));
+    struct slot *initial = tl_instance_slot(node->instance, node->plan->inputs[INPUT_INITIAL]);
+    if (position == 0 && initial->ready)
+        tl_instance_set_slot(instance, PARAMETER_CARRIED, tl_value_ref(initial->value));
+    else if (position == 0)
+        subscribe(node, INPUT_INITIAL);
+    tl_instance_start(instance);
+}
+
 static void fold_open(struct node_state *node) {
     struct region *region = node->region;
     struct run *run = node->instance->run;
-    struct tl_value *list = input_value(node, 0);
-    struct tl_value *initial = input_value(node, 1);
+    struct tl_value *list = input_value(node, INPUT_ITEMS);
     size_t slice = (size_t)slice_of(node), count = list->as.list.count;
-    region->closed = true;
-    region->total = slice ? (count + slice - 1) / slice : count;
-    if (region->total == 0) {
-        if (idle_waits(node)) return;
-        struct tl_value *output = tl_value_ref(initial);
-        complete_region(node, &output);
-        return;
+    if (!region->closed) {
+        region->closed = true;
+        region->total = slice ? (count + slice - 1) / slice : count;
+        region->instances = tl_arena_alloc(&run->arena, region->total * sizeof(struct body_instance *));
+        for (size_t i = 0; i < region->total && run->phase == RUN_LIVE; i++) fold_begin(node, list, i);
     }
-    region->instances = tl_arena_alloc(&run->arena, region->total * sizeof(struct body_instance *));
-    for (size_t i = 0; i < region->total; i++) {
-        struct body_instance *instance =
-            tl_instance_create(run, node->plan->bodies[0], node->instance, node, 0, (uint32_t)i);
-        if (!instance) return;
-        region->instances[i] = instance;
-        region->begun++;
-        tl_instance_set_slot(instance, PARAMETER_ITEM,
-                             slice ? slice_item(list, i, slice) : tl_value_ref(list->as.list.items[i]));
-        tl_instance_set_slot(instance, PARAMETER_INDEX, tl_value_number((double)i));
-        if (i == 0) tl_instance_set_slot(instance, PARAMETER_CARRIED, tl_value_ref(initial));
-        tl_instance_start(instance);
-    }
+    if (run->phase == RUN_LIVE) fold_maybe_complete(node);
 }
 
 static void fold_instance_complete(struct body_instance *instance) {
@@ -209,18 +243,15 @@ static void fold_instance_complete(struct body_instance *instance) {
     struct region *region = node->region;
     struct tl_value *carried = tl_value_ref(result_of(instance, 0));
     region->finished++;
-    if (instance->index + 1 < region->total)
+    if (instance->index + 1 < region->total) {
         tl_instance_set_slot(region->instances[instance->index + 1], PARAMETER_CARRIED, carried);
-    else {
+    } else {
         /* An instance may be complete before the ones in front of it only if its result does not hang on
          * `carried`; the region is complete when all are. */
         region->results = tl_mem_zalloc(sizeof *region->results);
         region->results[0] = carried;
     }
-    if (region->finished < region->total) return;
-    struct tl_value *output = region->results[0];
-    region->results[0] = NULL;
-    complete_region(node, &output);
+    fold_maybe_complete(node);
 }
 
 /* ---- reduce ---- */
@@ -228,6 +259,21 @@ static void fold_instance_complete(struct body_instance *instance) {
 static size_t reduce_arity(const struct node_state *node) {
     int64_t arity = tl_attributes_integer(node->plan->attributes, "arity", 2);
     return arity < 2 ? 2 : (size_t)arity;
+}
+
+/* Called when the last level's only value is there, or there are no items. */
+static void reduce_complete(struct node_state *node) {
+    struct region *region = node->region;
+    if (end_waits(node)) return;
+    struct tl_value *output;
+    if (region->level_count > 0) {
+        struct reduce_level *last = &region->levels[region->level_count - 1];
+        output = last->values[0];
+        last->values[0] = NULL;
+    } else {
+        output = tl_value_ref(input_value(node, INPUT_INITIAL));
+    }
+    complete_region(node, &output);
 }
 
 /* Takes value. */
@@ -238,8 +284,7 @@ static void reduce_offer(struct node_state *node, size_t level, size_t position,
         struct reduce_level *at = &region->levels[level];
         at->values[position] = value;
         if (at->count == 1) {
-            at->values[position] = NULL;
-            complete_region(node, &value);
+            reduce_complete(node);
             return;
         }
         size_t group = position / arity, begin = group * arity;
@@ -265,20 +310,14 @@ static void reduce_offer(struct node_state *node, size_t level, size_t position,
     }
 }
 
-static void reduce_open(struct node_state *node) {
+static void reduce_begin(struct node_state *node) {
     struct region *region = node->region;
     struct run *run = node->instance->run;
-    struct tl_value *list = input_value(node, 0);
+    struct tl_value *list = input_value(node, INPUT_ITEMS);
     size_t count = list->as.list.count, arity = reduce_arity(node);
     region->closed = true;
     region->total = count;
-    if (count <= 1 && idle_waits(node)) return;
-    if (count == 0) {
-        struct tl_value *output = tl_value_ref(input_value(node, 1));
-        complete_region(node, &output);
-        return;
-    }
-    for (size_t n = count;; n = (n + arity - 1) / arity) {
+    for (size_t n = count; n > 0; n = (n + arity - 1) / arity) {
         region->levels =
             tl_mem_grow(region->levels, &region->level_capacity, region->level_count + 1, sizeof *region->levels);
         struct reduce_level *level = &region->levels[region->level_count++];
@@ -288,6 +327,12 @@ static void reduce_open(struct node_state *node) {
     }
     for (size_t i = 0; i < count && run->phase == RUN_LIVE; i++)
         reduce_offer(node, 0, i, tl_value_ref(list->as.list.items[i]));
+}
+
+static void reduce_open(struct node_state *node) {
+    bool again = node->region->closed;
+    if (!again) reduce_begin(node);
+    if (again || node->region->total == 0) reduce_complete(node);
 }
 
 /* ---- loop ---- */
@@ -350,6 +395,13 @@ void tl_region_open(struct node_state *node) {
     case TL_OP_LOOP: loop_begin(node, 0, tl_value_ref(input_value(node, 0))); break;
     default: TL_BUG("%s is not a region", tl_primitive_info(node->plan->op)->name);
     }
+}
+
+void tl_region_take(struct node_state *node, struct tl_value *value) {
+    if (node->plan->op == TL_OP_MAP)
+        map_close_list(node, value);
+    else
+        tl_instance_set_slot(node->region->instances[0], PARAMETER_CARRIED, tl_value_ref(value));
 }
 
 void tl_region_instance_complete(struct body_instance *instance) {

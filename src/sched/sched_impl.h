@@ -40,7 +40,7 @@ struct waiter {
     struct body_instance *instance; /* a result of it */
 };
 
-/* A region that takes list items as they come. */
+/* A region that opened without this input: a map takes list items as they come, a fold its `initial`. */
 struct subscriber {
     struct subscriber *next;
     struct node_state *region;
@@ -81,7 +81,7 @@ struct region {
     struct tl_value *list;     /* of items, once whole; borrowed from the input's slot */
     size_t total;              /* items (or slices); meaningful when `closed` */
     bool closed;               /* total is known */
-    bool idle;                 /* without instances: complete once what its body would use is there */
+    bool ending;               /* its instances, if any, are complete, but not all is there that it may end with */
     size_t begun, finished;    /* body instances */
     struct tl_value **results; /* map: [result][item], grown as items come; fold, loop: unused */
     size_t result_capacity;    /* items of room in each row of `results` */
@@ -250,7 +250,9 @@ bool tl_node_streams_to_user(const struct node_state *node);
 /* ---- region.c ---- */
 void tl_region_open(struct node_state *node);
 void tl_region_piece(struct node_state *node, size_t position, struct tl_value *value); /* borrows value */
-void tl_region_close_list(struct node_state *node, struct tl_value *list);              /* borrows list */
+/* An input that the region opened without is there. Borrows value. */
+void tl_region_take(struct node_state *node, struct tl_value *value);
+bool tl_region_opens_without(const struct tl_plan_node *plan, uint32_t input);
 void tl_region_instance_complete(struct body_instance *instance);
 bool tl_region_is_last(const struct body_instance *instance); /* of a fold or reduce: its result is the region's */
 bool tl_region_is_only(const struct body_instance *instance); /* of a map: the only item of the whole list */

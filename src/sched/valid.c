@@ -21,13 +21,14 @@ __attribute__((format(printf, 2, 3))) static void finding(struct check *check, c
 
 static bool input_there(const struct node_state *node, uint32_t input) {
     struct tl_plan_source source = node->plan->inputs[input];
-    if (source.slot == TL_PLAN_NO_SLOT || (node->plan->streamed && input == 0)) return true;
+    if (source.slot == TL_PLAN_NO_SLOT) return true;
+    if (tl_region_opens_without(node->plan, input) && !(node->region && node->region->ending)) return true;
     return tl_instance_slot(node->instance, source)->ready;
 }
 
 static uint32_t still_missing(const struct node_state *node) {
     uint32_t missing = 0;
-    if (node->region && node->region->idle)
+    if (node->region && node->region->ending && node->region->begun == 0)
         for (uint32_t i = 0; i < node->plan->capture_count; i++)
             missing += !tl_instance_slot(node->instance, node->plan->captures[i])->ready;
     for (uint32_t i = 0; i < node->plan->input_count; i++) missing += !input_there(node, i);

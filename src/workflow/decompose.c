@@ -1,7 +1,7 @@
 /* decompose.c: a workflow and what the query brings → the p-graph.
  *
  * Modules add their steps' nodes in the order written; references become data edges by themselves. Then the
- * chain: the nodes of a step that have no predecessor in it wait for the nodes of the former step that have
+ * chain: the nodes of a step that wait for no other one in it wait for the nodes of the former step that have
  * no successor in it (order edges), or of the steps in `after:` (control edges). A step without nodes, such as
  * `index` when the query names a collection, hands on what it would have waited for. An order edge that says
  * no more than a data edge between the same two nodes is left out. */
@@ -52,10 +52,14 @@ static bool takes_from(const struct tl_node *user, const struct tl_node *node) {
     return false;
 }
 
+/* Whether nothing of the step keeps the node from beginning. What the bodies of a region use, and the input that it may
+ * begin without, do not: then the region has to wait for itself. */
 static bool is_first(const struct tl_body *root, const struct span *span, size_t position) {
-    for (size_t i = span->first; i < position; i++)
-        if (takes_from(root->nodes[position], root->nodes[i]))
-            return false;
+    const struct tl_node *node = root->nodes[position];
+    for (size_t k = 0; k < node->input_count; k++)
+        for (size_t i = span->first; i < position && !tl_graph_is_late_input(node, k); i++)
+            if (node->inputs[k].from.node == root->nodes[i])
+                return false;
     return true;
 }
 

@@ -199,6 +199,29 @@ static void test_after(void **state) {
     tl_workflow_destroy(workflow);
 }
 
+/* A region begins as soon as its items are there, so it waits for itself and not for what it is begun with. */
+static void test_regions_wait_for_themselves(void **state) {
+    (void)state;
+    struct tl_workflow *workflow =
+        parse("name: regions\n"
+              "inputs: {q: text}\n"
+              "steps:\n"
+              "- {module: index}\n"
+              "- {module: search, queries: $q, collection: $index.collection}\n"
+              "- {id: say, module: generate, inputs: {q: $q}, prompt: '{q}'}\n"
+              "- {id: answer, module: synthesize, mode: refine, question: $q, hits: $search.hits}\n"
+              "- {id: tree, module: synthesize, mode: tree, question: $q, hits: $search.hits, after: say}\n"
+              "outputs: {a: $say.text, b: $answer.answer, c: $tree.answer}\n",
+              NULL);
+    struct tl_graph *graph = decompose(workflow, "q", true);
+    assert_string_equal(waits(graph, "answer/initial"), "order say/decode");
+    assert_string_equal(waits(graph, "answer/refine"), "order say/decode");
+    assert_string_equal(waits(graph, "tree/each"), "control say/decode");
+    assert_string_equal(waits(graph, "tree/combine"), "");
+    tl_graph_destroy(graph);
+    tl_workflow_destroy(workflow);
+}
+
 static void expect_not_decomposed(const struct tl_workflow *workflow, struct tl_query_shape shape,
                                   const char *message) {
     struct tl_diagnostics findings;
@@ -332,6 +355,7 @@ int main(void) {
         cmocka_unit_test(test_lanes),
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_after),
+        cmocka_unit_test(test_regions_wait_for_themselves),
         cmocka_unit_test(test_what_the_query_lacks),
         cmocka_unit_test(test_prompt_files),
         cmocka_unit_test(test_load),

@@ -394,7 +394,7 @@ static void make_region(struct maker *maker, struct tl_body *body, unsigned nest
         !pick(maker, TL_TYPE_TEXT, 1, 1, &items))
         return;
     if (op == TL_OP_FOLD || op == TL_OP_REDUCE || op == TL_OP_LOOP)
-        initial = make_constant(maker, body);
+        initial = chance(maker, 60) ? make_constant(maker, body) : make_answer(maker, body, NULL);
     else if (op == TL_OP_COND)
         initial = make_condition(maker, body);
     struct tl_node *region = add(maker, body, op);
@@ -415,10 +415,10 @@ static void make_region(struct maker *maker, struct tl_body *body, unsigned nest
 
 /* ---- steps and their order ---- */
 
-/* Inputs and waits only: a region may begin no instance, and then it waits for nothing that they use. */
+/* What keeps it from beginning: inputs and waits. What the bodies of a region use does not, nor a late input. */
 static bool follows(const struct tl_node *node, const struct tl_node *before) {
     for (size_t i = 0; i < node->input_count; i++)
-        if (node->inputs[i].from.node == before) return true;
+        if (node->inputs[i].from.node == before && !tl_graph_is_late_input(node, i)) return true;
     for (size_t i = 0; i < node->wait_count; i++)
         if (node->waits[i].node == before) return true;
     return false;
