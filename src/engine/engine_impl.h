@@ -78,6 +78,8 @@ struct tl_item {
     size_t input_count;
     uint64_t deadline;                 /* tl_clock_now() time; 0: none */
     double rank;                       /* priority: higher first; from the scheduler */
+    uint32_t slice;                    /* most of its units to compute in one quantum, so that others can get in
+                                          between; 0: no bound. Engines whose quanta are shorter pay no heed */
     bool stream;                       /* deltas are wanted: this text goes to the user */
     bool pieces;                       /* pieces are wanted: a consumer takes list items as they come */
     void *engine_data;                 /* the engine's own while it holds the item */

@@ -1,52 +1,79 @@
-/* engine.c: the engine tier (a sorted queue per engine, batches by the policy) and the device tier
+/* engine.c: the engine tier (ready items stand in queues until an instance takes them, see batch.c) and the device tier
  * (one quantum at a time on a device). */
-#include <string.h>
-
 #include "base/error.h"
 #include "base/mem.h"
 #include "sched/sched_impl.h"
 
-/* The most items that are offered to a policy at once. */
-enum { OFFER_LIMIT = 256 };
+/* ---- queued items ---- */
 
-/* ---- queues ---- */
+static const struct tl_resource *resource_of(const struct tl_value *value) {
+    if (!value || value->type.depth > 0) return NULL;
+    return value->type.base == TL_TYPE_KV      ? value->as.kv.resource
+           : value->type.base == TL_TYPE_INDEX ? value->as.index.resource
+                                               : NULL;
+}
 
-/* An input that stands for something an instance holds binds the item to that instance. */
-static void pin_item(struct tl_sched *sched, struct sched_item *item) {
+/* An input that stands for something an instance holds binds the item to that instance. A prompt's prefix does not: what
+ * is to be prefilled carries its whole prompt, so that another instance can compute the prefix again. */
+static void find_place(struct tl_sched *sched, struct sched_item *item) {
     const struct group *group = &sched->groups[item->group];
+    item->near = NO_INSTANCE;
     for (size_t i = 0; i < item->item.input_count; i++) {
-        const struct tl_value *value = item->item.inputs[i];
-        const struct tl_resource *resource = NULL;
-        if (value && value->type.depth == 0 && value->type.base == TL_TYPE_KV)
-            resource = value->as.kv.resource;
-        else if (value && value->type.depth == 0 && value->type.base == TL_TYPE_INDEX)
-            resource = value->as.index.resource;
+        const struct tl_resource *resource = resource_of(item->item.inputs[i]);
         if (!resource) continue;
         for (size_t k = 0; k < group->instance_count; k++) {
-            if (sched->instances[group->instances[k]].owner == resource->owner) {
-                item->pinned = true;
-                item->instance = group->instances[k];
-                return;
-            }
+            uint32_t number = group->instances[k];
+            if (sched->instances[number].owner != resource->owner) continue;
+            bool prefix = item->item.inputs[0]->type.base == TL_TYPE_PROMPT;
+            item->near = prefix ? number : NO_INSTANCE;
+            item->pinned = !prefix;
+            item->instance = number;
+            return;
         }
     }
 }
 
-static void queue_insert(struct tl_sched *sched, struct sched_item *item) {
-    struct group *group = &sched->groups[item->group];
-    group->queue = tl_mem_grow(group->queue, &group->queue_capacity, group->queued + 1, sizeof *group->queue);
-    size_t low = 0, high = group->queued;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (sched->policy->before(&item->ready, &group->queue[middle]->ready))
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    memmove(group->queue + low + 1, group->queue + low, (group->queued - low) * sizeof *group->queue);
-    group->queue[low] = item;
-    group->queued++;
+struct lane *tl_engine_lane(struct tl_sched *sched, const struct sched_item *item) {
+    return item->pinned ? &sched->instances[item->instance].lane : &sched->groups[item->group].lane;
+}
+
+static void list_insert(struct sched_item **list, struct sched_item *item) {
+    item->previous = NULL;
+    item->next = *list;
+    if (*list) (*list)->previous = item;
+    *list = item;
+}
+
+static void list_remove(struct sched_item **list, struct sched_item *item) {
+    if (item->previous)
+        item->previous->next = item->next;
+    else
+        *list = item->next;
+    if (item->next) item->next->previous = item->previous;
+}
+
+/* Calls that an instance must make before others can have it. */
+static double pinned_ms(const struct sched_item *item) { return item->pinned && !item->row ? item->ready.share : 0; }
+
+static void enter_queue(struct tl_sched *sched, struct sched_item *item) {
+    struct run *run = item->node->instance->run;
+    tl_lane_push(sched, tl_engine_lane(sched, item), item);
+    if (item->pinned) sched->instances[item->instance].pinned_ms += pinned_ms(item);
+    list_insert(&run->queued, item);
+    run->queued_count++;
     sched->counters.items_queued++;
+}
+
+/* The item is in no lane any more. */
+static void leave_queue(struct tl_sched *sched, struct sched_item *item) {
+    struct run *run = item->node->instance->run;
+    if (item->pinned) {
+        struct instance *instance = &sched->instances[item->instance];
+        instance->pinned_ms = instance->lane.count ? instance->pinned_ms - pinned_ms(item) : 0;
+    }
+    list_remove(&run->queued, item);
+    run->queued_count--;
+    sched->counters.items_queued--;
 }
 
 void tl_engine_enqueue(struct node_state *node) {
@@ -67,82 +94,94 @@ void tl_engine_enqueue(struct node_state *node) {
         .input_names = plan->input_names,
         .input_count = plan->input_count,
         .deadline = run->deadline,
-        .rank = plan->rank + run->priority,
         .stream = tl_node_streams_to_user(node),
         .pieces = plan->pieces,
     };
     size_t units = plan->input_count && inputs[0] ? tl_value_units(inputs[0]) : 1;
     item->ready = (struct tl_ready){
         .item = &item->item,
+        .step = plan->step,
         .run = run->id,
         .run_arrival = run->arrival,
         .ready = sched->now,
         .sequence = ++sched->next_sequence,
         .deadline = run->deadline,
-        .rank = item->item.rank,
+        .priority = run->priority,
+        .rank = plan->rank,
+        .total = run->plan->critical_ms,
         .units = units == 0           ? 1
                  : units > UINT32_MAX ? UINT32_MAX
                                       : (uint32_t)units,
+        .tenant = run->tenant_number,
     };
     item->node = node;
     item->group = run->groups[plan->engine];
-    pin_item(sched, item);
+    find_place(sched, item);
+    tl_predict_item(sched, item);
+    sched->policy->order(&item->ready);
+    item->item.rank = -item->ready.key;
     node->item = item;
     node->phase = NODE_QUEUED;
-    run->queued_count++;
-    queue_insert(sched, item);
+    enter_queue(sched, item);
 }
 
 void tl_engine_drop_queued(struct run *run) {
-    if (run->queued_count == 0) return;
     struct tl_sched *sched = run->sched;
-    for (size_t g = 0; g < sched->group_count; g++) {
-        struct group *group = &sched->groups[g];
-        size_t kept = 0;
-        for (size_t i = 0; i < group->queued; i++)
-            if (group->queue[i]->node->instance->run != run) group->queue[kept++] = group->queue[i];
-        sched->counters.items_queued -= group->queued - kept;
-        group->queued = kept;
+    while (run->queued) {
+        struct sched_item *item = run->queued;
+        tl_lane_remove(sched, tl_engine_lane(sched, item), item);
+        leave_queue(sched, item);
     }
-    run->queued_count = 0;
 }
 
 /* ---- items with engines ---- */
 
-static void hold(struct tl_sched *sched, uint32_t number, struct sched_item *item) {
+/* While other runs are there, a long batch gives the engine back after each slice. */
+static uint32_t slice_of(const struct tl_sched *sched, const struct sched_item *item) {
+    if (!sched->policy->slices || sched->run_count < 2 || item->ready.units < 2) return 0;
+    double tokens = item->tokens / (double)item->ready.units;
+    uint32_t efficient = tl_cost_batch_of(sched->config.cost, sched->groups[item->group].name, item->item.op, tokens);
+    return efficient < item->ready.units ? efficient : 0;
+}
+
+void tl_engine_hold(struct tl_sched *sched, uint32_t number, struct sched_item *item) {
     struct instance *instance = &sched->instances[number];
     struct run *run = item->node->instance->run;
     TL_ASSERT(run->phase == RUN_LIVE && item->node->phase == NODE_QUEUED);
+    leave_queue(sched, item);
     item->node->phase = NODE_HELD;
     item->instance = number;
-    item->previous_held = NULL;
-    item->next_held = run->held;
-    if (run->held) run->held->previous_held = item;
-    run->held = item;
+    item->item.slice = slice_of(sched, item);
+    list_insert(&run->held, item);
     run->held_count++;
-    run->queued_count--;
+    item->previous_here = NULL;
+    item->next_here = instance->held;
+    if (instance->held) instance->held->previous_here = item;
+    instance->held = item;
     instance->held_items++;
     instance->held_units += item->ready.units;
-    sched->counters.items_queued--;
+    tl_predict_started(sched, item, instance->batch_count == 0);
     sched->counters.items_held++;
     sched->counters.items_started++;
     instance->batch =
-        tl_mem_grow(instance->batch, &instance->batch_capacity, instance->batch_count + 1, sizeof *instance->batch);
+        tl_mem_grow(instance->batch, &instance->batch_capacity, instance->batch_count + 1, sizeof(struct tl_item *));
     instance->batch[instance->batch_count++] = &item->item;
 }
 
-void tl_engine_item_back(struct sched_item *item) {
+void tl_engine_item_back(struct sched_item *item, const struct tl_usage *usage) {
     struct run *run = item->node->instance->run;
     struct tl_sched *sched = run->sched;
     struct instance *instance = &sched->instances[item->instance];
-    if (item->previous_held)
-        item->previous_held->next_held = item->next_held;
-    else
-        run->held = item->next_held;
-    if (item->next_held) item->next_held->previous_held = item->previous_held;
+    list_remove(&run->held, item);
     run->held_count--;
+    if (item->previous_here)
+        item->previous_here->next_here = item->next_here;
+    else
+        instance->held = item->next_here;
+    if (item->next_here) item->next_here->previous_here = item->previous_here;
     instance->held_items--;
     instance->held_units -= item->ready.units;
+    tl_predict_ended(sched, item, usage);
     if (instance->held_items == 0) instance->more = false; /* what it had left has been cancelled */
     sched->counters.items_held--;
 }
@@ -153,6 +192,9 @@ void tl_engine_step_done(struct tl_sched *sched, uint32_t number, bool more) {
     TL_ASSERT(!more || instance->held_items > 0);
     instance->busy = false;
     instance->more = more;
+    instance->quantum_ended = sched->now;
+    double took = (double)(sched->now - instance->quantum_began) * 1e-6;
+    instance->quantum += (took - instance->quantum) * (instance->quantum > 0 ? 0.2 : 1);
     if (instance->device != TL_SCHED_NO_DEVICE) {
         struct device *device = &sched->devices[instance->device];
         TL_ASSERT(device->busy == number + 1);
@@ -160,62 +202,17 @@ void tl_engine_step_done(struct tl_sched *sched, uint32_t number, bool more) {
     }
 }
 
-/* ---- batches ---- */
+/* ---- whose turn it is ---- */
 
-/* Collects what the instance may take, in queue order, into sched->offered; returns how many. */
-static size_t offer(struct tl_sched *sched, uint32_t number) {
-    const struct group *group = &sched->groups[sched->instances[number].group];
-    size_t count = 0;
-    sched->offered = tl_mem_grow(sched->offered, &sched->offered_capacity, OFFER_LIMIT, sizeof *sched->offered);
-    sched->offered_positions = tl_mem_grow(sched->offered_positions, &sched->offered_positions_capacity, OFFER_LIMIT,
-                                           sizeof *sched->offered_positions);
-    for (size_t i = 0; i < group->queued && count < OFFER_LIMIT; i++) {
-        struct sched_item *item = group->queue[i];
-        if (item->pinned && item->instance != number) continue;
-        sched->offered[count] = &item->ready;
-        sched->offered_positions[count++] = i;
-    }
-    return count;
-}
-
-/* How many units the instance has left: UINT32_MAX when it has no bound, 0 when it is full. */
-static uint32_t free_units(const struct instance *instance) {
-    if (instance->description.batch_units == 0) return UINT32_MAX;
-    return instance->held_units >= instance->description.batch_units
-               ? 0
-               : instance->description.batch_units - instance->held_units;
-}
-
-/* How many of the offered items the policy takes now; whatever holds nothing takes at least one. */
-static size_t decide(struct tl_sched *sched, uint32_t number, size_t offered) {
-    const struct instance *instance = &sched->instances[number];
-    uint32_t left = free_units(instance);
-    if (offered == 0 || (left == 0 && instance->held_items > 0)) return 0;
-    size_t taken = sched->policy->take(sched->offered, offered, left == UINT32_MAX ? 0 : left);
-    TL_ASSERT(taken <= offered);
-    return taken == 0 && instance->held_items == 0 ? 1 : taken;
-}
-
-static void run_instance(struct tl_sched *sched, uint32_t number, size_t taken) {
+/* True when something came of it: a batch was taken, or the instance goes on with what it holds. */
+static bool run_instance(struct tl_sched *sched, uint32_t number) {
     struct instance *instance = &sched->instances[number];
-    struct group *group = &sched->groups[instance->group];
-    instance->batch_count = 0;
-    for (size_t i = 0; i < taken; i++) hold(sched, number, group->queue[sched->offered_positions[i]]);
-    if (taken > 0) {
-        size_t kept = sched->offered_positions[0], next = 0;
-        for (size_t i = kept; i < group->queued; i++) {
-            if (next < taken && sched->offered_positions[next] == i)
-                next++;
-            else
-                group->queue[kept++] = group->queue[i];
-        }
-        group->queued = kept;
-        sched->counters.batches++;
-    }
+    if (tl_batch_form(sched, number) == 0 && !instance->more) return false;
     if (instance->description.executor != TL_EXECUTOR_LOOP) {
         instance->busy = true;
         instance->more = false; /* until the quantum says so again */
         instance->last_served = ++sched->next_quantum;
+        instance->quantum_began = sched->now;
         if (instance->device != TL_SCHED_NO_DEVICE) sched->devices[instance->device].busy = number + 1;
         sched->counters.quanta++;
     }
@@ -223,50 +220,66 @@ static void run_instance(struct tl_sched *sched, uint32_t number, size_t taken) 
     action->as.run.instance = number;
     action->as.run.items = instance->batch;
     action->as.run.count = instance->batch_count;
+    return true;
 }
 
-/* Items that wait for an instance go on while it can take them; an instance of its own thread (POOL) gets one
- * quantum at a time like a device of one. */
-static void dispatch_alone(struct tl_sched *sched, uint32_t number) {
-    struct instance *instance = &sched->instances[number];
-    if (instance->busy) return;
-    if (sched->groups[instance->group].queued == 0 && !instance->more) return;
-    size_t taken = decide(sched, number, offer(sched, number));
-    if (taken > 0 || instance->more) run_instance(sched, number, taken);
+/* Whether the instance has, or might take, anything to do. */
+static bool wants(const struct tl_sched *sched, uint32_t number, struct sched_item **first) {
+    bool open = tl_batch_is_open(sched, number, first);
+    return open || sched->instances[number].more;
 }
 
-static void add_turn(struct tl_sched *sched, uint32_t number, size_t *count) {
+static bool add_turn(struct tl_sched *sched, uint32_t number, size_t count) {
     const struct instance *instance = &sched->instances[number];
-    size_t offered = sched->groups[instance->group].queued > 0 ? offer(sched, number) : 0;
-    if (!instance->more && decide(sched, number, offered) == 0) return;
-    struct tl_turn turn = {
+    struct sched_item *first;
+    if (!wants(sched, number, &first)) return false;
+    bool waiting = first != NULL;
+    for (struct sched_item *item = instance->held; instance->more && item; item = item->next_here)
+        first = tl_lane_earlier(sched, first, item);
+    uint64_t since = waiting && !instance->more ? first->ready.ready : instance->quantum_ended;
+    sched->turns = tl_mem_grow(sched->turns, &sched->turn_capacity, count + 1, sizeof *sched->turns);
+    sched->turns[count] = (struct tl_turn){
         .instance = number,
+        .now = sched->now,
         .last_served = instance->last_served,
-        .rank = offered ? sched->offered[0]->rank : 0,
-        .oldest = offered ? sched->offered[0]->sequence : UINT64_MAX,
+        .waits_since = since > instance->quantum_ended ? since : instance->quantum_ended,
+        .key = first->ready.key,
+        .tie = first->ready.tie,
+        .oldest = first->ready.sequence,
+        .quantum = instance->quantum,
         .holds = instance->more,
     };
-    for (size_t i = 1; i < offered; i++) {
-        if (sched->offered[i]->rank > turn.rank) turn.rank = sched->offered[i]->rank;
-        if (sched->offered[i]->sequence < turn.oldest) turn.oldest = sched->offered[i]->sequence;
-    }
-    sched->turns = tl_mem_grow(sched->turns, &sched->turn_capacity, *count + 1, sizeof *sched->turns);
-    sched->turns[(*count)++] = turn;
+    return true;
 }
 
 static void dispatch_device(struct tl_sched *sched, struct device *device) {
     if (device->busy) return;
     size_t count = 0;
-    for (size_t i = 0; i < device->instance_count; i++) add_turn(sched, device->instances[i], &count);
-    if (count == 0) return;
-    size_t chosen = sched->policy->turn(sched->turns, count);
-    TL_ASSERT(chosen < count);
-    uint32_t number = sched->turns[chosen].instance;
-    run_instance(sched, number, decide(sched, number, offer(sched, number)));
+    for (size_t i = 0; i < device->instance_count; i++) count += add_turn(sched, device->instances[i], count);
+    while (count > 0) {
+        size_t chosen = count == 1 ? 0 : sched->policy->turn(sched->turns, count);
+        TL_ASSERT(chosen < count);
+        if (run_instance(sched, sched->turns[chosen].instance)) return;
+        sched->turns[chosen] = sched->turns[--count]; /* the policy lets it wait */
+    }
+}
+
+/* Items that wait for an instance go on while it can take them; an instance of its own thread (POOL) gets one
+ * quantum at a time like a device of one. */
+static void dispatch_alone(struct tl_sched *sched, uint32_t number) {
+    struct sched_item *first;
+    if (!sched->instances[number].busy && wants(sched, number, &first)) run_instance(sched, number);
 }
 
 void tl_sched_dispatch(struct tl_sched *sched) {
     for (size_t i = 0; i < sched->device_count; i++) dispatch_device(sched, &sched->devices[i]);
     for (uint32_t i = 0; i < sched->instance_count; i++)
         if (sched->instances[i].device == TL_SCHED_NO_DEVICE) dispatch_alone(sched, i);
+    sched->look_again = 0;
+    for (size_t i = 0; i < sched->instance_count; i++) {
+        const struct instance *instance = &sched->instances[i];
+        if (!instance->busy && instance->waits_until > sched->now &&
+            (sched->look_again == 0 || instance->waits_until < sched->look_again))
+            sched->look_again = instance->waits_until;
+    }
 }

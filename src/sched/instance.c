@@ -345,7 +345,7 @@ void tl_item_outcome(struct tl_sched *sched, const struct tl_event *event) {
             tl_value_unref(event->as.piece.value);
         return;
     }
-    tl_engine_item_back(item);
+    tl_engine_item_back(item, event->kind == TL_EVENT_ITEM_DONE ? &event->as.done.usage : NULL);
     if (run->phase != RUN_LIVE) {
         if (event->kind == TL_EVENT_ITEM_DONE)
             for (size_t i = 0; i < event->as.done.count; i++) tl_value_unref(event->as.done.outputs[i]);

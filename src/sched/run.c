@@ -143,6 +143,7 @@ void tl_run_submit(struct tl_sched *sched, const struct tl_event *event) {
     run->priority = event->as.submitted.priority;
     const char *tenant = event->as.submitted.tenant ? event->as.submitted.tenant : "";
     run->tenant = tl_arena_strndup(&run->arena, tenant, strlen(tenant));
+    run->tenant_number = tl_tenant_enter(sched, run->tenant);
     table_insert(sched, run);
     sched->counters.runs_submitted++;
 
@@ -178,8 +179,9 @@ void tl_run_end(struct run *run, enum tl_status status, const char *message, str
     TL_ASSERT(run->phase == RUN_LIVE);
     run->phase = RUN_ENDED;
     heap_remove(sched, run);
+    tl_tenant_leave(sched, run->tenant_number);
     tl_engine_drop_queued(run);
-    for (struct sched_item *item = run->held; item; item = item->next_held) {
+    for (struct sched_item *item = run->held; item; item = item->next) {
         if (item->cancelling) continue;
         item->cancelling = true;
         struct tl_action *cancel = tl_sched_act(sched, TL_ACTION_CANCEL_ITEM);

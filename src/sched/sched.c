@@ -30,6 +30,7 @@ struct tl_sched *tl_sched_create(const struct tl_sched_config *config) {
     sched->policy = config->policy ? config->policy : &tl_policy_fifo;
     if (sched->config.most_instances == 0) sched->config.most_instances = 100000;
     tl_map_init(&sched->group_names);
+    tl_map_init(&sched->tenant_names);
     sched->bucket_count = 64;
     sched->buckets = tl_mem_zalloc(sched->bucket_count * sizeof *sched->buckets);
     return sched;
@@ -43,13 +44,17 @@ void tl_sched_destroy(struct tl_sched *sched) {
         tl_mem_free(sched->devices[i].name);
         tl_mem_free(sched->devices[i].instances);
     }
-    for (size_t i = 0; i < sched->instance_count; i++) tl_mem_free(sched->instances[i].batch);
+    for (size_t i = 0; i < sched->instance_count; i++) {
+        tl_mem_free(sched->instances[i].batch);
+        tl_lane_fini(&sched->instances[i].lane);
+    }
     for (size_t i = 0; i < sched->group_count; i++) {
         tl_mem_free(sched->groups[i].name);
         tl_mem_free(sched->groups[i].instances);
-        tl_mem_free(sched->groups[i].queue);
+        tl_lane_fini(&sched->groups[i].lane);
     }
     tl_map_fini(&sched->group_names);
+    tl_tenant_fini(sched);
     tl_mem_free(sched->devices);
     tl_mem_free(sched->instances);
     tl_mem_free(sched->groups);
@@ -57,7 +62,8 @@ void tl_sched_destroy(struct tl_sched *sched) {
     tl_mem_free(sched->heap);
     tl_mem_free(sched->tasks);
     tl_mem_free(sched->offered);
-    tl_mem_free(sched->offered_positions);
+    tl_mem_free(sched->reasons);
+    tl_mem_free(sched->passed);
     tl_mem_free(sched->turns);
     tl_mem_free(sched);
 }
@@ -73,7 +79,8 @@ static uint32_t find_or_add_group(struct tl_sched *sched, const char *name) {
     uintptr_t known = (uintptr_t)tl_map_get(&sched->group_names, name);
     if (known) return (uint32_t)(known - 1);
     sched->groups = tl_mem_grow(sched->groups, &sched->group_capacity, sched->group_count + 1, sizeof *sched->groups);
-    sched->groups[sched->group_count] = (struct group){.name = tl_mem_strdup(name)};
+    sched->groups[sched->group_count] =
+        (struct group){.name = tl_mem_strdup(name), .written = 1, .iterations = 32};
     sched->group_count++;
     tl_map_set(&sched->group_names, name, (void *)(uintptr_t)sched->group_count);
     return (uint32_t)(sched->group_count - 1);
@@ -93,7 +100,7 @@ uint32_t tl_sched_add_instance(struct tl_sched *sched, const char *engine,
     sched->instances =
         tl_mem_grow(sched->instances, &sched->instance_capacity, sched->instance_count + 1, sizeof *sched->instances);
     sched->instances[sched->instance_count++] =
-        (struct instance){.description = *description, .group = group, .device = device, .owner = owner};
+        (struct instance){.description = *description, .group = group, .device = device, .owner = owner, .speed = 1};
     struct group *g = &sched->groups[group];
     append_index(&g->instances, &g->instance_count, &g->instance_capacity, number);
     if (device != TL_SCHED_NO_DEVICE) {
@@ -105,6 +112,7 @@ uint32_t tl_sched_add_instance(struct tl_sched *sched, const char *engine,
 
 static void set_wake(struct tl_sched *sched) {
     uint64_t next = sched->heap_count ? sched->heap[0]->deadline : 0;
+    if (sched->look_again && (next == 0 || sched->look_again < next)) next = sched->look_again;
     if (next == sched->wake) return;
     sched->wake = next;
     tl_sched_act(sched, TL_ACTION_WAKE)->as.wake.at = next;
@@ -116,6 +124,9 @@ void tl_sched_step(struct tl_sched *sched, const struct tl_event *event, struct 
     sched->actions = actions;
     actions->count = 0;
     tl_run_forget_departed(sched);
+    /* An item whose outcome is here is not cancelled any more, even if its run ends now. */
+    if (event->kind == TL_EVENT_ITEM_DONE) ((struct sched_item *)event->as.done.item)->cancelling = true;
+    if (event->kind == TL_EVENT_ITEM_FAILED) ((struct sched_item *)event->as.failed.item)->cancelling = true;
     /* What has expired by now is ended before the event is looked at, so that an outcome that comes after
      * the deadline starts nothing. */
     tl_run_expire(sched);
@@ -147,6 +158,8 @@ uint64_t tl_sched_item_run(const struct tl_item *item) { return of_item(item)->r
 uint64_t tl_sched_item_ready(const struct tl_item *item) { return of_item(item)->ready.ready; }
 
 uint32_t tl_sched_item_instance(const struct tl_item *item) { return of_item(item)->instance; }
+
+const char *tl_sched_item_reason(const struct tl_item *item) { return tl_reason_text(of_item(item)->reason); }
 
 const char *tl_sched_item_step_id(const struct tl_item *item) { return of_item(item)->node->plan->step; }
 

@@ -8,7 +8,8 @@
  *
  * Three tiers:
  *   graph tier   (instance.c)  body instances, slots, in-degree counting: which nodes are ready
- *   engine tier  (engine.c)    one queue per engine name; the policy forms the next batch of an instance
+ *   engine tier  (engine.c)    queues of ready items per engine name; the policy forms the next batch of an instance
+ *                              (batch.c), of items that no other instance would be done with earlier (predict.c)
  *   device tier  (engine.c)    one quantum at a time on a device; the policy chooses whose turn it is
  *
  * Words. A *run* is one query on one plan. A *body instance* is one instantiation of a body of the plan
@@ -23,7 +24,8 @@
  *   2. each item has exactly one committed outcome; each submitted run exactly one RUN_FINISHED
  *   3. nothing of a run is handed to an engine after its end or its deadline
  *   4. a device, and an instance with a step function, has at most one quantum in flight
- *   5. no instance is idle while its queue holds an item that it could take (unless its device is busy)
+ *   5. no instance is idle while its queue holds an item that it could take, unless its device is busy, or it waits
+ *      for a fuller batch or for a better instance to be free, until a stated time
  *   6. a slot's value is freed when its last use is over; when all runs are gone no value is held
  *
  * Ownership. Values in events are taken. Items belong to the scheduler and are borrowed by engines until
@@ -39,6 +41,7 @@
 
 #include "base/str.h"
 #include "base/value.h"
+#include "cost/cost.h"
 #include "engine/engine_impl.h"
 #include "plan/plan.h"
 #include "teola/status.h"
@@ -52,6 +55,7 @@ struct tl_sched_config {
      * reference per output port. */
     enum tl_status (*builtin)(const struct tl_item *item, struct tl_value **outputs, size_t count,
                               struct tl_error *error);
+    const struct tl_cost *cost; /* predicts how long work takes; borrowed until destroy; NULL: the defaults */
     uint32_t most_instances; /* body instances of one run, a bound against runaway workflows; 0: 100,000 */
 };
 
@@ -168,6 +172,7 @@ void tl_sched_step(struct tl_sched *sched, const struct tl_event *event, struct 
 uint64_t tl_sched_item_run(const struct tl_item *item); /* run id; constant while the item lives: any thread */
 uint64_t tl_sched_item_ready(const struct tl_item *item); /* ns: when its last input was there */
 uint32_t tl_sched_item_instance(const struct tl_item *item); /* that holds it */
+const char *tl_sched_item_reason(const struct tl_item *item); /* why it was taken when it was: "first in order" */
 const char *tl_sched_item_step_id(const struct tl_item *item); /* workflow step; "" for none */
 
 struct tl_sched_counters {

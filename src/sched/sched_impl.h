@@ -26,6 +26,7 @@
 
 #include "base/arena.h"
 #include "base/map.h"
+#include "cost/cost.h"
 #include "sched/policy.h"
 #include "sched/sched.h"
 
@@ -70,12 +71,22 @@ struct sched_item {
     struct tl_item item;
     struct tl_ready ready;
     struct node_state *node;
-    struct sched_item *next_held, *previous_held; /* in its run's list of held items */
+    struct sched_item *next, *previous; /* in its run's list of queued or of held items */
+    struct sched_item *next_here, *previous_here; /* in its instance's list of held items */
+    size_t place;       /* in its queue */
     uint32_t group;
     uint32_t instance;  /* that holds it; or the only one that may take it while pinned */
+    uint32_t near;      /* the instance where the prefix that it extends lives; NO_INSTANCE: no matter where */
     bool pinned;        /* an input's resource lives in `instance` */
     bool cancelling;    /* the engine has been told */
+    enum tl_reason reason;
+    double tokens;      /* that it asks for, of all its units */
+    float far;          /* ms more where the prefix is not */
+    float row;          /* a decode's: ms that it adds to an iteration */
+    uint64_t started;
+    double predicted;   /* ms from `started` to its outcome */
 };
+#define NO_INSTANCE UINT32_MAX
 
 struct region {
     struct tl_value *list;     /* of items, once whole; borrowed from the input's slot */
@@ -123,12 +134,13 @@ struct run {
     uint64_t arrival, deadline;
     double priority;
     const char *tenant;        /* "" for none */
+    uint32_t tenant_number;
     enum run_phase phase;
     struct body_instance *root;
     struct body_instance *instances; /* newest first */
     uint32_t instance_count;
     uint32_t *groups;          /* plan engine → group */
-    struct sched_item *held;   /* list */
+    struct sched_item *queued, *held; /* lists */
     size_t held_count, queued_count;
     size_t heap_position;      /* in the deadline heap + 1; 0: not there */
     struct run *next, *previous;       /* all live and ended runs */
@@ -150,12 +162,28 @@ struct task {
     struct body_instance *instance; /* complete */
 };
 
+/* Items in the policy's order: a binary heap; each item knows its place. */
+struct queue {
+    struct sched_item **items;
+    size_t count, capacity;
+};
+
+/* Items that the same instances may take: a queue for each tenant when the policy is fair, else one. */
+struct lane {
+    struct queue *queues; /* by tenant */
+    size_t queue_count, queue_capacity;
+    uint32_t *active; /* tenants that have items here */
+    size_t active_count, active_capacity;
+    size_t count; /* items in all */
+};
+
 struct group {
     char *name;
     uint32_t *instances;
     size_t instance_count, instance_capacity;
-    struct sched_item **queue; /* sorted by the policy's `before` */
-    size_t queued, queue_capacity;
+    struct lane lane;          /* what any of them may take */
+    double written;            /* tokens that decodes write of those that they may, as a share; smoothed */
+    double iterations;         /* of a decode; smoothed */
 };
 
 struct instance {
@@ -163,13 +191,30 @@ struct instance {
     uint32_t group;
     uint32_t device;           /* TL_SCHED_NO_DEVICE for POOL and LOOP */
     const void *owner;
+    struct lane lane;          /* what it alone may take */
     bool busy;                 /* a quantum is in flight */
     bool more;                 /* it holds items that need a quantum */
     uint64_t last_served;
+    uint64_t quantum_began, quantum_ended;
+    double quantum;            /* ms that its quanta take; smoothed; 0: not known */
+    uint64_t waits_until;      /* idle although items are there: it is looked at again then at the latest; 0: it is not */
     uint32_t held_units;
     size_t held_items;
+    size_t calls_held;         /* held items other than decodes */
+    struct sched_item *held;   /* list */
+    uint64_t done_at;          /* when the calls that it holds are done, predicted */
+    double rows;               /* ms that the decodes that it holds add to an iteration */
+    double pinned_ms;          /* of the calls in its lane */
+    double passed_ms;          /* of items that another instance's batch left to it, within one look at the queue */
+    double speed;              /* measured by predicted time of its calls; smoothed */
     struct tl_item **batch;    /* of the last RUN action */
     size_t batch_count, batch_capacity;
+};
+
+struct tenant {
+    char *name;
+    size_t runs;               /* live */
+    double served;             /* ms of work given to engines; of a tenant that was away, lifted to the least of those there */
 };
 
 struct device {
@@ -196,6 +241,9 @@ struct tl_sched {
     size_t heap_count, heap_capacity;
     struct run *reap;          /* ended runs to look at */
     struct departed *departed;
+    struct tenant *tenants;
+    size_t tenant_count, tenant_capacity;
+    struct tl_map tenant_names; /* name → number + 1 */
     struct task *tasks;        /* ring of pending work, drained within the step */
     size_t task_head, task_count, task_capacity;
     struct tl_actions *actions; /* of the present step */
@@ -203,9 +251,11 @@ struct tl_sched {
     bool undispatched; /* the last event said that another follows */
     uint64_t wake;             /* last WAKE sent; 0: none */
     uint64_t next_item, next_sequence, next_quantum;
+    uint64_t look_again;       /* earliest waits_until of an instance; 0: none */
     const struct tl_ready **offered; /* scratch */
-    size_t *offered_positions;
-    size_t offered_capacity, offered_positions_capacity;
+    enum tl_reason *reasons;   /* scratch, as long */
+    struct sched_item **passed; /* scratch: taken out of the queue and not offered */
+    size_t offered_capacity, reasons_capacity, passed_capacity;
     struct tl_turn *turns;     /* scratch */
     size_t turn_capacity;
     struct tl_sched_counters counters;
@@ -258,10 +308,44 @@ bool tl_region_is_last(const struct body_instance *instance); /* of a fold or re
 bool tl_region_is_only(const struct body_instance *instance); /* of a map: the only item of the whole list */
 void tl_region_fini(struct node_state *node);
 
+/* ---- queue.c ---- */
+void tl_lane_push(struct tl_sched *sched, struct lane *lane, struct sched_item *item);
+void tl_lane_remove(struct tl_sched *sched, struct lane *lane, struct sched_item *item);
+/* The first in order; of a fair policy, of the tenant that was served least. NULL when empty. */
+struct sched_item *tl_lane_first(const struct tl_sched *sched, const struct lane *lane);
+/* Which of the two goes first; either may be NULL. */
+struct sched_item *tl_lane_earlier(const struct tl_sched *sched, struct sched_item *a, struct sched_item *b);
+void tl_lane_fini(struct lane *lane);
+
+/* ---- tenant.c ---- */
+uint32_t tl_tenant_enter(struct tl_sched *sched, const char *name); /* a run of it is live */
+void tl_tenant_leave(struct tl_sched *sched, uint32_t tenant);
+void tl_tenant_fini(struct tl_sched *sched);
+
+/* ---- predict.c: how long items will take, and which instance is done first ---- */
+/* Fills what the item's `ready` and `far` say about its time. */
+void tl_predict_item(const struct tl_sched *sched, struct sched_item *item);
+/* ms from now until the item's outcome when the instance gets it next. */
+double tl_predict_end(const struct tl_sched *sched, const struct sched_item *item, uint32_t instance);
+/* The instance of its group where the item's outcome is there first, `instance` when no other is better. */
+uint32_t tl_predict_best(const struct tl_sched *sched, const struct sched_item *item, uint32_t instance);
+/* Keeps account of what the instance holds. */
+void tl_predict_started(struct tl_sched *sched, struct sched_item *item, bool first);
+void tl_predict_ended(struct tl_sched *sched, struct sched_item *item, const struct tl_usage *usage);
+
+/* ---- batch.c: what an instance takes of a queue ---- */
+/* Whether the instance could take anything; then the first in order is `*first`. */
+bool tl_batch_is_open(const struct tl_sched *sched, uint32_t instance, struct sched_item **first);
+/* Takes the next batch of the instance out of the queue into instance->batch; returns how many. */
+size_t tl_batch_form(struct tl_sched *sched, uint32_t instance);
+
 /* ---- engine.c: engine tier and device tier ---- */
 void tl_engine_enqueue(struct node_state *node);
 void tl_engine_drop_queued(struct run *run);
-void tl_engine_item_back(struct sched_item *item);
+/* usage: of a complete one, else NULL */
+void tl_engine_item_back(struct sched_item *item, const struct tl_usage *usage);
+void tl_engine_hold(struct tl_sched *sched, uint32_t instance, struct sched_item *item);
+struct lane *tl_engine_lane(struct tl_sched *sched, const struct sched_item *item);
 void tl_engine_step_done(struct tl_sched *sched, uint32_t instance, bool more);
 void tl_sched_dispatch(struct tl_sched *sched);
 

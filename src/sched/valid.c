@@ -93,7 +93,7 @@ static void check_run(struct check *check, const struct run *run) {
     }
     /* In an ended run nodes keep the phase they had; what engines gave back is known by the list alone. */
     size_t listed = 0;
-    for (const struct sched_item *item = run->held; item; item = item->next_held) {
+    for (const struct sched_item *item = run->held; item; item = item->next) {
         listed++;
         if (run->phase == RUN_ENDED && !item->cancelling)
             finding(check, "item %s of an ended run was not cancelled", item->item.label);
@@ -116,40 +116,54 @@ static void check_run(struct check *check, const struct run *run) {
         finding(check, "run %llu is live after its deadline", (unsigned long long)run->id);
 }
 
-static void check_queues(struct check *check) {
-    const struct tl_sched *sched = check->sched;
-    size_t queued = 0;
-    for (size_t g = 0; g < sched->group_count; g++) {
-        const struct group *group = &sched->groups[g];
-        queued += group->queued;
-        for (size_t i = 0; i < group->queued; i++) {
-            const struct sched_item *item = group->queue[i];
+/* Each item in a queue, and that the queue is a heap. Returns how many. */
+static size_t check_lane(struct check *check, const struct lane *lane, const char *name) {
+    size_t count = 0, active = 0;
+    for (size_t q = 0; q < lane->queue_count; q++) {
+        const struct queue *queue = &lane->queues[q];
+        count += queue->count;
+        active += queue->count > 0;
+        for (size_t i = 0; i < queue->count; i++) {
+            const struct sched_item *item = queue->items[i];
             if (item->node->phase != NODE_QUEUED || item->node->instance->run->phase != RUN_LIVE)
                 finding(check, "%s is in a queue but not queued", item->item.label);
-            if (i > 0 && !sched->policy->before(&group->queue[i - 1]->ready, &item->ready))
-                finding(check, "the queue of %s is out of order at %zu", group->name, i);
+            if (item->place != i) finding(check, "%s does not know its place in the queue", item->item.label);
+            if (i > 0 && tl_ready_before(&item->ready, &queue->items[(i - 1) / 2]->ready))
+                finding(check, "the queue of %s is out of order at %zu", name, i);
         }
-        for (size_t k = 0; k < group->instance_count; k++) {
-            const struct instance *instance = &sched->instances[group->instances[k]];
-            bool device_busy = instance->device != TL_SCHED_NO_DEVICE && sched->devices[instance->device].busy;
-            if (instance->busy || device_busy || instance->held_items > 0 || sched->undispatched) continue;
-            for (size_t i = 0; i < group->queued; i++)
-                if (!group->queue[i]->pinned || group->queue[i]->instance == group->instances[k]) {
-                    finding(check, "an instance of %s is idle while %s is ready", group->name,
-                            group->queue[i]->item.label);
-                    break;
-                }
-        }
+    }
+    if (count != lane->count || active != lane->active_count)
+        finding(check, "%zu items of %zu tenants stand in the queue of %s, %zu of %zu are counted", count, active, name,
+                lane->count, lane->active_count);
+    return count;
+}
+
+static void check_idle(struct check *check, uint32_t number) {
+    const struct tl_sched *sched = check->sched;
+    const struct instance *instance = &sched->instances[number];
+    const struct group *group = &sched->groups[instance->group];
+    bool device_busy = instance->device != TL_SCHED_NO_DEVICE && sched->devices[instance->device].busy;
+    if (instance->busy || device_busy || instance->held_items > 0 || sched->undispatched) return;
+    if (group->lane.count + instance->lane.count > 0 && instance->waits_until <= sched->now)
+        finding(check, "instance %u of %s is idle while %zu items are ready", number, group->name,
+                group->lane.count + instance->lane.count);
+}
+
+static void check_queues(struct check *check) {
+    const struct tl_sched *sched = check->sched;
+    size_t queued = 0, held = 0;
+    for (size_t g = 0; g < sched->group_count; g++)
+        queued += check_lane(check, &sched->groups[g].lane, sched->groups[g].name);
+    for (uint32_t i = 0; i < sched->instance_count; i++) {
+        const struct instance *instance = &sched->instances[i];
+        queued += check_lane(check, &instance->lane, sched->groups[instance->group].name);
+        check_idle(check, i);
+        held += instance->held_items;
+        if (instance->more && instance->held_items == 0) finding(check, "instance %u wants a quantum for nothing", i);
     }
     if (queued != sched->counters.items_queued || queued != check->queued)
         finding(check, "%zu items stand in queues, %zu are counted, %zu nodes are queued", queued,
                 sched->counters.items_queued, check->queued);
-    size_t held = 0;
-    for (size_t i = 0; i < sched->instance_count; i++) {
-        held += sched->instances[i].held_items;
-        if (sched->instances[i].more && sched->instances[i].held_items == 0)
-            finding(check, "instance %zu wants a quantum for nothing", i);
-    }
     if (held != sched->counters.items_held || held != check->held)
         finding(check, "engines hold %zu items, %zu are counted, runs know of %zu", held, sched->counters.items_held,
                 check->held);

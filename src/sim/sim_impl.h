@@ -45,6 +45,7 @@ struct sim_instance {
 struct tl_sim {
     struct tl_sim_config config;
     struct tl_sched *sched;
+    struct tl_cost *cost; /* the engines' own latency models */
     struct tl_actions actions;
     struct tl_emit emit;
     struct tl_emulated_world world;

@@ -15,7 +15,9 @@ struct tl_sim *tl_sim_create(const struct tl_sim_config *config) {
     sim->world = (struct tl_emulated_world){.context = sim, .spend = tl_sim_let_pass};
     tl_actions_init(&sim->actions);
     tl_str_init(&sim->violation);
-    sim->sched = tl_sched_create(&(struct tl_sched_config){.policy = config->policy, .builtin = tl_builtin_execute});
+    sim->cost = tl_cost_create();
+    sim->sched = tl_sched_create(
+        &(struct tl_sched_config){.policy = config->policy, .builtin = tl_builtin_execute, .cost = sim->cost});
     return sim;
 }
 
@@ -27,6 +29,7 @@ void tl_sim_forget(struct sim_request *request) {
 
 void tl_sim_release(struct tl_sim *sim) {
     tl_sched_destroy(sim->sched);
+    tl_cost_unref(sim->cost);
     for (size_t i = 0; i < sim->instance_count; i++) {
         struct tl_engine *engine = sim->instances[i].engine;
         engine->ops->close(engine);
@@ -63,6 +66,7 @@ enum tl_status tl_sim_add_engine(struct tl_sim *sim, const char *name, const jso
     json_decref(none);
     if (status != TL_OK) return tl_error_prefix(error, "engine '%s'", name);
     tl_emulated_join(engine, &sim->world);
+    tl_cost_add_emulated(sim->cost, name, settings);
     status = engine->ops->open(engine, tl_sim_emit(sim), error);
     if (status != TL_OK) {
         engine->ops->destroy(engine);

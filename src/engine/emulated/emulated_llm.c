@@ -46,10 +46,8 @@ static size_t common_prefix(const char *a, size_t a_length, const char *b, size_
 
 static enum tl_status start_prefill(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error) {
     const struct tl_item *item = job->item;
-    const struct tl_value *former = item->input_count > 1 ? item->inputs[1] : NULL;
-    const struct emulated_kv *kv = kv_of(engine, former);
-    if (former && !kv)
-        return tl_error_set(error, TL_ERR_ENGINE, "the kv handle belongs to another engine");
+    /* A prefix that another instance holds is as good as none: the whole prompt is here. */
+    const struct emulated_kv *kv = kv_of(engine, item->input_count > 1 ? item->inputs[1] : NULL);
     canonical(&item->inputs[0]->as.prompt, &job->text);
     uint64_t tokens = tl_emulated_tokens(job->text.length), reused = 0;
     if (tokens > (uint64_t)engine->settings.context_tokens)
