@@ -70,14 +70,28 @@ void tl_sha256_update(struct tl_sha256 *state, const void *data, size_t size) {
         TL_BUG("SHA-256 update failed");
 }
 
-void tl_sha256_finish(struct tl_sha256 *state, char hex[TL_SHA256_HEX_SIZE]) {
-    unsigned char digest[32];
+static void take_digest(struct tl_sha256 *state, uint8_t digest[TL_SHA256_SIZE]) {
     unsigned size = 0;
-    if (EVP_DigestFinal_ex(state->context, digest, &size) != 1 || size != sizeof digest)
+    if (EVP_DigestFinal_ex(state->context, digest, &size) != 1 || size != TL_SHA256_SIZE)
         TL_BUG("SHA-256 finish failed");
+}
+
+void tl_sha256_digest(struct tl_sha256 *state, uint8_t digest[TL_SHA256_SIZE]) {
+    take_digest(state, digest);
+    if (EVP_DigestInit_ex(state->context, NULL, NULL) != 1) TL_BUG("SHA-256 cannot begin anew");
+}
+
+void tl_sha256_destroy(struct tl_sha256 *state) {
+    if (!state) return;
     EVP_MD_CTX_free(state->context);
     tl_mem_free(state);
-    for (size_t i = 0; i < sizeof digest; i++) {
+}
+
+void tl_sha256_finish(struct tl_sha256 *state, char hex[TL_SHA256_HEX_SIZE]) {
+    uint8_t digest[TL_SHA256_SIZE];
+    take_digest(state, digest);
+    tl_sha256_destroy(state);
+    for (size_t i = 0; i < TL_SHA256_SIZE; i++) {
         hex[2 * i] = "0123456789abcdef"[digest[i] >> 4];
         hex[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
     }

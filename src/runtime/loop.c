@@ -50,6 +50,18 @@ static void act_finished(struct tl_runtime *runtime, const struct tl_action *act
                             action->as.finished.outputs, action->as.finished.output_count);
 }
 
+static void act_recalled(struct tl_runtime *runtime, const struct tl_action *action, uint64_t now) {
+    struct tl_run_record *record = tl_runtime_live_run(runtime, action->as.recalled.run);
+    if (!record)
+        return;
+    uint64_t zero = record->submitted, ready = action->as.recalled.ready;
+    tl_report_add_remembered(&record->report, action->as.recalled.label,
+                             tl_primitive_info(action->as.recalled.op)->name,
+                             (uint64_t)action->as.recalled.known + action->as.recalled.shared,
+                             ready > zero ? ready - zero : 0, now > zero ? now - zero : 0,
+                             action->as.recalled.ms_saved);
+}
+
 static void on_timer(uv_timer_t *timer);
 
 /* libuv counts whole milliseconds, so a timer may fire up to one early: never before `at`, at most two late. */
@@ -77,6 +89,7 @@ static void step(struct tl_runtime *runtime, struct tl_event *event, struct tl_r
         case TL_ACTION_RUN: act_run(runtime, action, now); break;
         case TL_ACTION_CANCEL_ITEM: act_cancel(runtime, action); break;
         case TL_ACTION_RUN_FINISHED: act_finished(runtime, action); break;
+        case TL_ACTION_RECALLED: act_recalled(runtime, action, now); break;
         case TL_ACTION_WAKE: act_wake(runtime, action->as.wake.at, now); break;
         }
     }

@@ -28,6 +28,20 @@ void tl_report_add(struct tl_report *report, const struct tl_report_item *item) 
     report->total.tokens_trimmed += item->usage.tokens_trimmed;
 }
 
+void tl_report_add_remembered(struct tl_report *report, const char *label, const char *op, uint64_t units, uint64_t ready,
+                              uint64_t end, double ms_saved) {
+    struct tl_report_item item = {.label = (char *)label,
+                                  .op = op,
+                                  .engine = "memory",
+                                  .ready = ready,
+                                  .start = ready,
+                                  .end = end,
+                                  .usage = {.units = units}};
+    tl_report_add(report, &item);
+    report->units_remembered += units;
+    report->ms_saved += ms_saved;
+}
+
 static void set_count(json_t *object, const char *name, uint64_t count) {
     json_object_set_new(object, name, json_integer((json_int_t)count));
 }
@@ -44,6 +58,8 @@ static void set_tokens(json_t *object, const struct tl_usage *usage) {
 json_t *tl_report_usage_json(const struct tl_report *report) {
     json_t *usage = json_object();
     set_tokens(usage, &report->total);
+    set_count(usage, "units_remembered", report->units_remembered);
+    json_object_set_new(usage, "ms_saved", json_real(report->ms_saved));
     return usage;
 }
 

@@ -29,6 +29,8 @@ struct tl_report {
     struct tl_report_item *items; /* in order of their ends */
     size_t count, capacity;
     struct tl_usage total; /* units, batch_units unused */
+    uint64_t units_remembered; /* texts, pairs, searches, ... that no engine had to compute for this run */
+    double ms_saved;           /* predicted: what they would have taken */
     json_t *notices;       /* array of strings; NULL: none */
 };
 
@@ -36,6 +38,9 @@ void tl_report_init(struct tl_report *report);
 void tl_report_fini(struct tl_report *report);
 /* Appends; copies the label. */
 void tl_report_add(struct tl_report *report, const struct tl_report_item *item);
+/* `units` results of a primitive came from memory. Times as of an item. */
+void tl_report_add_remembered(struct tl_report *report, const char *label, const char *op, uint64_t units, uint64_t ready,
+                              uint64_t end, double ms_saved);
 json_t *tl_report_items_json(const struct tl_report *report); /* returns owned */
 json_t *tl_report_usage_json(const struct tl_report *report); /* returns owned */
 

@@ -85,6 +85,7 @@ void tl_engine_enqueue(struct node_state *node) {
     struct tl_value **inputs = tl_arena_alloc(&run->arena, (plan->input_count + 1) * sizeof *inputs);
     for (uint32_t i = 0; i < plan->input_count; i++)
         inputs[i] = plan->inputs[i].slot == TL_PLAN_NO_SLOT ? NULL : tl_instance_slot(instance, plan->inputs[i])->value;
+    if (tl_recall_part(node)) inputs[0] = tl_recall_part(node);
     item->item = (struct tl_item){
         .id = ++sched->next_item,
         .op = plan->op,

@@ -14,11 +14,14 @@ static void push_task(struct tl_sched *sched, struct task task) {
     sched->tasks[sched->task_count++] = task;
 }
 
-static void node_missing_less(struct node_state *node) {
-    TL_ASSERT(node->missing > 0);
-    if (--node->missing > 0) return;
+void tl_node_ready(struct node_state *node) {
     node->phase = NODE_READY;
     push_task(node->instance->run->sched, (struct task){.node = node});
+}
+
+static void node_missing_less(struct node_state *node) {
+    TL_ASSERT(node->missing > 0);
+    if (--node->missing == 0) tl_node_ready(node);
 }
 
 static void instance_missing_less(struct body_instance *instance) {
@@ -146,10 +149,7 @@ void tl_instance_start(struct body_instance *instance) {
         for (uint32_t i = 0; i < node->plan->input_count; i++)
             if (waits_for_input(node->plan, i) && tl_instance_wait(instance, node->plan->inputs[i], node, NULL))
                 node->missing++;
-        if (node->missing == 0) {
-            node->phase = NODE_READY;
-            push_task(sched, (struct task){.node = node});
-        }
+        if (node->missing == 0) tl_node_ready(node);
     }
     if (instance->missing == 0) push_task(sched, (struct task){.instance = instance});
 }
@@ -275,11 +275,18 @@ static void execute_builtin(struct node_state *node) {
     tl_node_complete(node);
 }
 
+static void execute_on_engine(struct node_state *node) {
+    if (node->recall)
+        tl_recall_go_on(node);
+    else if (!tl_recall_begin(node))
+        tl_engine_enqueue(node);
+}
+
 static void execute(struct node_state *node) {
     switch (node->plan->capability) {
     case TL_CAPABILITY_BUILTIN: execute_builtin(node); break;
     case TL_CAPABILITY_REGION: tl_region_open(node); break;
-    default: tl_engine_enqueue(node); break;
+    default: execute_on_engine(node); break;
     }
 }
 
@@ -338,9 +345,9 @@ void tl_item_outcome(struct tl_sched *sched, const struct tl_event *event) {
     struct run *run = node->instance->run;
     TL_ASSERT(run->sched == sched && node->phase == NODE_HELD);
     if (event->kind == TL_EVENT_ITEM_PIECE) {
-        if (run->phase == RUN_LIVE)
-            tl_instance_piece(node->instance, node->plan->first_output, event->as.piece.position,
-                              event->as.piece.value);
+        size_t position = event->as.piece.position;
+        if (run->phase == RUN_LIVE && tl_recall_position(node, &position))
+            tl_instance_piece(node->instance, node->plan->first_output, position, event->as.piece.value);
         else
             tl_value_unref(event->as.piece.value);
         return;
@@ -359,6 +366,10 @@ void tl_item_outcome(struct tl_sched *sched, const struct tl_event *event) {
     }
     sched->counters.items_done++;
     TL_ASSERT(event->as.done.count == node->plan->output_count);
+    if (node->recall) {
+        tl_recall_done(node, event->as.done.outputs[0]);
+        return;
+    }
     for (uint32_t i = 0; i < node->plan->output_count; i++)
         tl_instance_set_slot(node->instance, node->plan->first_output + i, event->as.done.outputs[i]);
     tl_node_complete(node);

@@ -117,6 +117,7 @@ static bool resolve_engines(struct run *run) {
         for (uint32_t n = 0; n < body->node_count; n++) {
             const struct tl_plan_node *node = &body->nodes[n];
             if (node->engine == TL_PLAN_NO_ENGINE) continue;
+            if (node->capability == TL_CAPABILITY_STORE && (node->flags & TL_EFFECTFUL)) run->changes_store = true;
             const struct group *group = &sched->groups[run->groups[node->engine]];
             for (size_t i = 0; i < group->instance_count; i++) {
                 const struct instance *instance = &sched->instances[group->instances[i]];
@@ -181,6 +182,7 @@ void tl_run_end(struct run *run, enum tl_status status, const char *message, str
     heap_remove(sched, run);
     tl_tenant_leave(sched, run->tenant_number);
     tl_engine_drop_queued(run);
+    tl_recall_end_run(run);
     for (struct sched_item *item = run->held; item; item = item->next) {
         if (item->cancelling) continue;
         item->cancelling = true;
@@ -192,12 +194,8 @@ void tl_run_end(struct run *run, enum tl_status status, const char *message, str
     struct tl_action *finished = tl_sched_act(sched, TL_ACTION_RUN_FINISHED);
     finished->as.finished.run = run->id;
     finished->as.finished.status = status;
-    struct departed *departed = tl_mem_zalloc(sizeof *departed);
-    departed->message = tl_mem_strdup(message);
-    departed->outputs = outputs;
-    departed->next = sched->departed;
-    sched->departed = departed;
-    finished->as.finished.message = departed->message;
+    finished->as.finished.message = tl_run_keep_text(sched, message);
+    sched->departed->outputs = outputs;
     finished->as.finished.outputs = outputs;
     finished->as.finished.output_count = outputs ? run->plan->root->result_count : 0;
     tl_run_may_be_over(run);
@@ -233,6 +231,7 @@ static void free_run(struct run *run) {
         }
         for (uint32_t i = 0; i < instance->body->node_count; i++) tl_region_fini(&instance->nodes[i]);
     }
+    tl_recall_free_run(run);
     table_remove(sched, run);
     tl_plan_unref(run->plan);
     tl_arena_fini(&run->arena);
@@ -255,6 +254,14 @@ void tl_run_may_be_over(struct run *run) {
     run->reaping = true;
     run->next_reap = run->sched->reap;
     run->sched->reap = run;
+}
+
+const char *tl_run_keep_text(struct tl_sched *sched, const char *text) {
+    struct departed *departed = tl_mem_zalloc(sizeof *departed);
+    departed->message = tl_mem_strdup(text);
+    departed->next = sched->departed;
+    sched->departed = departed;
+    return departed->message;
 }
 
 void tl_run_forget_departed(struct tl_sched *sched) {

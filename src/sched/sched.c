@@ -29,6 +29,8 @@ struct tl_sched *tl_sched_create(const struct tl_sched_config *config) {
     sched->config = *config;
     sched->policy = config->policy ? config->policy : &tl_policy_fifo;
     if (sched->config.most_instances == 0) sched->config.most_instances = 100000;
+    sched->memo = config->memo_bytes ? tl_memo_create(config->memo_bytes) : NULL;
+    sched->hash = config->memo_bytes ? tl_sha256_create() : NULL;
     tl_map_init(&sched->group_names);
     tl_map_init(&sched->tenant_names);
     sched->bucket_count = 64;
@@ -40,6 +42,8 @@ void tl_sched_destroy(struct tl_sched *sched) {
     if (!sched) return;
     TL_ASSERT(sched->run_count == 0);
     tl_run_forget_departed(sched);
+    tl_memo_destroy(sched->memo);
+    tl_sha256_destroy(sched->hash);
     for (size_t i = 0; i < sched->device_count; i++) {
         tl_mem_free(sched->devices[i].name);
         tl_mem_free(sched->devices[i].instances);
@@ -166,4 +170,5 @@ const char *tl_sched_item_step_id(const struct tl_item *item) { return of_item(i
 void tl_sched_get_counters(const struct tl_sched *sched, struct tl_sched_counters *counters) {
     *counters = sched->counters;
     counters->runs_live = sched->run_count;
+    tl_memo_get_counters(sched->memo, &counters->memo);
 }

@@ -7,7 +7,8 @@
  * its configuration. The same code runs under the real loop, in tests and in simulation.
  *
  * Three tiers:
- *   graph tier   (instance.c)  body instances, slots, in-degree counting: which nodes are ready
+ *   graph tier   (instance.c)  body instances, slots, in-degree counting: which nodes are ready; what has been
+ *                              computed before comes from the memo (memo.h) instead of an engine
  *   engine tier  (engine.c)    queues of ready items per engine name; the policy forms the next batch of an instance
  *                              (batch.c), of items that no other instance would be done with earlier (predict.c)
  *   device tier  (engine.c)    one quantum at a time on a device; the policy chooses whose turn it is
@@ -44,6 +45,7 @@
 #include "cost/cost.h"
 #include "engine/engine_impl.h"
 #include "plan/plan.h"
+#include "sched/memo.h"
 #include "teola/status.h"
 
 struct tl_sched;
@@ -57,6 +59,7 @@ struct tl_sched_config {
                               struct tl_error *error);
     const struct tl_cost *cost; /* predicts how long work takes; borrowed until destroy; NULL: the defaults */
     uint32_t most_instances; /* body instances of one run, a bound against runaway workflows; 0: 100,000 */
+    size_t memo_bytes;       /* of results kept for later runs of plans that share (memo.h); 0: none are */
 };
 
 struct tl_sched *tl_sched_create(const struct tl_sched_config *config);
@@ -129,6 +132,7 @@ enum tl_action_kind {
                                LOOP instances have no quantum and are not answered */
     TL_ACTION_CANCEL_ITEM,  /* tell the instance; the item's outcome still comes as an event */
     TL_ACTION_RUN_FINISHED,
+    TL_ACTION_RECALLED,     /* a primitive got results without an engine computing them for it: for reports */
     TL_ACTION_WAKE,         /* send TL_EVENT_TIME at `at`; replaces the former wake */
 };
 
@@ -151,6 +155,14 @@ struct tl_action {
             struct tl_value **outputs; /* one per root result; the caller's references; NULL unless OK */
             size_t output_count;
         } finished;
+        struct {
+            uint64_t run;
+            const char *label;
+            enum tl_primitive op;
+            uint64_t ready;         /* ns: when its last input was there */
+            uint32_t known, shared; /* elements remembered; elements that other nodes computed meanwhile */
+            double ms_saved;        /* predicted */
+        } recalled;
         struct {
             uint64_t at; /* ns; 0: no wake needed */
         } wake;
@@ -182,6 +194,7 @@ struct tl_sched_counters {
     uint64_t quanta; /* RUN actions in all */
     size_t runs_live; /* not yet freed, those that wait for their last items included */
     size_t items_queued, items_held;
+    struct tl_memo_counters memo;
 };
 void tl_sched_get_counters(const struct tl_sched *sched, struct tl_sched_counters *counters);
 

@@ -27,6 +27,7 @@
 #include "base/arena.h"
 #include "base/map.h"
 #include "cost/cost.h"
+#include "sched/memo.h"
 #include "sched/policy.h"
 #include "sched/sched.h"
 
@@ -62,6 +63,7 @@ enum node_phase {
     NODE_READY,    /* on the task list */
     NODE_QUEUED,   /* its item is in an engine's queue */
     NODE_HELD,     /* an engine has its item */
+    NODE_AWAITING, /* others compute what it misses, see memo_node.c */
     NODE_OPEN,     /* a region whose instances run */
     NODE_COMPLETE,
 };
@@ -102,9 +104,28 @@ struct region {
     size_t level_count, level_capacity;
 };
 
+/* A node whose results may come from the memo. Memory of the run. */
+struct recall {
+    struct recall *next;       /* all of the run */
+    struct node_state *node;
+    struct tl_value *input;    /* the first; borrowed from its slot */
+    bool whole;                /* the input is the one element; else its list items are */
+    uint32_t count, missing;   /* elements; those whose result is not there */
+    struct tl_value **values;  /* results by position; references */
+    struct tl_memo_claim *claims; /* by position */
+    uint32_t *todo, todo_count; /* positions that it has to compute with its next item */
+    uint32_t *out, out_count;  /* positions that its present item computes */
+    struct tl_value *part;     /* first input of that item; a reference; NULL: no item is out */
+    uint32_t passed;           /* results at the front that regions have been given early */
+    uint32_t known, shared;    /* results that were there; that others computed meanwhile */
+    uint64_t begun;            /* ns */
+    double ms;                 /* predicted, of one element */
+};
+
 struct node_state {
     struct body_instance *instance;
     const struct tl_plan_node *plan;
+    struct recall *recall;    /* of nodes that were looked up in the memo */
     struct sched_item *item;  /* of engine nodes, once ready */
     struct region *region;    /* of region nodes, once open */
     uint32_t missing;
@@ -134,6 +155,8 @@ struct run {
     uint64_t arrival, deadline;
     double priority;
     const char *tenant;        /* "" for none */
+    bool changes_store;        /* the plan has a primitive that changes a collection */
+    struct recall *recalls;    /* newest first */
     uint32_t tenant_number;
     enum run_phase phase;
     struct body_instance *root;
@@ -246,6 +269,8 @@ struct tl_sched {
     struct tl_map tenant_names; /* name → number + 1 */
     struct task *tasks;        /* ring of pending work, drained within the step */
     size_t task_head, task_count, task_capacity;
+    struct tl_memo *memo;      /* NULL: nothing is remembered */
+    struct tl_sha256 *hash;    /* for its keys */
     struct tl_actions *actions; /* of the present step */
     uint64_t now;
     bool undispatched; /* the last event said that another follows */
@@ -275,6 +300,8 @@ void tl_run_expire(struct tl_sched *sched);
 void tl_run_may_be_over(struct run *run);
 void tl_run_reap(struct tl_sched *sched);
 void tl_run_forget_departed(struct tl_sched *sched);
+/* A copy that an action of this step may point to. */
+const char *tl_run_keep_text(struct tl_sched *sched, const char *text);
 
 /* ---- instance.c: graph tier ---- */
 /* A new instance of `body`; parameters are set and tl_instance_start called by whoever makes it. NULL: the run has
@@ -289,6 +316,8 @@ bool tl_instance_wait(struct body_instance *instance, struct tl_plan_source sour
 struct slot *tl_instance_slot(struct body_instance *instance, struct tl_plan_source source);
 void tl_instance_piece(struct body_instance *instance, uint32_t slot, size_t position,
                        struct tl_value *value); /* takes value */
+/* Puts the node on the task list. */
+void tl_node_ready(struct node_state *node);
 /* The node's outputs are in their slots: gives back its inputs, frees those who wait for it. */
 void tl_node_complete(struct node_state *node);
 void tl_sched_drain(struct tl_sched *sched);
@@ -296,6 +325,19 @@ void tl_item_outcome(struct tl_sched *sched, const struct tl_event *event);
 /* The item's label with the positions of the bodies around it: "answer/decode[1]". Memory of the run. */
 const char *tl_node_label(const struct node_state *node);
 bool tl_node_streams_to_user(const struct node_state *node);
+
+/* ---- memo_node.c: nodes that look into the memo ---- */
+/* A node is ready: takes what is known and has the rest computed. False when its result is not one to remember: then
+ * nothing has been done. */
+bool tl_recall_begin(struct node_state *node);
+void tl_recall_go_on(struct node_state *node); /* one that has begun is on the task list again */
+/* What stands for the first input of the node's item; NULL: the input itself. */
+struct tl_value *tl_recall_part(const struct node_state *node);
+/* From a position in the item's list to that in the node's; false when there is none. */
+bool tl_recall_position(const struct node_state *node, size_t *position);
+void tl_recall_done(struct node_state *node, struct tl_value *output); /* takes output */
+void tl_recall_end_run(struct run *run);
+void tl_recall_free_run(struct run *run);
 
 /* ---- region.c ---- */
 void tl_region_open(struct node_state *node);

@@ -6,7 +6,7 @@
 struct check {
     const struct tl_sched *sched;
     struct tl_str *why;
-    size_t queued, held, findings;
+    size_t queued, held, awaiting, findings;
 };
 
 __attribute__((format(printf, 2, 3))) static void finding(struct check *check, const char *format, ...) {
@@ -37,6 +37,26 @@ static uint32_t still_missing(const struct node_state *node) {
     return missing;
 }
 
+/* What is not there is computed by the node's item, will be by its next, or is claimed and awaited. */
+static void check_recall(struct check *check, const struct node_state *node) {
+    const struct recall *recall = node->recall;
+    bool out = node->phase == NODE_QUEUED || node->phase == NODE_HELD;
+    uint32_t missing = 0, mine = 0;
+    for (uint32_t i = 0; i < recall->count; i++) {
+        missing += !recall->values[i];
+        mine += tl_memo_produces(&recall->claims[i]);
+        if (!recall->values[i] != (recall->claims[i].entry != NULL))
+            finding(check, "element %u of %s is neither there nor claimed, or both", i, node->plan->label);
+    }
+    if (missing != recall->missing)
+        finding(check, "%s counts %u missing elements but has %u", node->plan->label, recall->missing, missing);
+    if (mine != recall->out_count + recall->todo_count || out != (recall->part != NULL) || out != (recall->out_count > 0))
+        finding(check, "%s is to compute %u elements, but its item %u and its next %u", node->plan->label, mine,
+                recall->out_count, recall->todo_count);
+    if (node->phase == NODE_AWAITING && (missing == 0 || mine > 0))
+        finding(check, "%s awaits %u elements, of which it is to compute %u", node->plan->label, missing, mine);
+}
+
 static void check_node(struct check *check, const struct node_state *node) {
     uint32_t missing = still_missing(node);
     if (missing != node->missing)
@@ -52,6 +72,8 @@ static void check_node(struct check *check, const struct node_state *node) {
                 finding(check, "%s lost input %zu while it waits or runs", node->plan->label, i);
     check->queued += node->phase == NODE_QUEUED;
     check->held += node->phase == NODE_HELD;
+    check->awaiting += node->phase == NODE_AWAITING;
+    if (node->recall && node->phase != NODE_COMPLETE) check_recall(check, node);
 }
 
 static void check_slots(struct check *check, const struct body_instance *instance) {
@@ -79,7 +101,7 @@ static void check_slots(struct check *check, const struct body_instance *instanc
 }
 
 static void check_run(struct check *check, const struct run *run) {
-    size_t queued = check->queued, held = check->held;
+    size_t queued = check->queued, held = check->held, awaiting = check->awaiting;
     uint32_t instances = 0;
     for (const struct body_instance *instance = run->instances; instance; instance = instance->next) {
         instances++;
@@ -110,7 +132,7 @@ static void check_run(struct check *check, const struct run *run) {
                 run->held_count, listed, check->held - held);
     if (run->phase == RUN_ENDED && run->held_count == 0)
         finding(check, "run %llu has ended and holds nothing but was not freed", (unsigned long long)run->id);
-    if (run->phase == RUN_LIVE && run->held_count == 0 && run->queued_count == 0)
+    if (run->phase == RUN_LIVE && run->held_count == 0 && run->queued_count == 0 && check->awaiting == awaiting)
         finding(check, "run %llu is live but nothing of it is queued or running", (unsigned long long)run->id);
     if (run->phase == RUN_LIVE && run->deadline && run->deadline <= check->sched->now)
         finding(check, "run %llu is live after its deadline", (unsigned long long)run->id);
@@ -180,6 +202,18 @@ static void check_devices(struct check *check) {
     }
 }
 
+static void check_claim(void *context, const struct tl_memo_claim *claim, bool produces) {
+    struct check *check = context;
+    const struct recall *recall = claim->owner;
+    const struct node_state *node = recall->node;
+    if (node->instance->run->phase != RUN_LIVE)
+        finding(check, "%s of an ended run still %s a value", node->plan->label, produces ? "produces" : "awaits");
+    else if (claim != &recall->claims[claim->position] || recall->values[claim->position])
+        finding(check, "%s has a claim on what it has", node->plan->label);
+    else if (produces && node->phase != NODE_QUEUED && node->phase != NODE_HELD)
+        finding(check, "%s is to produce a value but has no item", node->plan->label);
+}
+
 bool tl_sched_is_valid(const struct tl_sched *sched, struct tl_str *why) {
     struct check check = {.sched = sched, .why = why};
     size_t runs = 0;
@@ -190,5 +224,6 @@ bool tl_sched_is_valid(const struct tl_sched *sched, struct tl_str *why) {
     if (runs != sched->run_count) finding(&check, "%zu runs are listed, %zu are counted", runs, sched->run_count);
     check_queues(&check);
     check_devices(&check);
+    if (sched->memo && !tl_memo_is_valid(sched->memo, why, check_claim, &check)) check.findings++;
     return check.findings == 0;
 }

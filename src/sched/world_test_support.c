@@ -52,6 +52,8 @@ struct world {
     struct world_outcome *outcomes; /* by run id - 1 */
     size_t outcome_capacity;
     struct tl_str order, streams;
+    const char *tenant;
+    uint64_t units;
 };
 
 static uint64_t next_random(struct world *world) {
@@ -133,11 +135,27 @@ static uint64_t hash_value(const struct tl_value *value, uint64_t seed) {
     return hash;
 }
 
-static uint64_t hash_item(const struct tl_item *item) {
+/* `first`: what stands for the first input. */
+static uint64_t hash_with(const struct tl_item *item, const struct tl_value *first) {
     uint64_t hash = tl_attributes_hash(item->attributes, item->op);
     for (size_t i = 0; i < item->input_count; i++)
-        hash = hash_value(item->inputs[i], tl_hash_string(item->input_names[i], hash));
+        hash = hash_value(i ? item->inputs[i] : first, tl_hash_string(item->input_names[i], hash));
     return hash;
+}
+
+static uint64_t hash_item(const struct tl_item *item) {
+    return hash_with(item, item->input_count ? item->inputs[0] : NULL);
+}
+
+/* What a primitive that works on each list item by itself makes of the list. */
+static struct tl_value *each(const struct tl_item *item, struct tl_type type) {
+    const struct tl_list *list = &item->inputs[0]->as.list;
+    struct tl_value **results = tl_mem_zalloc((list->count + 1) * sizeof(struct tl_value *));
+    for (size_t i = 0; i < list->count; i++)
+        results[i] = world_value(tl_type_element(type), hash_with(item, list->items[i]));
+    struct tl_value *value = tl_value_list(tl_type_element(type), results, list->count);
+    tl_mem_free(results);
+    return value;
 }
 
 /* Prompts are only carried around here, so a digest of what would be filled in stands for them. */
@@ -160,12 +178,16 @@ static void take(struct world *world, uint32_t instance, struct tl_item *item) {
     const struct tl_output *slots = ((struct sched_item *)item)->node->instance->body->slots;
     struct held held = {.item = item, .quanta = 1 + (unsigned)(next_random(world) % 3)};
     bool failing = (double)(next_random(world) % 1000000) < world->options.failure * 1e6;
+    const uint32_t lists = TL_BATCHABLE | TL_ELEMENTWISE;
+    bool by_element = (plan->flags & lists) == lists && item->inputs[0]->type.depth > 0;
+    world->units += item->input_count && item->inputs[0] ? tl_value_units(item->inputs[0]) : 1;
     if (!failing) {
         held.output_count = plan->output_count;
         held.outputs = tl_mem_zalloc((held.output_count + 1) * sizeof *held.outputs);
         uint64_t hash = hash_item(item);
         for (size_t i = 0; i < held.output_count; i++)
-            held.outputs[i] = world_value(slots[plan->first_output + i].type, tl_hash_u64(hash, i));
+            held.outputs[i] = by_element ? each(item, slots[plan->first_output + i].type)
+                                         : world_value(slots[plan->first_output + i].type, tl_hash_u64(hash, i));
     }
     place->held = tl_mem_grow(place->held, &place->capacity, place->count + 1, sizeof *place->held);
     place->held[place->count++] = held;
@@ -292,6 +314,7 @@ static void act(struct world *world, const struct tl_action *action) {
         world->trace = tl_hash_u64(action->as.finished.run, world->trace);
         finished(world, action);
         break;
+    case TL_ACTION_RECALLED: break;
     case TL_ACTION_WAKE: world->wake = action->as.wake.at; break;
     }
 }
@@ -317,7 +340,7 @@ struct world *world_create(const struct world_options *options) {
     tl_str_init(&world->order);
     tl_str_init(&world->streams);
     tl_actions_init(&world->actions);
-    struct tl_sched_config config = {.policy = options->policy, .builtin = builtin};
+    struct tl_sched_config config = {.policy = options->policy, .builtin = builtin, .memo_bytes = options->memo_bytes};
     world->sched = tl_sched_create(&config);
     unsigned devices = options->devices ? options->devices : 1;
     for (unsigned d = 0; d < devices; d++) tl_sched_add_device(world->sched, "cpu");
@@ -371,9 +394,12 @@ uint64_t world_submit(struct world *world, struct tl_plan *plan, struct tl_value
     event.as.submitted.inputs = inputs;
     event.as.submitted.input_count = count;
     event.as.submitted.deadline = deadline;
+    event.as.submitted.tenant = world->tenant;
     step(world, &event);
     return world->runs;
 }
+
+void world_set_tenant(struct world *world, const char *tenant) { world->tenant = tenant; }
 
 void world_cancel(struct world *world, uint64_t run) {
     struct tl_event event = {.kind = TL_EVENT_CANCEL, .now = world->now};
@@ -412,5 +438,7 @@ const struct tl_sched *world_sched(const struct world *world) { return world->sc
 uint64_t world_trace(const struct world *world) { return world->trace; }
 
 const char *world_order(const struct world *world) { return world->order.data; }
+
+uint64_t world_units(const struct world *world) { return world->units; }
 
 const char *world_streams(const struct world *world) { return world->streams.data; }

@@ -14,6 +14,7 @@ struct world_options {
     unsigned instances;        /* of each engine */
     uint32_t batch_units;
     double failure;            /* probability that an item fails */
+    size_t memo_bytes;         /* 0: nothing is remembered */
     const struct tl_policy *policy;
     /* Engine names; the executor kind is chosen by seed. */
     const char *const *engines;
@@ -35,6 +36,8 @@ void world_destroy(struct world *world); /* fails the test when something is lef
 /* Submits a run with given inputs (references taken) at the present virtual time. Returns its id (from 1). */
 uint64_t world_submit(struct world *world, struct tl_plan *plan, struct tl_value **inputs, size_t count,
                       uint64_t deadline);
+/* On whose behalf runs are submitted from now on; borrowed. */
+void world_set_tenant(struct world *world, const char *tenant);
 void world_cancel(struct world *world, uint64_t run);
 /* Lets the next thing happen; false when nothing is left to happen. */
 bool world_advance(struct world *world);
@@ -46,6 +49,9 @@ const struct tl_sched *world_sched(const struct world *world);
 uint64_t world_trace(const struct world *world);
 /* The labels of items in the order in which engines got them, separated by spaces. */
 const char *world_order(const struct world *world);
+
+/* How many units (list items of the first input, or 1) engines have got. */
+uint64_t world_units(const struct world *world);
 
 /* The labels of those among them whose text goes to the user. */
 const char *world_streams(const struct world *world);

@@ -187,6 +187,7 @@ static void step(struct tl_sim *sim, struct tl_event *event) {
         case TL_ACTION_RUN: act_run(sim, action); break;
         case TL_ACTION_CANCEL_ITEM: act_cancel(sim, action); break;
         case TL_ACTION_RUN_FINISHED: act_finished(sim, action); break;
+        case TL_ACTION_RECALLED: break;
         case TL_ACTION_WAKE: sim->wake = action->as.wake.at; break;
         }
     }
