@@ -383,6 +383,13 @@ static void fill(struct maker *maker, struct tl_node *region, unsigned which, un
     maker->count = before;
 }
 
+/* Known from the start, written on purpose, or any text that there is. */
+static struct tl_ref make_initial(struct maker *maker, struct tl_body *body) {
+    struct tl_ref text;
+    if (chance(maker, 40)) return make_answer(maker, body, NULL);
+    return chance(maker, 40) && pick(maker, TL_TYPE_TEXT, 0, 0, &text) ? text : make_constant(maker, body);
+}
+
 static void make_region(struct maker *maker, struct tl_body *body, unsigned nesting) {
     static const enum tl_primitive ops[] = {TL_OP_MAP, TL_OP_MAP, TL_OP_FOLD, TL_OP_REDUCE, TL_OP_COND, TL_OP_LOOP};
     static const enum tl_base_type bases[] = {TL_TYPE_TEXT, TL_TYPE_HIT, TL_TYPE_CHUNK, TL_TYPE_HIT};
@@ -394,7 +401,7 @@ static void make_region(struct maker *maker, struct tl_body *body, unsigned nest
         !pick(maker, TL_TYPE_TEXT, 1, 1, &items))
         return;
     if (op == TL_OP_FOLD || op == TL_OP_REDUCE || op == TL_OP_LOOP)
-        initial = chance(maker, 60) ? make_constant(maker, body) : make_answer(maker, body, NULL);
+        initial = make_initial(maker, body);
     else if (op == TL_OP_COND)
         initial = make_condition(maker, body);
     struct tl_node *region = add(maker, body, op);
