@@ -34,6 +34,7 @@ function(teola_test_environment)
         "TEOLA_SOURCE_DIR=${PROJECT_SOURCE_DIR}"
         "TEOLA_BUILD_DIR=${PROJECT_BINARY_DIR}"
         "TEOLA_PROGRAM=${PROJECT_BINARY_DIR}/teola"
+        "TEOLA_PROFILE=none"
         "PYTHONUTF8=1"
         "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1"
         "UBSAN_OPTIONS=print_stacktrace=1"

@@ -89,6 +89,9 @@ uint32_t tl_cost_batch(const struct tl_cost *cost, const char *engine, enum tl_p
 /* Likewise for units of so many tokens: short questions gain from larger batches than passages do. */
 uint32_t tl_cost_batch_of(const struct tl_cost *cost, const char *engine, enum tl_primitive op, double unit_tokens);
 #define TL_COST_TYPICAL_TOKENS 256
+/* Where a long list may be cut, in units: twice as many would raise the throughput by less than 1 %, so cutting costs
+ * next to nothing. At least 8; 0: not known. */
+uint32_t tl_cost_slice(const struct tl_cost *cost, const char *engine, enum tl_primitive op);
 /* True when a profile or emulated settings cover the engine. */
 bool tl_cost_is_measured(const struct tl_cost *cost, const char *engine);
 

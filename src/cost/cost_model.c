@@ -181,8 +181,8 @@ static double throughput(const struct cost_engine *engine, enum tl_primitive kin
 
 /* Rows of a decode may get cheaper only after the second or third, so the first doubling that gains little is not yet
  * the end. */
-uint32_t tl_cost_batch_of(const struct tl_cost *cost, const char *name, enum tl_primitive op, double unit_tokens) {
-    const double gain = 1.1;
+static uint32_t gaining_batch(const struct tl_cost *cost, const char *name, enum tl_primitive op, double unit_tokens,
+                              double gain) {
     const uint32_t most = 1u << 12; /* where nothing bounds a batch */
     const struct cost_engine *engine = tl_cost_find(cost, name);
     enum tl_primitive kind = tl_cost_kind(op);
@@ -200,6 +200,16 @@ uint32_t tl_cost_batch_of(const struct tl_cost *cost, const char *name, enum tl_
         former = now;
     }
     return best;
+}
+
+uint32_t tl_cost_batch_of(const struct tl_cost *cost, const char *name, enum tl_primitive op, double unit_tokens) {
+    return gaining_batch(cost, name, op, unit_tokens, 1.1);
+}
+
+uint32_t tl_cost_slice(const struct tl_cost *cost, const char *name, enum tl_primitive op) {
+    const uint32_t least = 8; /* each slice takes its way through the scheduler */
+    uint32_t batch = gaining_batch(cost, name, op, TL_COST_TYPICAL_TOKENS, 1.01);
+    return batch == 0 || batch > least ? batch : least;
 }
 
 uint32_t tl_cost_batch(const struct tl_cost *cost, const char *name, enum tl_primitive op) {

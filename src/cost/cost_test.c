@@ -278,6 +278,8 @@ static void the_largest_efficient_batch_gains_a_tenth(void **state) {
     assert_int_equal(tl_cost_batch_of(cost, "e", TL_OP_EMBED, 64), 32);
     assert_int_equal(tl_cost_batch_of(cost, "e", TL_OP_EMBED, 16), 48); /* the engine's most */
     assert_int_equal(tl_cost_batch(cost, "e", TL_OP_DECODE), 32);
+    assert_int_equal(tl_cost_slice(cost, "e", TL_OP_EMBED), 48);
+    assert_int_equal(tl_cost_slice(cost, "x", TL_OP_EMBED), 0);
     json_decref(settings);
     tl_cost_unref(cost);
 }

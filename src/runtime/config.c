@@ -208,20 +208,16 @@ static uint32_t check_instances(const struct tl_config *config, const char *name
     return 1;
 }
 
-/* "~/x" and, for values of the file, "./x" and "../x" become whole; owned. */
-static char *whole_path(const struct tl_config *config, const char *engine, const char *setting, const char *path) {
-    struct tl_str out = TL_STR_INIT;
+/* "~/x" and, for values of the file, "./x" and "../x" become whole. */
+static void whole_path(const struct tl_config *config, bool of_file, const char *path, struct tl_str *out) {
     const char *home = getenv("HOME");
     const char *slash = config->file ? strrchr(config->file, '/') : NULL;
-    bool of_file = tl_config_written(config, "engines", engine, setting) ||
-                   (strcmp(engine, "store") == 0 && tl_config_written(config, "store", NULL, NULL));
     if (tl_str_starts_with(path, "~/") && home)
-        tl_str_printf(&out, "%s%s", home, path + 1);
+        tl_str_printf(out, "%s%s", home, path + 1);
     else if (of_file && slash && (tl_str_starts_with(path, "./") || tl_str_starts_with(path, "../")))
-        tl_str_printf(&out, "%.*s%s", (int)(slash - config->file + 1), config->file, path);
+        tl_str_printf(out, "%.*s%s", (int)(slash - config->file + 1), config->file, path);
     else
-        tl_str_puts(&out, path);
-    return tl_str_detach(&out);
+        tl_str_puts(out, path);
 }
 
 static void whole_paths(const struct tl_config *config, const char *engine, json_t *settings) {
@@ -232,9 +228,12 @@ static void whole_paths(const struct tl_config *config, const char *engine, json
         const char *text = json_string_value(value);
         if (!text || (text[0] != '~' && text[0] != '.'))
             continue;
-        char *path = whole_path(config, engine, key, text);
-        json_object_set_new(settings, key, json_string(path));
-        tl_mem_free(path);
+        bool of_file = tl_config_written(config, "engines", engine, key) ||
+                       (strcmp(engine, "store") == 0 && tl_config_written(config, "store", NULL, NULL));
+        struct tl_str path = TL_STR_INIT;
+        whole_path(config, of_file, text, &path);
+        json_object_set_new(settings, key, json_string(path.data));
+        tl_str_fini(&path);
     }
 }
 
@@ -291,6 +290,22 @@ static void check_models(const struct tl_config *config, struct tl_diagnostics *
     }
 }
 
+static void read_profile(struct tl_config *config, struct tl_diagnostics *findings) {
+    const json_t *profile = json_object_get(config->root, "profile");
+    const char *text = json_string_value(profile);
+    struct tl_str path = TL_STR_INIT;
+    if (profile && (!text || !*text))
+        tl_yaml_error(findings, tl_config_written(config, "profile", NULL, NULL),
+                      "'profile' must be the path of a file that 'teola profile' has written, or none");
+    else if (!profile)
+        tl_file_data_path("profile.json", &path, NULL);
+    else if (strcmp(text, "none") != 0)
+        whole_path(config, tl_config_written(config, "profile", NULL, NULL) != NULL, text, &path);
+    config->profile = tl_str_detach(&path);
+}
+
+#define MOST_MEMO_BYTES ((json_int_t)1 << 40)
+
 static void read_scalars(struct tl_config *config, struct tl_diagnostics *findings) {
     const char *optimize = json_string_value(json_object_get(config->root, "optimize"));
     /* YAML reads a bare `off` as a word since 1.2, but many write false. */
@@ -312,6 +327,14 @@ static void read_scalars(struct tl_config *config, struct tl_diagnostics *findin
                       "'timeout' must be a time such as 500ms, 30s or 2m");
     else if (!text)
         config->timeout_ms = (uint64_t)(seconds * 1000);
+    read_profile(config, findings);
+    const json_t *bytes = json_object_get(config->root, "memo_bytes");
+    json_int_t most = json_integer_value(bytes);
+    if (!json_is_integer(bytes) || most < 0 || most > MOST_MEMO_BYTES)
+        tl_yaml_error(findings, tl_config_written(config, "memo_bytes", NULL, NULL),
+                      "'memo_bytes' must be a whole number of bytes, such as 67108864, or 0 to remember nothing");
+    else
+        config->memo_bytes = (size_t)most;
 }
 
 struct tl_config *tl_config_load(const struct tl_config_options *options, struct tl_diagnostics *findings) {
@@ -342,6 +365,7 @@ void tl_config_destroy(struct tl_config *config) {
     json_decref(config->root);
     tl_arena_fini(&config->arena);
     tl_mem_free(config->file);
+    tl_mem_free(config->profile);
     tl_mem_free(config);
 }
 
@@ -385,4 +409,12 @@ const char *tl_config_policy(const struct tl_config *config) {
 
 uint64_t tl_config_timeout_ms(const struct tl_config *config) {
     return config->timeout_ms;
+}
+
+const char *tl_config_profile(const struct tl_config *config) {
+    return config->profile;
+}
+
+size_t tl_config_memo_bytes(const struct tl_config *config) {
+    return config->memo_bytes;
 }

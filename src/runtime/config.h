@@ -11,9 +11,11 @@
  *     optimize: cost
  *     policy: fifo
  *     timeout: 60s
+ *     profile: ~/profiles/here.json            # what the engines' work costs, as measured; none: not known
+ *     memo_bytes: 67108864                     # of results kept for later runs
  *
  * Sources, the earlier wins: settings given by flags; environment (TEOLA_STORE, TEOLA_OPTIMIZE,
- * TEOLA_POLICY, TEOLA_TIMEOUT and TEOLA_<ENGINE>_<SETTING>); the file; the defaults. The file is
+ * TEOLA_POLICY, TEOLA_TIMEOUT, TEOLA_PROFILE, TEOLA_MEMO_BYTES and TEOLA_<ENGINE>_<SETTING>); the file; the defaults. The file is
  * the first of: the path given; $TEOLA_CONFIG; ./teola.yaml; ~/.config/teola/teola.yaml.
  * ${NAME} in a string of the file is replaced by that environment variable; an unset one is an error.
  */
@@ -67,6 +69,9 @@ const char *tl_config_model(const struct tl_config *config, const char *model);
 enum tl_optimize tl_config_optimize(const struct tl_config *config); /* never DEFAULT */
 const char *tl_config_policy(const struct tl_config *config);
 uint64_t tl_config_timeout_ms(const struct tl_config *config); /* 0: none */
+/* The file of the profile, whether it is there or not; "" when none is wanted. */
+const char *tl_config_profile(const struct tl_config *config);
+size_t tl_config_memo_bytes(const struct tl_config *config);   /* 0: nothing is remembered */
 /* "FILE:LINE:COLUMN: " of an engine's setting (NULL: of the engine), or "" when built-in; for messages about it. */
 void tl_config_where(const struct tl_config *config, const char *engine, const char *setting, struct tl_str *out);
 

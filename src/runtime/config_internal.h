@@ -17,6 +17,8 @@ struct tl_config {
     enum tl_optimize optimize;
     const char *policy;
     uint64_t timeout_ms;
+    char *profile; /* path; "": none */
+    size_t memo_bytes;
 };
 
 /* What the file says under a top key, a name below it and a setting below that, such as "engines", "llm", "model";

@@ -17,9 +17,11 @@ static const char defaults[] = "engines:\n"
                                "  store: {type: sqlite}\n"
                                "  documents: {type: documents}\n"
                                "optimize: cost\n"
-                               "policy: fifo\n";
+                               "policy: fifo\n"
+                               "memo_bytes: 67108864\n";
 
-static const char *const top_keys[] = {"store", "models", "devices", "engines", "optimize", "policy", "timeout"};
+static const char *const top_keys[] = {"store", "models", "devices", "engines",
+                                       "optimize", "policy", "timeout", "profile", "memo_bytes"};
 static const char *const engine_keys[] = {"type", "device", "instances"};
 #define TOP_KEY_COUNT (sizeof top_keys / sizeof top_keys[0])
 
@@ -108,7 +110,8 @@ static void check_file(const struct tl_yaml_node *root, struct tl_diagnostics *f
             const char *nearest = tl_str_nearest(key->text, top_keys, TOP_KEY_COUNT);
             tl_yaml_error(findings, key, "unknown setting '%s'; %s%s%s", key->text,
                           nearest ? "did you mean '" : "there are: ",
-                          nearest ? nearest : "store, models, devices, engines, optimize, policy, timeout",
+                          nearest ? nearest
+                                  : "store, models, devices, engines, optimize, policy, timeout, profile, memo_bytes",
                           nearest ? "'?" : "");
         } else if ((engines || strcmp(key->text, "models") == 0) && value->kind != TL_YAML_MAP) {
             tl_yaml_error(findings, value, "'%s' must be a mapping from names to settings", key->text);
@@ -190,13 +193,14 @@ static void lay_flag(json_t *root, const char *setting, struct tl_diagnostics *f
         tl_mem_free(key);
     } else if (strcmp(name, "store") == 0) {
         lay_store(root, value);
-    } else if (strcmp(name, "optimize") == 0 || strcmp(name, "policy") == 0 || strcmp(name, "timeout") == 0) {
+    } else if (strcmp(name, "optimize") == 0 || strcmp(name, "policy") == 0 || strcmp(name, "timeout") == 0 ||
+               strcmp(name, "profile") == 0 || strcmp(name, "memo_bytes") == 0) {
         json_object_set(root, name, value);
     } else {
         const char *nearest = tl_str_nearest(name, top_keys, TOP_KEY_COUNT);
         tl_diagnostics_add(findings, TL_SEVERITY_ERROR, 0, 0,
                            "'%s' cannot be set here; expected ENGINE.SETTING=VALUE, or %s", setting,
-                           nearest ? nearest : "store, optimize, policy or timeout");
+                           nearest ? nearest : "store, optimize, policy, timeout, profile or memo_bytes");
     }
     json_decref(value);
     tl_mem_free(name);
@@ -224,7 +228,7 @@ static bool belongs_to_longer(json_t *engines, const char *variable, size_t leng
 }
 
 static void lay_environment(json_t *root) {
-    static const char *const scalars[] = {"optimize", "policy", "timeout"};
+    static const char *const scalars[] = {"optimize", "policy", "timeout", "profile", "memo_bytes"};
     for (size_t i = 0; i < sizeof scalars / sizeof scalars[0]; i++) {
         char *name = environment_name(scalars[i], "");
         const char *value = getenv(name);

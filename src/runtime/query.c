@@ -17,11 +17,12 @@ struct plan_key {
     uint64_t high, low;
 };
 
-static struct plan_key key_of(const struct tl_workflow *workflow, const struct tl_query_shape *shape,
-                              const struct tl_opt_options *options) {
+static struct plan_key key_of(const struct tl_runtime *runtime, const struct tl_workflow *workflow,
+                              const struct tl_query_shape *shape, const struct tl_opt_options *options) {
     const char *digest = tl_workflow_digest(workflow);
     struct plan_key key = {tl_hash_string(digest, 1), tl_hash_string(digest, 2)};
     key.low = tl_hash_u64(((uint64_t)options->level << 1) | shape->collection, key.low);
+    key.low = tl_hash_u64(tl_cost_version(runtime->cost), key.low);
     for (size_t i = 0; i < shape->given_count; i++)
         key.low = tl_hash_string(shape->given[i], key.low);
     for (size_t i = 0; i < options->pass_count; i++)
@@ -45,19 +46,30 @@ static enum tl_status decompose(const struct tl_workflow *workflow, const struct
     return *graph ? TL_OK : TL_ERR_USAGE;
 }
 
+/* How long lists are cut: by what the engine does to them. */
+static uint32_t slice_of(void *cost, const char *engine) {
+    static const enum tl_primitive ops[] = {TL_OP_EMBED, TL_OP_SCORE, TL_OP_INGEST};
+    uint32_t slice = 0;
+    for (size_t i = 0; i < sizeof ops / sizeof ops[0] && slice == 0; i++)
+        slice = tl_cost_slice(cost, engine, ops[i]);
+    return slice;
+}
+
 static struct tl_opt_options options_of(const struct tl_runtime *runtime, enum tl_optimize optimize,
                                         const char *const *passes, size_t pass_count) {
     struct tl_opt_options options = tl_opt_defaults();
     options.level = optimize == TL_OPTIMIZE_DEFAULT ? tl_config_optimize(runtime->config) : optimize;
     options.passes = passes;
     options.pass_count = pass_count;
+    options.batch = slice_of;
+    options.context = runtime->cost;
     return options;
 }
 
 enum tl_status tl_runtime_plan(struct tl_runtime *runtime, tl_workflow_id id, const struct tl_query_shape *shape,
                                enum tl_optimize optimize, const char *const *passes, size_t pass_count,
                                struct tl_plan_steps *steps, struct tl_error *error) {
-    *steps = (struct tl_plan_steps){.passes = TL_STR_INIT};
+    *steps = (struct tl_plan_steps){0};
     const struct tl_workflow *workflow = tl_runtime_workflow(runtime, id);
     if (!workflow)
         return tl_error_set(error, TL_ERR_NOT_FOUND, "there is no workflow %u", id);
@@ -65,15 +77,12 @@ enum tl_status tl_runtime_plan(struct tl_runtime *runtime, tl_workflow_id id, co
     enum tl_status status = decompose(workflow, shape, &graph, error);
     if (status != TL_OK)
         return status;
-    steps->before = tl_graph_clone(graph);
+    status = tl_plan_freeze(tl_graph_clone(graph), runtime->cost, &steps->written, error);
     struct tl_opt_options options = options_of(runtime, optimize, passes, pass_count);
-    struct tl_opt_report report;
-    tl_opt_report_init(&report);
-    status = tl_opt_run(&graph, &options, &report, error);
-    tl_opt_report_print(&report, &steps->passes);
-    tl_opt_report_fini(&report);
     if (status == TL_OK)
-        status = tl_plan_freeze(graph, NULL, &steps->plan, error);
+        status = tl_opt_run(&graph, &options, &steps->passes, error);
+    if (status == TL_OK)
+        status = tl_plan_freeze(graph, runtime->cost, &steps->plan, error);
     else
         tl_graph_destroy(graph);
     if (status != TL_OK)
@@ -82,10 +91,10 @@ enum tl_status tl_runtime_plan(struct tl_runtime *runtime, tl_workflow_id id, co
 }
 
 void tl_plan_steps_fini(struct tl_plan_steps *steps) {
-    tl_graph_destroy(steps->before);
+    tl_plan_unref(steps->written);
     tl_plan_unref(steps->plan);
-    tl_str_fini(&steps->passes);
-    *steps = (struct tl_plan_steps){.passes = TL_STR_INIT};
+    tl_opt_report_fini(&steps->passes);
+    *steps = (struct tl_plan_steps){0};
 }
 
 /* The plan from the cache, or a new one, which is put there. */
@@ -93,7 +102,7 @@ static enum tl_status plan_for(struct tl_runtime *runtime, const struct tl_workf
                                const struct tl_query_shape *shape, const struct tl_request *request,
                                struct tl_plan **plan, struct tl_error *error) {
     struct tl_opt_options options = options_of(runtime, request->optimize, request->passes, request->pass_count);
-    struct plan_key key = key_of(workflow, shape, &options);
+    struct plan_key key = key_of(runtime, workflow, shape, &options);
     pthread_mutex_lock(&runtime->plans_lock);
     *plan = tl_plan_cache_get(runtime->plans, key.high, key.low);
     pthread_mutex_unlock(&runtime->plans_lock);
@@ -108,7 +117,7 @@ static enum tl_status plan_for(struct tl_runtime *runtime, const struct tl_workf
         tl_graph_destroy(graph);
         return status;
     }
-    status = tl_plan_freeze(graph, NULL, plan, error);
+    status = tl_plan_freeze(graph, runtime->cost, plan, error);
     if (status != TL_OK)
         return status;
     pthread_mutex_lock(&runtime->plans_lock);
@@ -245,6 +254,35 @@ static enum tl_status make_values(const struct tl_request *request, const struct
 }
 
 /* In the order of the workflow's inputs, so that equal shapes have equal keys. */
+/* The version of the collection's content, by the one store that the plan asks; 0: not known. Its engines are open. */
+static uint64_t version_of(struct tl_runtime *runtime, const struct tl_plan *plan, const char *collection) {
+    struct tl_instance *store = NULL;
+    for (uint32_t i = 0; i < plan->engine_count; i++) {
+        struct tl_instance *instance = &tl_runtime_find_engine(runtime, plan->engines[i])->instances[0];
+        if (!(instance->description.capabilities & (1u << TL_CAPABILITY_STORE)))
+            continue;
+        if (store)
+            return 0;
+        store = instance;
+    }
+    return store && store->engine->ops->version ? store->engine->ops->version(store->engine, collection) : 0;
+}
+
+/* What is searched for is remembered as long as the collection does not change. */
+static void look_at_collections(struct tl_runtime *runtime, struct tl_run_record *record) {
+    for (size_t i = 0; i < record->input_count; i++) {
+        struct tl_value *value = record->inputs[i];
+        if (value->type.base != TL_TYPE_INDEX || value->type.depth > 0)
+            continue;
+        const char *name = value->as.index.collection;
+        struct tl_value *known = tl_value_index(name, NULL, version_of(runtime, record->plan, name));
+        if (!known)
+            continue;
+        record->inputs[i] = known;
+        tl_value_unref(value);
+    }
+}
+
 static void find_given(struct query *query) {
     size_t count = tl_workflow_input_count(query->workflow);
     query->given = tl_mem_alloc((count + 1) * sizeof *query->given);

@@ -4,8 +4,10 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "builtin/builtin.h"
+#include "runtime/costs.h"
 #include "runtime/runtime_impl.h"
 #include "sched/policy.h"
 
@@ -47,6 +49,15 @@ static struct tl_config *load_config(const struct tl_runtime_options *options, s
     return config;
 }
 
+static struct tl_cost *load_costs(const struct tl_config *config) {
+    struct tl_str notices = TL_STR_INIT;
+    struct tl_cost *cost = tl_runtime_costs(config, &notices);
+    if (notices.length)
+        tl_log(TL_LOG_WARN, "%.*s", (int)notices.length - 1, notices.data);
+    tl_str_fini(&notices);
+    return cost;
+}
+
 /* Copies a caller's struct, which may be of an older version and so shorter: what it lacks is zero. */
 static enum tl_status copy_sized(void *to, size_t to_size, const void *from, const char *name, struct tl_error *error) {
     size_t size;
@@ -73,6 +84,7 @@ static void dispose(struct tl_runtime *runtime) {
     for (size_t i = 0; i < runtime->workflow_count; i++)
         tl_workflow_destroy(runtime->workflows[i]);
     tl_mem_free(runtime->workflows);
+    tl_cost_unref(runtime->cost);
     tl_config_destroy(runtime->config);
     pthread_cond_destroy(&runtime->changed);
     pthread_mutex_destroy(&runtime->plans_lock);
@@ -91,6 +103,7 @@ enum tl_status tl_runtime_open(const struct tl_runtime_options *given, struct tl
         return TL_ERR_INVALID;
     struct tl_runtime *runtime = tl_mem_zalloc(sizeof *runtime);
     runtime->config = config;
+    runtime->cost = load_costs(config);
     pthread_mutex_init(&runtime->lock, NULL);
     pthread_mutex_init(&runtime->plans_lock, NULL);
     pthread_cond_init(&runtime->changed, NULL);

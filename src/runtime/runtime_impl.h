@@ -79,6 +79,7 @@ struct tl_runtime_item {
 
 struct tl_runtime {
     struct tl_config *config;
+    struct tl_cost *cost;   /* what work of the engines takes; the loop corrects it */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* with lock: an instance's state, a run's end, the number of callers */
     struct tl_runtime_device *devices;

@@ -1,0 +1,12 @@
+/* costs.h: the cost model of a configuration. */
+#ifndef TL_RUNTIME_COSTS_H
+#define TL_RUNTIME_COSTS_H
+
+#include "base/str.h"
+#include "cost/cost.h"
+#include "runtime/config.h"
+
+/* Returns owned. What of the profile is not used, and why, is appended to `notices`, a line each. */
+struct tl_cost *tl_runtime_costs(const struct tl_config *config, struct tl_str *notices);
+
+#endif
