@@ -3,6 +3,8 @@
 #ifndef TL_CLI_COMMANDS_H
 #define TL_CLI_COMMANDS_H
 
+int tl_cmd_bench(int argc, char **argv);
+int tl_cmd_bench_llm(int argc, char **argv); /* `teola bench llm` */
 int tl_cmd_doctor(int argc, char **argv);
 int tl_cmd_draw(int argc, char **argv);
 int tl_cmd_explain(int argc, char **argv);

@@ -25,6 +25,7 @@ static const struct command commands[] = {
     {"explain", tl_cmd_explain, "show what becomes of a workflow before it runs"},
     {"draw", tl_cmd_draw, "draw a workflow's graph"},
     {"validate", tl_cmd_validate, "check workflow files"},
+    {"bench", tl_cmd_bench, "measure throughput and latency"},
     {"doctor", tl_cmd_doctor, "check that everything needed is there"},
 };
 
