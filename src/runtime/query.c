@@ -69,7 +69,7 @@ static struct tl_opt_options options_of(const struct tl_runtime *runtime, enum t
 enum tl_status tl_runtime_plan(struct tl_runtime *runtime, tl_workflow_id id, const struct tl_query_shape *shape,
                                enum tl_optimize optimize, const char *const *passes, size_t pass_count,
                                struct tl_plan_steps *steps, struct tl_error *error) {
-    *steps = (struct tl_plan_steps){0};
+    *steps = (struct tl_plan_steps){.passes = TL_STR_INIT};
     const struct tl_workflow *workflow = tl_runtime_workflow(runtime, id);
     if (!workflow)
         return tl_error_set(error, TL_ERR_NOT_FOUND, "there is no workflow %u", id);
@@ -77,10 +77,13 @@ enum tl_status tl_runtime_plan(struct tl_runtime *runtime, tl_workflow_id id, co
     enum tl_status status = decompose(workflow, shape, &graph, error);
     if (status != TL_OK)
         return status;
-    status = tl_plan_freeze(tl_graph_clone(graph), runtime->cost, &steps->written, error);
+    steps->before = tl_graph_clone(graph);
     struct tl_opt_options options = options_of(runtime, optimize, passes, pass_count);
-    if (status == TL_OK)
-        status = tl_opt_run(&graph, &options, &steps->passes, error);
+    struct tl_opt_report report;
+    tl_opt_report_init(&report);
+    status = tl_opt_run(&graph, &options, &report, error);
+    tl_opt_report_print(&report, &steps->passes);
+    tl_opt_report_fini(&report);
     if (status == TL_OK)
         status = tl_plan_freeze(graph, runtime->cost, &steps->plan, error);
     else
@@ -91,10 +94,10 @@ enum tl_status tl_runtime_plan(struct tl_runtime *runtime, tl_workflow_id id, co
 }
 
 void tl_plan_steps_fini(struct tl_plan_steps *steps) {
-    tl_plan_unref(steps->written);
+    tl_graph_destroy(steps->before);
     tl_plan_unref(steps->plan);
-    tl_opt_report_fini(&steps->passes);
-    *steps = (struct tl_plan_steps){0};
+    tl_str_fini(&steps->passes);
+    *steps = (struct tl_plan_steps){.passes = TL_STR_INIT};
 }
 
 /* The plan from the cache, or a new one, which is put there. */
@@ -254,35 +257,6 @@ static enum tl_status make_values(const struct tl_request *request, const struct
 }
 
 /* In the order of the workflow's inputs, so that equal shapes have equal keys. */
-/* The version of the collection's content, by the one store that the plan asks; 0: not known. Its engines are open. */
-static uint64_t version_of(struct tl_runtime *runtime, const struct tl_plan *plan, const char *collection) {
-    struct tl_instance *store = NULL;
-    for (uint32_t i = 0; i < plan->engine_count; i++) {
-        struct tl_instance *instance = &tl_runtime_find_engine(runtime, plan->engines[i])->instances[0];
-        if (!(instance->description.capabilities & (1u << TL_CAPABILITY_STORE)))
-            continue;
-        if (store)
-            return 0;
-        store = instance;
-    }
-    return store && store->engine->ops->version ? store->engine->ops->version(store->engine, collection) : 0;
-}
-
-/* What is searched for is remembered as long as the collection does not change. */
-static void look_at_collections(struct tl_runtime *runtime, struct tl_run_record *record) {
-    for (size_t i = 0; i < record->input_count; i++) {
-        struct tl_value *value = record->inputs[i];
-        if (value->type.base != TL_TYPE_INDEX || value->type.depth > 0)
-            continue;
-        const char *name = value->as.index.collection;
-        struct tl_value *known = tl_value_index(name, NULL, version_of(runtime, record->plan, name));
-        if (!known)
-            continue;
-        record->inputs[i] = known;
-        tl_value_unref(value);
-    }
-}
-
 static void find_given(struct query *query) {
     size_t count = tl_workflow_input_count(query->workflow);
     query->given = tl_mem_alloc((count + 1) * sizeof *query->given);
