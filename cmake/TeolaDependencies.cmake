@@ -7,6 +7,7 @@ find_package(Threads REQUIRED)
 # name in pkg-config, version floor, Debian and Ubuntu package
 set(teola_pkg_table
     "libuv|1.42|libuv1-dev"
+    "libevent|2.1.8|libevent-dev"
     "libcurl|7.76|libcurl4-openssl-dev"
     "jansson|2.13|libjansson-dev"
     "yaml-0.1|0.2.2|libyaml-dev"

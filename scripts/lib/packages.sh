@@ -3,7 +3,7 @@
 # shellcheck disable=SC2034 # each script takes the lists that it needs
 
 build_packages=(build-essential cmake ninja-build pkg-config python3 python3-venv ca-certificates
-    libuv1-dev libcurl4-openssl-dev libjansson-dev libyaml-dev libsqlite3-dev libutf8proc-dev libxml2-dev libmd4c-dev
+    libuv1-dev libevent-dev libcurl4-openssl-dev libjansson-dev libyaml-dev libsqlite3-dev libutf8proc-dev libxml2-dev libmd4c-dev
     libssl-dev)
 run_packages=(poppler-utils graphviz)
 demo_packages=(sqlite3-doc)

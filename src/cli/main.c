@@ -26,6 +26,7 @@ static const struct command commands[] = {
     {"draw", tl_cmd_draw, "draw a workflow's graph"},
     {"validate", tl_cmd_validate, "check workflow files"},
     {"bench", tl_cmd_bench, "measure throughput and latency"},
+    {"emulate", tl_cmd_emulate, "serve emulated engines over HTTP"},
     {"doctor", tl_cmd_doctor, "check that everything needed is there"},
 };
 

@@ -22,7 +22,7 @@ BELOW = {
 }
 BELOW["sim"] = [*BELOW["sched"], "sched", "engine/emulated"]
 BELOW["runtime"] = [*BELOW["sched"], "sched", "models", "indexer"]
-BELOW["server"] = [*BELOW["runtime"], "runtime"]
+BELOW["server"] = [*BELOW["runtime"], "runtime", "engine/emulated"]
 BELOW["cli"] = [*BELOW["server"], "server", "sim", "bench"]
 
 # What a folder may see beyond that: (folder, header) and why.
@@ -40,6 +40,7 @@ LIBRARIES = {
     r"sqlite3\.h": ["src/engine/sqlite"],
     r"curl/.*": ["src/models", "src/engine/openai", "src/engine/web", "src/bench/server_target.c"],
     r"uv\.h": ["src/runtime", "src/server"],
+    r"event2/.*": ["src/server"],
     r"libpq-fe\.h": ["src/engine/postgres"],
     r"libxml/.*": ["src/engine/documents"],
     r"md4c.*\.h": ["src/engine/documents"],
