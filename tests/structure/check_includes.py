@@ -8,8 +8,9 @@ from sources import code_only, files, lines_matching, relative, report
 # language models decide by.
 BELOW = {
     "base": [],
+    "schema": ["base"],
     "graph": ["base"],
-    "workflow": ["base", "graph", "builtin"],
+    "workflow": ["base", "graph", "builtin", "schema"],
     "cost": ["base", "graph"],
     "opt": ["base", "graph", "workflow", "cost", "builtin"],
     "plan": ["base", "graph", "workflow", "cost", "opt", "builtin", "engine"],
@@ -72,7 +73,7 @@ def may_include(module, other):
     if other == "engine/llm":
         return module in DECIDED_BY_LLM
     if module.startswith("engine/"):
-        return other in ("base", "engine")
+        return other in ("base", "schema", "engine")
     return other in BELOW.get(module, [])
 
 
