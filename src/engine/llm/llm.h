@@ -54,12 +54,12 @@ struct tl_llm_limits {
     uint32_t chunk;          /* most prompt tokens of a step */
     uint32_t chunk_least;    /* computed in a step even when quantum_ms allows less */
     double quantum_ms;       /* a step should not take longer; 0: no bound but `chunk` */
-    uint64_t cache_bytes;    /* of saved copies that are not pinned */
+    uint64_t cache_bytes;    /* of saved copies that are not pinned; storage must tell true sizes */
     uint64_t pin_bytes;      /* of pinned ones */
     uint32_t patience;       /* times that a request lets later ones go first; 0: 32 */
     double preempt_margin;   /* a request is preempted for one whose rank is higher by more than this; < 0: never */
     bool whole_only;         /* sequences cannot be cut (recurrent models): only a whole copy is ever reused */
-    bool no_reuse;           /* nothing is kept: each request computes everything */
+    bool held_only;          /* KV goes with the last request or handle that holds it; pinned copies stay */
 };
 
 /* Carries out what the core decides about KV. Called from within tl_llm_arrange, tl_llm_end, tl_llm_broken,
@@ -68,7 +68,8 @@ struct tl_llm_storage {
     void *context;
     /* Copies the KV of a sequence, `length` tokens, to host memory. NULL: there is no room, or it failed. */
     void *(*save)(void *context, uint32_t sequence, size_t length, uint64_t *bytes);
-    /* Puts a saved copy into an empty sequence. False: it failed, and the sequence is empty. */
+    /* Puts a saved copy, of the length that it was saved with, into an empty sequence. False: it failed, and the
+     * sequence is empty. */
     bool (*load)(void *context, uint32_t sequence, const void *saved, size_t length);
     void (*drop)(void *context, void *saved); /* frees a saved copy */
     /* Removes what is behind `length` tokens. False: it cannot; then the sequence is empty. Length 0 never fails. */
@@ -123,9 +124,10 @@ struct tl_llm_request {
     struct tl_llm_mark promise, hold;     /* promise: TARGET, while filling */
     size_t reused;                        /* prompt tokens that were there when it began */
     size_t computed;                      /* rows computed for it */
-    size_t lost;                          /* tokens computed again because their KV was dropped meanwhile */
-    uint32_t overtaken, preempted;
-    uint64_t served;                      /* step in which it last got rows or a sequence */
+    size_t kept;                          /* tokens whose KV it had, or its handle: what is missing of them was lost */
+    uint32_t overtaken, preempted;        /* times */
+    bool aged;                            /* overtaken often enough to go first */
+    uint64_t placed, served;              /* step in which it last got a sequence, rows */
     bool began;                           /* `reused` is known */
     bool waited;                          /* for a prefix in progress */
 };
@@ -138,6 +140,7 @@ struct tl_llm_copy {
     int32_t sequence;                  /* -1: saved */
     struct tl_llm_request *user;       /* of a resident one: who computes in it; NULL: idle */
     void *saved;                       /* the engine's */
+    size_t saved_length;               /* tokens in it: what is behind mark.length is cut after loading */
     uint64_t bytes;
     bool pinned;                       /* saved ones only */
     uint64_t used;                     /* step of its last use */
@@ -172,8 +175,8 @@ struct tl_llm_counters {
     uint64_t steps, write_calls, fill_calls;
     uint64_t asked, reused, computed; /* prompt tokens of requests; computed: also of what was lost */
     uint64_t written;                 /* rows of written tokens */
-    uint64_t evicted, lost;           /* tokens whose only KV was dropped; those that somebody held and had to
-                                         compute again */
+    uint64_t evicted, lost;           /* tokens whose only KV was dropped; those that had to be computed again for a
+                                         decode, whose prefill did so before, or a preempted request */
     uint64_t saves, loads, shares, drops, trims;
     uint64_t waits;                   /* requests that waited for a prefix in progress */
     uint64_t preemptions;
@@ -214,8 +217,9 @@ bool tl_llm_next_call(struct tl_llm_core *core, struct tl_llm_call *call);
 
 /* The first `count` rows of the request's range were computed. */
 void tl_llm_computed(struct tl_llm_core *core, struct tl_llm_request *request, size_t count);
-/* Rows of the request failed: what they may have left is removed. The request goes on as before that call (a model
- * that cannot be cut begins anew) unless the caller ends it. */
+/* Rows of the request failed: what they may have left is removed. The request goes on as before that call unless the
+ * caller ends it: the same range may be tried again at once if request->filled is still range->first (a sequence that
+ * cannot be cut begins anew). */
 void tl_llm_broken(struct tl_llm_core *core, struct tl_llm_request *request);
 /* How long a call took: prompts are cut by what was measured. */
 void tl_llm_measured(struct tl_llm_core *core, const struct tl_llm_call *call, double ms);
@@ -224,7 +228,8 @@ void tl_llm_measured(struct tl_llm_core *core, const struct tl_llm_call *call, d
  * token before are sampled from, and what is not accepted is taken back with tl_llm_reject. All must fit. */
 void tl_llm_append(struct tl_llm_core *core, struct tl_llm_request *request, const int32_t *ids, size_t count,
                    size_t drafted);
-/* The last `count` tokens, proposals whose rows were computed, are not what is written; not with whole_only. */
+/* The last `count` tokens, proposals whose rows were computed, are not what is written; not with whole_only. What is
+ * written instead is appended as usual. */
 void tl_llm_reject(struct tl_llm_core *core, struct tl_llm_request *request, size_t count);
 
 /* ---- the whole ---- */

@@ -244,6 +244,15 @@ void tl_llm_tree_insert(struct tl_llm_tree *tree, uint64_t salt, const int32_t *
     count_up(node, mark->kind);
 }
 
+void tl_llm_tree_insert_like(struct tl_llm_mark *mark, const struct tl_llm_mark *like) {
+    TL_ASSERT(!mark->node && mark->length <= like->length);
+    struct tl_llm_node *node = like->node;
+    while (node->parent && node->parent->end >= mark->length)
+        node = node->parent;
+    link_mark(node, mark);
+    count_up(node, mark->kind);
+}
+
 void tl_llm_tree_remove(struct tl_llm_tree *tree, struct tl_llm_mark *mark) {
     struct tl_llm_node *node = mark->node;
     if (!node)

@@ -47,6 +47,8 @@ void tl_llm_tree_fini(struct tl_llm_tree *tree);
 
 /* Puts the mark, which is in no tree, at the first mark->length tokens of ids. */
 void tl_llm_tree_insert(struct tl_llm_tree *tree, uint64_t salt, const int32_t *ids, struct tl_llm_mark *mark);
+/* The same for a mark on the sequence of another one, of its length or less. */
+void tl_llm_tree_insert_like(struct tl_llm_mark *mark, const struct tl_llm_mark *like);
 void tl_llm_tree_remove(struct tl_llm_tree *tree, struct tl_llm_mark *mark); /* one that is in none is let be */
 
 /* Gives the mark another length. Shorter: ids is not looked at. Longer: ids spells the whole sequence, and

@@ -115,6 +115,15 @@ static void insert(struct world *world) {
     memcpy(entry->ids, ids, sizeof ids);
     entry->mark.kind = (enum tl_llm_mark_kind)draw(world, TL_LLM_MARK_KINDS);
     entry->mark.length = draw(world, LONGEST + 1);
+    if (world->count > 0 && draw(world, 4) == 0) {
+        const struct entry *like = &world->entries[draw(world, world->count)];
+        memcpy(entry->ids, like->ids, sizeof entry->ids);
+        entry->salt = like->salt;
+        entry->mark.length = draw(world, like->mark.length + 1);
+        tl_llm_tree_insert_like(&entry->mark, &like->mark);
+        world->count++;
+        return;
+    }
     tl_llm_tree_insert(&world->tree, entry->salt, entry->ids, &entry->mark);
     world->count++;
 }

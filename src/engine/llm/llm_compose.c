@@ -1,0 +1,244 @@
+/* llm_compose.c: a step: who gets a sequence, whose rows are computed; see llm.h. */
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "engine/llm/llm_impl.h"
+
+/* Who goes first waits for a prefix that somebody computes only if it saves so many tokens. The others lose nothing by
+ * waiting: their turn comes later. */
+#define LEAST_AWAITED 16
+/* Calls of a size count as measured after so many. */
+#define ENOUGH_SAMPLES 16
+/* Every so many steps, what was found to be slower is tried again. */
+#define TRY_AGAIN 128
+/* Prompt calls of fewer rows say little about the usual ones. */
+#define LEAST_TIMED 16
+
+bool tl_llm_precedes(const struct tl_llm_request *a, const struct tl_llm_request *b) {
+    if (a->aged != b->aged)
+        return a->aged;
+    if (!a->aged && (a->effective_rank > b->effective_rank || a->effective_rank < b->effective_rank))
+        return a->effective_rank > b->effective_rank;
+    return a->arrival < b->arrival;
+}
+
+void tl_llm_overtake(struct tl_llm_core *core, struct tl_llm_request *request, uint32_t times) {
+    request->overtaken += times;
+    request->aged |= request->overtaken >= core->limits.patience;
+}
+
+/* ---- arranging ---- */
+
+static int by_precedence(const void *a, const void *b) {
+    const struct tl_llm_request *const *x = a, *const *y = b;
+    return tl_llm_precedes(*x, *y) ? -1 : 1;
+}
+
+/* Who computes more of the request's prompt right now than is cached of it; NULL: nobody. */
+static struct tl_llm_request *awaited(const struct tl_llm_core *core, const struct tl_llm_request *request,
+                                      size_t cached) {
+    if (core->limits.whole_only)
+        return NULL;
+    struct tl_llm_match match =
+        tl_llm_tree_find(&core->tree, request->salt, request->tokens.ids, request->target, TL_LLM_TARGET);
+    if (match.length <= cached)
+        return NULL;
+    struct tl_llm_request *first = NULL;
+    for (struct tl_llm_mark *mark = NULL; (mark = tl_llm_tree_next(match.node, TL_LLM_TARGET, mark)) != NULL;) {
+        struct tl_llm_request *other =
+            (struct tl_llm_request *)((char *)mark - offsetof(struct tl_llm_request, promise));
+        if (mark->length >= match.length && (!first || other->filled > first->filled))
+            first = other;
+    }
+    return match.length < cached + LEAST_AWAITED && tl_llm_precedes(request, first) ? NULL : first;
+}
+
+static size_t collect_waiting(struct tl_llm_core *core) {
+    size_t count = 0;
+    core->order = tl_mem_grow(core->order, &core->order_capacity, core->counters.requests,
+                              sizeof(struct tl_llm_request *));
+    for (struct tl_llm_request *request = core->first; request; request = request->next) {
+        request->effective_rank = request->rank;
+        if (request->state == TL_LLM_WAITING)
+            core->order[count++] = request;
+    }
+    if (count > 1)
+        qsort(core->order, count, sizeof(struct tl_llm_request *), by_precedence);
+    return count;
+}
+
+/* The request got what older ones still wait for. */
+static void note_overtaken(struct tl_llm_core *core, const struct tl_llm_request *served, enum tl_llm_state state) {
+    for (struct tl_llm_request *request = core->first; request != served; request = request->next)
+        if (request->state == state)
+            tl_llm_overtake(core, request, 1);
+}
+
+static size_t count_writing(const struct tl_llm_core *core) {
+    size_t count = 0;
+    for (uint32_t i = 0; i < core->limits.sequences; i++)
+        count += core->resident[i] && core->resident[i]->user && core->resident[i]->user->state == TL_LLM_WRITING;
+    return count;
+}
+
+bool tl_llm_arrange(struct tl_llm_core *core) {
+    core->step++;
+    core->counters.steps++;
+    core->filled_some = false;
+    size_t count = collect_waiting(core);
+    bool full = false; /* strictly in order: who cannot be placed is not overtaken */
+    for (size_t i = 0; i < count; i++) {
+        struct tl_llm_request *request = core->order[i];
+        size_t cached = tl_llm_cached(core, request);
+        if (!request->decode && cached >= request->target) {
+            request->filled = request->target;
+            tl_llm_begin(core, request);
+            continue;
+        }
+        struct tl_llm_request *other = awaited(core, request, cached);
+        if (other) {
+            if (request->effective_rank > other->effective_rank)
+                other->effective_rank = request->effective_rank;
+            other->aged |= request->aged;
+            core->counters.waits += !request->waited;
+            request->waited = true;
+            continue;
+        }
+        full = full || !tl_llm_place(core, request);
+        if (!full)
+            note_overtaken(core, request, TL_LLM_WAITING);
+    }
+    core->budget = tl_llm_chunk(core, count_writing(core));
+    return core->first != NULL;
+}
+
+struct tl_llm_request *tl_llm_next_filled(struct tl_llm_core *core) {
+    struct tl_llm_request *request = core->filled > 0 ? core->first : NULL;
+    while (request && request->state != TL_LLM_FILLED)
+        request = request->next;
+    return request;
+}
+
+/* ---- calls ---- */
+
+static size_t pending(const struct tl_llm_request *request) {
+    return request->tokens.count - request->filled;
+}
+
+/* Whether writing rows one by one is faster than `count` of them in one call: few rows are not on a CPU. */
+static bool singly(const struct tl_llm_core *core, size_t count) {
+    if (count < 2 || count > TL_LLM_TIMED_ROWS || core->step % TRY_AGAIN == 0)
+        return false;
+    const struct tl_llm_average *one = &core->writing[1], *all = &core->writing[count];
+    return one->samples >= ENOUGH_SAMPLES && all->samples >= ENOUGH_SAMPLES &&
+           (double)count * one->ms * 1.05 < all->ms;
+}
+
+static bool writes_now(const struct tl_llm_core *core, const struct tl_llm_copy *copy) {
+    const struct tl_llm_request *user = copy ? copy->user : NULL;
+    return user && user->state == TL_LLM_WRITING && user->served != core->step;
+}
+
+static bool compose_writing(struct tl_llm_core *core, struct tl_llm_call *call) {
+    size_t eligible = 0, tokens = 0;
+    for (uint32_t i = 0; i < core->limits.sequences; i++)
+        if (writes_now(core, core->resident[i])) {
+            eligible++;
+            tokens += pending(core->resident[i]->user);
+        }
+    size_t most = tokens == eligible && singly(core, eligible) ? 1 : eligible;
+    *call = (struct tl_llm_call){.ranges = core->ranges, .writing = true};
+    for (uint32_t i = 0; i < core->limits.sequences && call->count < most; i++) {
+        if (!writes_now(core, core->resident[i]))
+            continue;
+        struct tl_llm_request *request = core->resident[i]->user;
+        size_t count = pending(request), room = core->limits.call_tokens - call->rows;
+        if (count > room && (call->rows > 0 || request->drafted > 0)) /* in a call of its own; proposals in one */
+            continue;
+        bool all = count <= room;
+        request->served = core->step;
+        call->ranges[call->count++] = (struct tl_llm_range){.request = request,
+                                                            .sequence = i,
+                                                            .first = request->filled,
+                                                            .count = all ? count : room,
+                                                            .logits = all ? 1 + request->drafted : 0};
+        call->rows += all ? count : room;
+    }
+    core->counters.write_calls += call->count > 0;
+    return call->count > 0;
+}
+
+static struct tl_llm_request *first_filling(const struct tl_llm_core *core) {
+    struct tl_llm_request *first = NULL;
+    for (uint32_t i = 0; i < core->limits.sequences; i++) {
+        struct tl_llm_request *user = core->resident[i] ? core->resident[i]->user : NULL;
+        if (user && user->state == TL_LLM_FILLING && (!first || tl_llm_precedes(user, first)))
+            first = user;
+    }
+    return first;
+}
+
+/* One prompt a call: in a layout of streams, sequences of different lengths are computed one after the other anyway. */
+static bool compose_filling(struct tl_llm_core *core, struct tl_llm_call *call) {
+    struct tl_llm_request *request = first_filling(core);
+    if (!request || core->budget == 0)
+        return false;
+    size_t missing = request->target - request->filled, take = core->budget;
+    if (core->filled_some && take < core->limits.chunk_least && take < missing)
+        return false; /* what is left of the step is too little for a call */
+    if (missing <= take + take / 4 && missing <= core->limits.chunk)
+        take = missing; /* a small rest would cost a call */
+    else if (missing < take)
+        take = missing;
+    if (request->filled < request->pin && request->filled + take > request->pin && tl_llm_pin_wanted(core, request))
+        take = request->pin - request->filled;
+    core->budget -= take < core->budget ? take : core->budget;
+    core->filled_some = true;
+    request->served = core->step;
+    note_overtaken(core, request, TL_LLM_FILLING);
+    *call = (struct tl_llm_call){.ranges = core->ranges, .count = 1, .rows = take};
+    call->ranges[0] = (struct tl_llm_range){.request = request,
+                                            .sequence = (uint32_t)request->copy->sequence,
+                                            .first = request->filled,
+                                            .count = take};
+    core->counters.fill_calls++;
+    return true;
+}
+
+bool tl_llm_next_call(struct tl_llm_core *core, struct tl_llm_call *call) {
+    return compose_writing(core, call) || compose_filling(core, call);
+}
+
+/* ---- time ---- */
+
+static void add_sample(struct tl_llm_average *average, double ms) {
+    if (average->samples < UINT32_MAX)
+        average->samples++;
+    double weight = average->samples < 8 ? 1.0 / average->samples : 1.0 / 8;
+    average->ms += (ms - average->ms) * weight;
+}
+
+void tl_llm_measured(struct tl_llm_core *core, const struct tl_llm_call *call, double ms) {
+    if (!call->writing) {
+        if (call->rows >= LEAST_TIMED)
+            add_sample(&core->prompt_token, ms / (double)call->rows);
+    } else if (call->rows <= TL_LLM_TIMED_ROWS) {
+        add_sample(&core->writing[call->rows], ms);
+    } else {
+        add_sample(&core->writing[0], ms / (double)call->rows);
+    }
+}
+
+size_t tl_llm_chunk(const struct tl_llm_core *core, size_t writing) {
+    const struct tl_llm_limits *limits = &core->limits;
+    if (!(limits->quantum_ms > 0) || core->prompt_token.samples == 0 || !(core->prompt_token.ms > 0))
+        return limits->chunk;
+    double ms = limits->quantum_ms;
+    ms -= writing <= TL_LLM_TIMED_ROWS ? writing > 0 ? core->writing[writing].ms : 0
+                                       : core->writing[0].ms * (double)writing;
+    double tokens = ms / core->prompt_token.ms;
+    if (!(tokens < limits->chunk))
+        return limits->chunk;
+    return tokens > limits->chunk_least ? (size_t)tokens : limits->chunk_least;
+}
