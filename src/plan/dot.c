@@ -1,4 +1,4 @@
-/* svg.c: DOT to SVG by graphviz' program `dot` as a child process, with a limit on time and size.
+/* dot.c: DOT to SVG by graphviz' program `dot` as a child process, with a limit on time and size.
  * The drawing goes to the child as a file in memory, so there is nothing to feed while reading. */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "plan/plan.h"
+#include "plan/draw_impl.h"
 
 #define TIME_LIMIT (60 * TL_NS_PER_S)
 #define SIZE_LIMIT ((size_t)64 << 20)
@@ -88,7 +88,7 @@ static enum tl_status finish(pid_t child, enum tl_status status, struct tl_error
     return status;
 }
 
-enum tl_status tl_graph_draw_svg(const char *dot, size_t length, struct tl_str *svg, struct tl_error *error) {
+enum tl_status tl_draw_lay_out(const char *dot, size_t length, struct tl_str *svg, struct tl_error *error) {
     int output[2] = {-1, -1};
     size_t start = svg->length;
     pid_t child;

@@ -1,55 +1,30 @@
 /* draw.c: graphs as Graphviz DOT.
  *
- * A primitive is a box: its operation in bold, its step and name below, then the attributes that
- * matter; the colour says which engine executes it. A region is a frame around its body with a title
- * such as "map over hits"; its items come in at the parameter `item`, and what a body hands to its next
- * instance goes back by a thin arrow. Data edges are solid, control edges dashed, order edges dotted.
+ * A primitive is a box: its operation in bold and what it is predicted to take, its step and name below, then the
+ * attributes that matter; the colour says which engine executes it. A region is a frame around its body with a title
+ * such as "map over hits"; its items come in at the parameter `item`, and what a body hands to its next instance goes
+ * back by a thin arrow. Data edges are solid, control edges dashed, order edges dotted; boxes and edges of the critical
+ * path are bold.
  *
  * The background is transparent, boxes are light with dark text, and everything outside a box is
  * drawn in colours that have enough contrast on white and on black. */
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "base/mem.h"
-#include "plan/plan.h"
-
-#define INK "#767676"   /* lines and free text: 4.5:1 on white and on black */
-#define AFTER "#c0571f" /* control edges */
-#define PLAIN "#f4f4f4" /* builtins */
-#define VALUE "#dddddd" /* parameters and results */
+#include "plan/draw_impl.h"
 
 static const char *const palette[] = {"#a6cee3", "#b2df8a", "#fdbf6f", "#cab2d6", "#fb9a99",
                                       "#ffed6f", "#8dd3c7", "#fccde5", "#d9c3a5", "#bebada"};
 
-struct drawing {
-    struct tl_str *out;
-    size_t graph;         /* position of the graph at hand */
-    const char **engines; /* in the order in which they are met; the place gives the colour */
-    size_t engine_count, engine_capacity;
-};
+const char *tl_draw_colour(size_t engine) {
+    return palette[engine % (sizeof palette / sizeof *palette)];
+}
 
 /* ---- names ---- */
 
-static size_t engine_place(struct drawing *drawing, const char *engine) {
-    for (size_t i = 0; i < drawing->engine_count; i++)
-        if (strcmp(drawing->engines[i], engine) == 0)
-            return i;
-    drawing->engines = tl_mem_grow(drawing->engines, &drawing->engine_capacity, drawing->engine_count + 1,
-                                   sizeof *drawing->engines);
-    drawing->engines[drawing->engine_count] = engine;
-    return drawing->engine_count++;
-}
-
-static const char *colour_of(struct drawing *drawing, const struct tl_node *node) {
-    if (node->engine == NULL)
-        return PLAIN;
-    return palette[engine_place(drawing, node->engine) % (sizeof palette / sizeof *palette)];
-}
-
-/* An attribute value in double quotes. */
-static void put_quoted(struct tl_str *out, const char *text) {
+void tl_draw_put_quoted(struct tl_str *out, const char *text) {
     tl_str_putc(out, '"');
     for (; *text != '\0'; text++) {
         if (*text == '"' || *text == '\\')
@@ -63,56 +38,8 @@ static void put_text(struct tl_str *out, const char *text) {
     tl_str_put_xml(out, text, strlen(text));
 }
 
-/* What a value is called where it is made. */
-static const char *value_name(struct tl_ref ref) {
-    return ref.node->outputs[ref.port].name;
-}
-
-/* The nodes of the drawing that a value comes from: a box or a parameter; for a region's output, whatever makes the
- * result inside; for a cond's, that of both branches. */
-#define MOST_ENDS 8
-struct ends {
-    char ids[MOST_ENDS][48];
-    size_t count;
-};
-
-static void add_end(struct ends *ends, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void add_end(struct ends *ends, const char *format, ...) {
-    if (ends->count == MOST_ENDS)
-        return;
-    va_list args;
-    va_start(args, format);
-    vsnprintf(ends->ids[ends->count++], sizeof ends->ids[0], format, args);
-    va_end(args);
-}
-
-static bool passes_through(const struct tl_body *body, size_t result) {
-    return body->owner->op == TL_OP_COND && body->results[result].from.node->body != body;
-}
-
-static void find_ends(const struct drawing *drawing, struct tl_ref ref, struct ends *ends) {
-    const struct tl_node *node = ref.node;
-    if (node->op == TL_OP_PARAMETERS)
-        add_end(ends, "g%zu_p%u_%u", drawing->graph, node->number, ref.port);
-    else if (node->regions[0] == NULL)
-        add_end(ends, "g%zu_n%u", drawing->graph, node->number);
-    for (size_t r = 0; r < 2 && node->regions[r] != NULL; r++) {
-        const struct tl_body *body = node->regions[r];
-        if (ref.port >= body->result_count)
-            continue;
-        if (passes_through(body, ref.port))
-            add_end(ends, "g%zu_t%u_%zu_%u", drawing->graph, node->number, r, ref.port);
-        else
-            find_ends(drawing, body->results[ref.port].from, ends);
-    }
-}
-
-/* A node inside a region (or the primitive itself), for edges that mean the region as a whole. */
-static void put_anchor(struct drawing *drawing, const struct tl_node *node) {
-    if (node->regions[0] == NULL)
-        tl_str_printf(drawing->out, "g%zu_n%u", drawing->graph, node->number);
-    else
-        tl_str_printf(drawing->out, "g%zu_a%u", drawing->graph, node->number);
+static void put_ms(struct tl_str *out, double ms) {
+    tl_str_printf(out, ms < 9.95 ? "%.1f ms" : "%.0f ms", ms);
 }
 
 /* ---- boxes ---- */
@@ -120,64 +47,87 @@ static void put_anchor(struct drawing *drawing, const struct tl_node *node) {
 /* Attributes that a reader of the picture wants to see; the rest is in the text form. */
 static const char *const shown[] = {"mode", "count", "size", "format", "items", "max_tokens", "parts"};
 
-static void put_attributes(struct drawing *drawing, const struct tl_node *node) {
+static void put_attributes(struct tl_str *out, const struct tl_node *node) {
     bool first = true;
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
         const struct tl_attribute *attribute = tl_attributes_find(&node->attributes, shown[i]);
         if (attribute == NULL)
             continue;
-        tl_str_puts(drawing->out, first ? "<br/><font point-size=\"9\" color=\"#333333\">" : ", ");
+        tl_str_puts(out, first ? "<br/><font point-size=\"9\" color=\"#333333\">" : ", ");
         first = false;
         if (attribute->kind == TL_ATTRIBUTE_STRING)
-            put_text(drawing->out, attribute->as.string);
+            put_text(out, attribute->as.string);
         else
-            tl_str_printf(drawing->out, "%s %lld", attribute->name, (long long)attribute->as.integer);
+            tl_str_printf(out, "%s %lld", attribute->name, (long long)attribute->as.integer);
     }
     if (!first)
-        tl_str_puts(drawing->out, "</font>");
+        tl_str_puts(out, "</font>");
 }
 
-static void draw_box(struct drawing *drawing, const struct tl_node *node) {
-    struct tl_str *out = drawing->out;
-    tl_str_printf(out, "g%zu_n%u [fillcolor=\"%s\", label=<<b>", drawing->graph, node->number,
-                  colour_of(drawing, node));
+/* "embed on embedder, 513 ms": what a pointer that rests on the box is told. */
+static void put_tooltip(const struct tl_draw *draw, const struct tl_node *node, const struct tl_plan_node *frozen) {
+    struct tl_str text = TL_STR_INIT;
+    tl_str_printf(&text, "%s on %s", tl_graph_info(node)->name, node->engine ? node->engine : "the runtime itself");
+    if (frozen != NULL) {
+        tl_str_puts(&text, ", ");
+        put_ms(&text, frozen->cost_ms);
+        tl_str_puts(&text, " predicted, ");
+        put_ms(&text, frozen->rank);
+        tl_str_puts(&text, " to the end");
+    }
+    tl_str_puts(draw->out, ", tooltip=");
+    tl_draw_put_quoted(draw->out, text.data);
+    tl_str_fini(&text);
+}
+
+static const char *colour_of(const struct tl_draw *draw, const struct tl_node *node) {
+    for (size_t i = 0; i < draw->engine_count && node->engine != NULL; i++)
+        if (strcmp(draw->engines[i], node->engine) == 0)
+            return tl_draw_colour(i);
+    return TL_DRAW_PLAIN;
+}
+
+static void draw_box(const struct tl_draw *draw, const struct tl_node *node) {
+    struct tl_str *out = draw->out;
+    const struct tl_plan_node *frozen = draw->plan != NULL ? draw->frozen[node->number] : NULL;
+    tl_str_printf(out, "g%zu_n%u [id=\"g%zu_n%u\", fillcolor=\"%s\"", draw->number, node->number, draw->number,
+                  node->number, colour_of(draw, node));
+    if (frozen != NULL && frozen->critical > 0)
+        tl_str_puts(out, ", penwidth=2.6, color=\"" TL_DRAW_CRITICAL "\"");
+    tl_str_puts(out, ", label=<<b>");
     put_text(out, tl_graph_info(node)->name);
-    tl_str_puts(out, "</b><br/><font point-size=\"9\">");
+    tl_str_puts(out, "</b>");
+    if (frozen != NULL && node->engine != NULL) {
+        tl_str_puts(out, "<font point-size=\"9\">  ");
+        if (frozen->critical > 1)
+            tl_str_printf(out, "%u \xc3\x97 ", frozen->critical);
+        put_ms(out, frozen->cost_ms);
+        tl_str_puts(out, "</font>");
+    }
+    tl_str_puts(out, "<br/><font point-size=\"9\">");
     put_text(out, node->label);
     tl_str_puts(out, "</font>");
-    put_attributes(drawing, node);
+    put_attributes(out, node);
     tl_str_puts(out, ">");
-    if (node->engine != NULL) {
-        tl_str_puts(out, ", tooltip=");
-        put_quoted(out, node->engine);
-    }
+    put_tooltip(draw, node, frozen);
     tl_str_puts(out, "];\n");
 }
 
-static bool is_used(struct tl_ref ref) {
-    return tl_graph_use_count(ref) > 0;
-}
-
-static bool is_shown(const struct tl_body *body, uint32_t port) {
-    return body->owner == NULL || is_used(tl_graph_output(body->parameters, port));
-}
-
-/* Parameters that nobody uses are left out inside regions: `index` mostly is. */
-static void draw_parameters(struct drawing *drawing, const struct tl_body *body) {
+static void draw_parameters(struct tl_draw *draw, const struct tl_body *body) {
     for (uint32_t i = 0; i < body->parameters->output_count; i++) {
-        if (!is_shown(body, i))
+        if (!tl_draw_shows_parameter(body, i) || tl_draw_repeats_parameter(body, i))
             continue;
-        tl_str_printf(drawing->out, "g%zu_p%u_%u [shape=ellipse, fillcolor=\"" VALUE "\", label=", drawing->graph,
+        tl_str_printf(draw->out, "g%zu_p%u_%u [shape=ellipse, fillcolor=\"" TL_DRAW_VALUE "\", label=", draw->number,
                       body->parameters->number, i);
-        put_quoted(drawing->out, body->parameters->outputs[i].name);
-        tl_str_puts(drawing->out, "];\n");
+        tl_draw_put_quoted(draw->out, body->parameters->outputs[i].name);
+        tl_str_puts(draw->out, "];\n");
     }
 }
 
 /* "hits" for a list that is called after what is in it, "queries" for one that has a name. */
 static void put_list_name(struct tl_str *out, const struct tl_node *region) {
     struct tl_ref from = region->inputs[0].from;
-    const char *name = value_name(from);
+    const char *name = from.node->outputs[from.port].name;
     bool usual = strcmp(name, tl_base_type_name((enum tl_base_type)tl_graph_type(from).base)) == 0;
     tl_str_printf(out, "%s%s", name, usual ? "s" : "");
 }
@@ -211,193 +161,89 @@ static void put_title(struct tl_str *out, const struct tl_node *region) {
     }
 }
 
-static void draw_frame_start(struct drawing *drawing, const struct tl_node *region, const char *part) {
-    struct tl_str *out = drawing->out, title = TL_STR_INIT;
+static void draw_frame_start(struct tl_draw *draw, const struct tl_node *region, const char *part) {
+    struct tl_str *out = draw->out, title = TL_STR_INIT;
     if (part[0] == '\0')
         put_title(&title, region);
     else
         tl_str_puts(&title, part);
-    tl_str_printf(out, "subgraph cluster_g%zu_n%u%s {\n", drawing->graph, region->number, part);
-    tl_str_puts(out, "style=\"rounded\"; peripheries=1; color=\"" INK "\"; fontcolor=\"" INK "\"; fontsize=11; "
+    tl_str_printf(out, "subgraph cluster_g%zu_n%u%s {\n", draw->number, region->number, part);
+    tl_str_puts(out, "style=\"rounded\"; peripheries=1; color=\"" TL_DRAW_INK "\"; fontcolor=\"" TL_DRAW_INK
+                     "\"; fontsize=11; "
                      "labeljust=l; label=");
-    put_quoted(out, title.data);
+    tl_draw_put_quoted(out, title.data);
     tl_str_puts(out, ";\n");
     if (part[0] == '\0') {
         tl_str_puts(out, "tooltip=");
-        put_quoted(out, region->label);
+        tl_draw_put_quoted(out, region->label);
         tl_str_puts(out, ";\n");
     }
     tl_str_fini(&title);
 }
 
-static void draw_body(struct drawing *drawing, const struct tl_body *body) {
-    draw_parameters(drawing, body);
-    for (size_t i = 0; i < body->node_count; i++) {
-        const struct tl_node *node = body->nodes[i];
-        if (node->regions[0] == NULL) {
-            draw_box(drawing, node);
-            continue;
-        }
-        draw_frame_start(drawing, node, "");
-        tl_str_printf(drawing->out, "g%zu_a%u [shape=point, style=invis, width=0, label=\"\"];\n", drawing->graph,
-                      node->number);
-        for (size_t r = 0; r < 2 && node->regions[r] != NULL; r++) {
-            if (node->op == TL_OP_COND)
-                draw_frame_start(drawing, node, r == 0 ? "then" : "else");
-            draw_body(drawing, node->regions[r]);
-            for (size_t k = 0; k < node->regions[r]->result_count; k++) {
-                if (!passes_through(node->regions[r], k))
-                    continue;
-                tl_str_printf(drawing->out, "g%zu_t%u_%zu_%zu [shape=ellipse, fillcolor=\"" VALUE "\", label=",
-                              drawing->graph, node->number, r, k);
-                put_quoted(drawing->out, node->regions[r]->results[k].name);
-                tl_str_puts(drawing->out, "];\n");
-            }
-            if (node->op == TL_OP_COND)
-                tl_str_puts(drawing->out, "}\n");
-        }
-        tl_str_puts(drawing->out, "}\n");
-    }
-}
+static void draw_body(struct tl_draw *draw, const struct tl_body *body);
 
-/* ---- edges ---- */
-
-/* Edges from all that the value comes from to the node `to`; `more` are further attributes. */
-static void draw_data(struct drawing *drawing, struct tl_ref from, const char *to, const char *input,
-                      const char *more) {
-    struct ends ends = {.count = 0};
-    char type[24];
-    find_ends(drawing, from, &ends);
-    for (size_t i = 0; i < ends.count; i++)
-        tl_str_printf(drawing->out, "%s -> %s [tooltip=\"%s: %s\"%s];\n", ends.ids[i], to, input,
-                      tl_type_print(tl_graph_type(from), type), more);
-}
-
-/* From a value into a region: to the parameter that it becomes, or to the frame. */
-static void draw_region_input(struct drawing *drawing, const struct tl_node *region, const struct tl_input *input) {
-    static const struct {
-        const char *input, *parameter;
-    } becomes[] = {{"items", "item"}, {"items", "group"}, {"initial", "carried"}};
-    const struct tl_node *parameters = region->regions[0]->parameters;
-    char to[48], more[64];
-    for (size_t i = 0; i < sizeof becomes / sizeof *becomes; i++)
-        for (uint32_t port = 0; strcmp(becomes[i].input, input->name) == 0 && port < parameters->output_count; port++) {
-            if (strcmp(parameters->outputs[port].name, becomes[i].parameter) != 0 ||
-                !is_shown(region->regions[0], port))
+static void draw_region(struct tl_draw *draw, const struct tl_node *node) {
+    draw_frame_start(draw, node, "");
+    tl_str_printf(draw->out, "g%zu_a%u [shape=point, style=invis, width=0, label=\"\"];\n", draw->number, node->number);
+    for (size_t r = 0; r < 2 && node->regions[r] != NULL; r++) {
+        if (node->op == TL_OP_COND)
+            draw_frame_start(draw, node, r == 0 ? "then" : "else");
+        draw_body(draw, node->regions[r]);
+        for (size_t k = 0; k < node->regions[r]->result_count; k++) {
+            if (!tl_draw_passes_through(node->regions[r], k))
                 continue;
-            snprintf(to, sizeof to, "g%zu_p%u_%u", drawing->graph, parameters->number, port);
-            draw_data(drawing, input->from, to, input->name, "");
-            return;
+            tl_str_printf(draw->out, "g%zu_t%u_%zu_%zu [shape=ellipse, fillcolor=\"" TL_DRAW_VALUE "\", label=",
+                          draw->number, node->number, r, k);
+            tl_draw_put_quoted(draw->out, node->regions[r]->results[k].name);
+            tl_str_puts(draw->out, "];\n");
         }
-    snprintf(to, sizeof to, "g%zu_a%u", drawing->graph, region->number);
-    snprintf(more, sizeof more, ", lhead=cluster_g%zu_n%u", drawing->graph, region->number);
-    draw_data(drawing, input->from, to, input->name, more);
+        if (node->op == TL_OP_COND)
+            tl_str_puts(draw->out, "}\n");
+    }
+    tl_str_puts(draw->out, "}\n");
 }
 
-static bool drawn_before(const struct tl_node *node, size_t input) {
-    for (size_t i = 0; i < input; i++)
-        if (node->inputs[i].from.node == node->inputs[input].from.node &&
-            node->inputs[i].from.port == node->inputs[input].from.port)
-            return true;
-    return false;
-}
-
-static void draw_waits(struct drawing *drawing, const struct tl_node *node) {
-    struct tl_str *out = drawing->out;
-    for (size_t i = 0; i < node->wait_count; i++) {
-        struct tl_node *on = node->waits[i].node;
-        struct ends ends = {.count = 0};
-        if (on->output_count > 0)
-            find_ends(drawing, tl_graph_output(on, 0), &ends);
-        if (ends.count > 0) /* the last node inside a region, so that the arrow does not start at its top */
-            tl_str_puts(out, ends.ids[0]);
+static void draw_body(struct tl_draw *draw, const struct tl_body *body) {
+    draw_parameters(draw, body);
+    for (size_t i = 0; i < body->node_count; i++)
+        if (body->nodes[i]->regions[0] == NULL)
+            draw_box(draw, body->nodes[i]);
         else
-            put_anchor(drawing, on);
-        tl_str_puts(out, " -> ");
-        put_anchor(drawing, node);
-        tl_str_puts(out, node->waits[i].kind == TL_EDGE_CONTROL
-                             ? " [style=dashed, penwidth=1.6, color=\"" AFTER "\", tooltip=\"after\""
-                             : " [style=dotted, tooltip=\"order\"");
-        if (on->regions[0] != NULL)
-            tl_str_printf(out, ", ltail=cluster_g%zu_n%u", drawing->graph, on->number);
-        if (node->regions[0] != NULL)
-            tl_str_printf(out, ", lhead=cluster_g%zu_n%u", drawing->graph, node->number);
-        tl_str_puts(out, "];\n");
-    }
+            draw_region(draw, body->nodes[i]);
 }
 
-/* What a body hands to its next instance. */
-static void draw_carried(struct drawing *drawing, const struct tl_node *region) {
-    const struct tl_body *body = region->regions[0];
-    const char *name = region->op == TL_OP_REDUCE ? "group" : "carried";
-    bool carries = region->op == TL_OP_FOLD || region->op == TL_OP_LOOP || region->op == TL_OP_REDUCE;
-    for (uint32_t port = 0; carries && port < body->parameters->output_count; port++) {
-        if (strcmp(body->parameters->outputs[port].name, name) != 0 || !is_shown(body, port))
-            continue;
-        if (body->results[0].from.node == body->parameters)
-            continue;
-        char to[48];
-        snprintf(to, sizeof to, "g%zu_p%u_%u", drawing->graph, body->parameters->number, port);
-        draw_data(drawing, body->results[0].from, to, "next",
-                  ", constraint=false, penwidth=0.7, arrowhead=vee, fontcolor=\"" INK "\", fontsize=9, label=\"next\"");
-    }
-}
+/* ---- what the picture as a whole shows ---- */
 
-/* Results of a cond's branch that are made outside it. */
-static void draw_passed_through(struct drawing *drawing, const struct tl_node *cond, size_t branch) {
-    const struct tl_body *body = cond->regions[branch];
-    char to[48];
-    for (size_t i = 0; i < body->result_count; i++) {
-        if (!passes_through(body, i))
-            continue;
-        snprintf(to, sizeof to, "g%zu_t%u_%zu_%zu", drawing->graph, cond->number, branch, i);
-        draw_data(drawing, body->results[i].from, to, body->results[i].name, "");
-    }
-}
-
-static void draw_edges(struct drawing *drawing, const struct tl_body *body) {
-    for (size_t i = 0; i < body->node_count; i++) {
-        const struct tl_node *node = body->nodes[i];
-        for (size_t k = 0; k < node->input_count; k++) {
-            if (drawn_before(node, k))
-                continue;
-            if (node->regions[0] != NULL) {
-                draw_region_input(drawing, node, &node->inputs[k]);
-                continue;
-            }
-            char to[48];
-            snprintf(to, sizeof to, "g%zu_n%u", drawing->graph, node->number);
-            draw_data(drawing, node->inputs[k].from, to, node->inputs[k].name, "");
-        }
-        draw_waits(drawing, node);
-        for (size_t r = 0; r < 2 && node->regions[r] != NULL; r++) {
-            draw_edges(drawing, node->regions[r]);
-            draw_passed_through(drawing, node, r);
-        }
-        if (node->regions[0] != NULL)
-            draw_carried(drawing, node);
-    }
-}
-
-static void draw_results(struct drawing *drawing, const struct tl_body *root) {
-    for (size_t i = 0; i < root->result_count; i++) {
-        tl_str_printf(drawing->out, "g%zu_r%zu [shape=ellipse, peripheries=2, fillcolor=\"" VALUE "\", label=",
-                      drawing->graph, i);
-        put_quoted(drawing->out, root->results[i].name);
-        tl_str_puts(drawing->out, "];\n");
-        char to[48];
-        snprintf(to, sizeof to, "g%zu_r%zu", drawing->graph, i);
-        draw_data(drawing, root->results[i].from, to, "result", "");
-    }
-}
-
-/* ---- legend ---- */
-
-struct edge_kinds {
-    bool control, order;
+struct engine_list {
+    const char **items;
+    size_t count, capacity;
 };
 
-static void find_edge_kinds(const struct tl_body *body, struct edge_kinds *kinds) {
+static void collect_engines(struct engine_list *engines, const struct tl_body *body) {
+    for (size_t i = 0; i < body->node_count; i++) {
+        const struct tl_node *node = body->nodes[i];
+        size_t k = 0;
+        while (node->engine != NULL && k < engines->count && strcmp(engines->items[k], node->engine) != 0)
+            k++;
+        if (node->engine != NULL && k == engines->count) {
+            engines->items = tl_mem_grow(engines->items, &engines->capacity, k + 1, sizeof *engines->items);
+            engines->items[engines->count++] = node->engine;
+        }
+        for (size_t r = 0; r < 2 && node->regions[r] != NULL; r++)
+            collect_engines(engines, node->regions[r]);
+    }
+}
+
+const char **tl_draw_engines(const struct tl_drawing *drawings, size_t count, size_t *engine_count) {
+    struct engine_list engines = {0};
+    for (size_t i = 0; i < count; i++)
+        collect_engines(&engines, drawings[i].graph->root);
+    *engine_count = engines.count;
+    return engines.items;
+}
+
+static void find_edge_kinds(const struct tl_body *body, struct tl_draw_edge_kinds *kinds) {
     for (size_t i = 0; i < body->node_count; i++) {
         const struct tl_node *node = body->nodes[i];
         for (size_t k = 0; k < node->wait_count; k++) {
@@ -409,48 +255,97 @@ static void find_edge_kinds(const struct tl_body *body, struct edge_kinds *kinds
     }
 }
 
-static void draw_legend(struct drawing *drawing, const struct tl_graph *const *graphs, size_t count) {
-    struct tl_str *out = drawing->out;
-    struct edge_kinds kinds = {false, false};
-    for (size_t i = 0; i < count; i++)
-        find_edge_kinds(graphs[i]->root, &kinds);
-    tl_str_puts(out, "labelloc=b; fontsize=11; fontcolor=\"" INK "\"; label=<<table border=\"0\" cellborder=\"0\" "
-                     "cellspacing=\"3\"><tr>");
-    for (size_t i = 0; i < drawing->engine_count; i++) {
-        tl_str_printf(out, "<td bgcolor=\"%s\"><font color=\"#111111\"> ",
-                      palette[i % (sizeof palette / sizeof *palette)]);
-        put_text(out, drawing->engines[i]);
+struct tl_draw_edge_kinds tl_draw_edge_kinds(const struct tl_drawing *drawings, size_t count) {
+    struct tl_draw_edge_kinds kinds = {false, false, false};
+    for (size_t i = 0; i < count; i++) {
+        find_edge_kinds(drawings[i].graph->root, &kinds);
+        kinds.critical |= drawings[i].plan != NULL && drawings[i].plan->critical_count > 0;
+    }
+    return kinds;
+}
+
+static void draw_legend(struct tl_str *out, const char *const *engines, size_t engine_count,
+                        struct tl_draw_edge_kinds kinds) {
+    tl_str_puts(out, "labelloc=b; fontsize=11; fontcolor=\"" TL_DRAW_INK
+                     "\"; label=<<table border=\"0\" cellborder=\"0\" cellspacing=\"3\"><tr>");
+    for (size_t i = 0; i < engine_count; i++) {
+        tl_str_printf(out, "<td bgcolor=\"%s\"><font color=\"#111111\"> ", tl_draw_colour(i));
+        put_text(out, engines[i]);
         tl_str_puts(out, " </font></td>");
     }
-    tl_str_puts(out, "<td bgcolor=\"" PLAIN "\"><font color=\"#111111\"> builtin </font></td>"
+    tl_str_puts(out, "<td bgcolor=\"" TL_DRAW_PLAIN "\"><font color=\"#111111\"> builtin </font></td>"
                      "<td>\xe2\x94\x80\xe2\x94\x80 data</td>");
     if (kinds.control)
-        tl_str_puts(out, "<td><font color=\"" AFTER "\">\xe2\x95\xb6 \xe2\x95\xb6 after</font></td>");
+        tl_str_puts(out, "<td><font color=\"" TL_DRAW_AFTER "\">\xe2\x95\xb6 \xe2\x95\xb6 after</font></td>");
     if (kinds.order)
         tl_str_puts(out, "<td>\xc2\xb7\xc2\xb7\xc2\xb7\xc2\xb7 order of the steps</td>");
+    if (kinds.critical)
+        tl_str_puts(out, "<td><font color=\"" TL_DRAW_CRITICAL
+                         "\"><b>\xe2\x94\x81\xe2\x94\x81 critical path</b></font></td>");
     tl_str_puts(out, "</tr></table>>;\n");
 }
 
-void tl_graph_draw_dot(const struct tl_graph *const *graphs, const char *const *titles, size_t count,
-                       struct tl_str *out) {
-    struct drawing drawing = {.out = out};
-    tl_str_puts(out, "digraph teola {\n"
-                     "compound=true; bgcolor=\"transparent\"; fontname=\"Helvetica\"; nodesep=0.18; ranksep=0.22;\n"
-                     "node [shape=box, style=\"filled,rounded\", color=\"" INK "\", fontname=\"Helvetica\", "
-                     "fontsize=11, fontcolor=\"#111111\", margin=\"0.08,0.04\", height=0.3];\n"
-                     "edge [color=\"" INK "\", arrowsize=0.6, fontname=\"Helvetica\"];\n");
+/* ---- the graph ---- */
+
+/* The frozen form of each node, by number. */
+static void find_frozen(const struct tl_plan_node **frozen, const struct tl_body *body,
+                        const struct tl_plan_body *plan) {
+    for (size_t i = 0; i < body->node_count; i++) {
+        frozen[body->nodes[i]->number] = &plan->nodes[i];
+        for (size_t r = 0; r < 2 && body->nodes[i]->regions[r] != NULL; r++)
+            find_frozen(frozen, body->nodes[i]->regions[r], plan->nodes[i].bodies[r]);
+    }
+}
+
+static void draw_start(struct tl_str *out) {
+    tl_str_puts(out,
+                "digraph teola {\n"
+                "compound=true; bgcolor=\"transparent\"; fontname=\"Helvetica\"; nodesep=0.18; ranksep=0.22;\n"
+                "node [shape=box, style=\"filled,rounded\", color=\"" TL_DRAW_INK
+                "\", fontname=\"Helvetica\", fontsize=11, fontcolor=\"#111111\", margin=\"0.08,0.04\", height=0.3];\n"
+                "edge [color=\"" TL_DRAW_INK "\", arrowsize=0.6, fontname=\"Helvetica\"];\n");
+}
+
+static void draw_graph(const struct tl_drawing *drawing, size_t number, const char *const *engines,
+                       size_t engine_count, struct tl_str *out) {
+    struct tl_draw draw = {
+        .out = out,
+        .number = number,
+        .plan = drawing->plan,
+        .frozen = tl_mem_zalloc(drawing->graph->next_number * sizeof *draw.frozen),
+        .engines = engines,
+        .engine_count = engine_count,
+    };
+    if (drawing->plan != NULL)
+        find_frozen(draw.frozen, drawing->graph->root, drawing->plan->root);
+    draw_body(&draw, drawing->graph->root);
+    tl_draw_edges(&draw, drawing->graph->root);
+    tl_draw_results(&draw, drawing->graph->root);
+    tl_mem_free(draw.frozen);
+}
+
+void tl_draw_one(const struct tl_drawing *drawing, size_t number, const char *const *engines, size_t engine_count,
+                 struct tl_str *out) {
+    draw_start(out);
+    draw_graph(drawing, number, engines, engine_count, out);
+    tl_str_puts(out, "}\n");
+}
+
+void tl_graph_draw_dot(const struct tl_drawing *drawings, size_t count, struct tl_str *out) {
+    size_t engine_count;
+    const char **engines = tl_draw_engines(drawings, count, &engine_count);
+    draw_start(out);
     for (size_t i = 0; i < count; i++) {
-        drawing.graph = i;
-        tl_str_printf(
-            out, "subgraph cluster_g%zu {\nperipheries=0; labelloc=t; fontcolor=\"" INK "\"; fontsize=14; label=", i);
-        put_quoted(out, titles[i]);
+        tl_str_printf(out,
+                      "subgraph cluster_g%zu {\nperipheries=0; labelloc=t; fontcolor=\"" TL_DRAW_INK
+                      "\"; fontsize=14; label=",
+                      i);
+        tl_draw_put_quoted(out, drawings[i].title);
         tl_str_puts(out, ";\n");
-        draw_body(&drawing, graphs[i]->root);
-        draw_edges(&drawing, graphs[i]->root);
-        draw_results(&drawing, graphs[i]->root);
+        draw_graph(&drawings[i], i, engines, engine_count, out);
         tl_str_puts(out, "}\n");
     }
-    draw_legend(&drawing, graphs, count);
+    draw_legend(out, engines, engine_count, tl_draw_edge_kinds(drawings, count));
     tl_str_puts(out, "}\n");
-    tl_mem_free(drawing.engines);
+    tl_mem_free(engines);
 }

@@ -6,12 +6,13 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "graph/random_test_support.h"
-#include "plan/plan.h"
+#include "plan/draw_impl.h"
 
 static size_t count(const char *text, const char *what) {
     size_t found = 0;
@@ -20,15 +21,10 @@ static size_t count(const char *text, const char *what) {
     return found;
 }
 
-static void draw(const struct tl_graph *const *graphs, const char *const *titles, size_t graph_count,
-                 struct tl_str *svg) {
-    struct tl_str dot = TL_STR_INIT;
+static void draw(const struct tl_drawing *drawings, size_t drawing_count, struct tl_str *svg) {
     struct tl_error error = {.message = ""};
-    tl_graph_draw_dot(graphs, titles, graph_count, &dot);
-    if (tl_graph_draw_svg(dot.data, dot.length, svg, &error) != TL_OK)
-        print_error("%s\n%s\n", dot.data, error.message);
-    assert_string_equal(error.message, "");
-    tl_str_fini(&dot);
+    if (tl_graph_draw_svg(drawings, drawing_count, svg, &error) != TL_OK)
+        fail_msg("%s", error.message);
 }
 
 static size_t count_boxes(const struct tl_body *body) {
@@ -48,8 +44,7 @@ static void random_graphs_are_drawn(void **state) {
         struct tl_random_shape shape = {.nodes = 6 + (unsigned)seed, .nesting = (unsigned)(seed % 4)};
         struct tl_graph *graph = tl_random_graph(seed, &shape);
         struct tl_str svg = TL_STR_INIT;
-        const char *title = "random";
-        draw((const struct tl_graph *const *)&graph, &title, 1, &svg);
+        draw(&(struct tl_drawing){graph, NULL, "random"}, 1, &svg);
         assert_int_equal(count(svg.data, "font-weight=\"bold\""), count_boxes(graph->root));
         tl_str_fini(&svg);
         tl_graph_destroy(graph);
@@ -62,12 +57,52 @@ static void odd_names_are_escaped(void **state) {
     struct tl_node *node = tl_graph_add(graph->root, TL_OP_CONSTANT, "", "<b>\"&\\ \n'{|}", NULL);
     tl_graph_add_result(graph->root, "r", tl_graph_add_output(node, "text", TL_TYPE_OF(TEXT, 0)));
     struct tl_str svg = TL_STR_INIT;
-    const struct tl_graph *graphs[] = {graph, graph};
-    draw(graphs, (const char *const[]){"a \"title\" \\N <i>", ""}, 2, &svg);
+    draw((const struct tl_drawing[]){{graph, NULL, "a \"title\" \\N <i>"}, {graph, NULL, ""}}, 2, &svg);
     assert_int_equal(count(svg.data, "&lt;b&gt;"), 2);
     assert_int_equal(count(svg.data, "a &quot;title&quot; \\N &lt;i&gt;"), 1);
     tl_str_fini(&svg);
     tl_graph_destroy(graph);
+}
+
+static size_t count_unnamed(const char *page) {
+    size_t unnamed = 0;
+    for (const char *at = page; (at = strstr(at, " id=\"p0-")) != NULL; at++) {
+        char name[64];
+        size_t length = strcspn(at + 5, "\"");
+        assert_true(length < 32);
+        snprintf(name, sizeof name, " id=\"%.*s\"", (int)length, at + 5);
+        assert_int_equal(count(page, name), 1);
+        snprintf(name, sizeof name, "\"%.*s\":{", (int)length, at + 5);
+        unnamed += strncmp(at + 5, "p0-g0_n", 7) == 0 && count(page, name) != 1;
+    }
+    return unnamed;
+}
+
+/* Names are unique, each box has its details, nothing is fetched, and no text of a workflow becomes markup. */
+static void pages_need_nothing_else(void **state) {
+    (void)state;
+    for (uint64_t seed = 0; seed < 4; seed++) {
+        struct tl_random_shape shape = {.nodes = 6 + (unsigned)seed, .nesting = (unsigned)seed};
+        struct tl_graph *graph = tl_random_graph(seed, &shape);
+        struct tl_node *node = tl_graph_add(graph->root, TL_OP_CONSTANT, "", "odd", NULL);
+        tl_attributes_set_string(&node->attributes, &graph->arena, "value", "</script><script>alert(1)</script>");
+        tl_graph_add_result(graph->root, "odd", tl_graph_add_output(node, "text", TL_TYPE_OF(TEXT, 0)));
+        struct tl_plan *plan;
+        assert_int_equal(tl_plan_freeze(graph, NULL, &plan, NULL), TL_OK);
+        struct tl_str page = TL_STR_INIT;
+        struct tl_error error = {.message = ""};
+        const struct tl_drawing drawings[] = {{graph, plan, "a"}, {graph, plan, "b <c>"}};
+        if (tl_graph_draw_html(drawings, 2, "notes & <more>\n", &page, &error) != TL_OK)
+            fail_msg("%s", error.message);
+        assert_int_equal(count(page.data, "</script>"), 2);
+        assert_int_equal(count(page.data, "<svg"), 2);
+        assert_int_equal(count(page.data, "http"), 0);
+        assert_int_equal(count(page.data, "notes &amp; &lt;more&gt;"), 1);
+        assert_int_equal(count(page.data, "b &lt;c&gt;: "), 1);
+        assert_int_equal(count_unnamed(page.data), 0);
+        tl_str_fini(&page);
+        tl_plan_unref(plan);
+    }
 }
 
 static void failures_are_told(void **state) {
@@ -75,13 +110,13 @@ static void failures_are_told(void **state) {
     struct tl_str svg = TL_STR_INIT;
     struct tl_error error;
     tl_str_puts(&svg, "before");
-    assert_int_equal(tl_graph_draw_svg("digraph {", 9, &svg, &error), TL_ERR_INVALID);
+    assert_int_equal(tl_draw_lay_out("digraph {", 9, &svg, &error), TL_ERR_INVALID);
     assert_string_equal(error.message, "dot could not draw the graph (it ended with code 1)");
     assert_string_equal(svg.data, "before");
 
     char *path = tl_mem_strdup(getenv("PATH"));
     setenv("PATH", "/nonexistent", 1);
-    assert_int_equal(tl_graph_draw_svg("digraph {}", 10, &svg, &error), TL_ERR_NOT_FOUND);
+    assert_int_equal(tl_draw_lay_out("digraph {}", 10, &svg, &error), TL_ERR_NOT_FOUND);
     assert_non_null(strstr(error.message, "install the package graphviz"));
     setenv("PATH", path, 1);
     tl_mem_free(path);
@@ -92,6 +127,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_graphs_are_drawn),
         cmocka_unit_test(odd_names_are_escaped),
+        cmocka_unit_test(pages_need_nothing_else),
         cmocka_unit_test(failures_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* explain.c: a plan as text for people: the graph that runs, then a line for each primitive: who executes it, how long
- * that is predicted to take, how far it is from the end of the query, and what it waits for; then the critical path. The
- * numbers are those of the printed graph. The text depends on the graph and the profile alone, so it can be compared and
- * kept under version control. */
+ * that is predicted to take, how far it is from the end of the query, and what it waits for; then the critical path.
+ * The numbers are those of the printed graph. The text depends on the graph and the profile alone, so it can be
+ * compared and kept under version control. */
 #include <stdio.h>
 #include <string.h>
 

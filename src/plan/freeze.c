@@ -287,6 +287,10 @@ static void mark_pieces(struct freezer *freezer, const struct tl_body *body) {
     }
 }
 
+static const struct tl_plan_node *frozen_node(struct freezer *freezer, const struct tl_node *node) {
+    return node == NULL ? NULL : place_of(freezer, node)->frozen;
+}
+
 /* Marks the nodes of the critical path and takes it over. */
 static void write_critical_path(struct freezer *freezer, const struct tl_critical_path *path) {
     struct tl_plan *plan = freezer->plan;
@@ -297,6 +301,11 @@ static void write_critical_path(struct freezer *freezer, const struct tl_critica
         node->critical = path->nodes[i].times;
         plan->critical[i] = (struct tl_plan_step){node, path->nodes[i].times};
     }
+    plan->links = tl_arena_alloc(&plan->arena, path->link_count * sizeof *plan->links);
+    plan->link_count = path->link_count;
+    for (size_t i = 0; i < path->link_count; i++)
+        plan->links[i] = (struct tl_plan_link){frozen_node(freezer, path->links[i].from),
+                                               frozen_node(freezer, path->links[i].to)};
     plan->critical_ms = path->count > 0 ? plan->critical[0].node->rank : 0;
 }
 
@@ -345,7 +354,7 @@ enum tl_status tl_plan_freeze(struct tl_graph *graph, const struct tl_cost *cost
     write_critical_path(&freezer, &path);
     tl_plan_find_prefixes(made);
 
-    tl_mem_free(path.nodes);
+    tl_critical_path_fini(&path);
     tl_mem_free(freezer.places);
     tl_mem_free(freezer.predictions);
     tl_mem_free(freezer.bodies);

@@ -77,6 +77,11 @@ struct tl_plan_step {
     uint32_t times;
 };
 
+/* Two of its nodes, one right after the other; NULL: the start, the end. */
+struct tl_plan_link {
+    const struct tl_plan_node *from, *to;
+};
+
 /* What prompts begin with whatever the query: an open prompt of static parts. */
 struct tl_plan_prefix {
     uint32_t engine; /* index into tl_plan.engines */
@@ -95,6 +100,8 @@ struct tl_plan {
     const bool *measured;         /* per engine: predictions rest on measurements, not on stated defaults */
     struct tl_plan_step *critical; /* the longest way through the plan, in the order in which its nodes begin */
     size_t critical_count;
+    struct tl_plan_link *links;
+    size_t link_count;
     double critical_ms;           /* of all of it: the largest rank */
     struct tl_plan_prefix *prefixes;
     size_t prefix_count;
@@ -105,8 +112,8 @@ struct tl_plan {
 };
 
 /* Freezes a verified graph. Takes the graph (also on failure). Verifies it first: TL_ERR_INVALID
- * tells the first finding. TL_ERR_LIMIT when a body has more than 65,534 values or uses of values. `cost` is borrowed for
- * the call; NULL: predictions are the defaults. */
+ * tells the first finding. TL_ERR_LIMIT when a body has more than 65,534 values or uses of values. `cost` is borrowed
+ * for the call; NULL: predictions are the defaults. */
 enum tl_status tl_plan_freeze(struct tl_graph *graph, const struct tl_cost *cost, struct tl_plan **plan,
                               struct tl_error *error);
 struct tl_plan *tl_plan_ref(struct tl_plan *plan);
@@ -120,14 +127,26 @@ void tl_plan_put_basis(const struct tl_plan *plan, struct tl_str *out);
 /* The same as JSON: {"graph", "nodes", "measured", "critical_ms", "critical_path"}. Returns owned. */
 json_t *tl_plan_to_json(const struct tl_plan *plan);
 
-/* Graphviz DOT of graphs side by side: colours by engine, regions as boxes, data edges solid, control
- * edges dashed, order edges dotted and grey. `titles[i]` stands above graph i. Appends. */
-void tl_graph_draw_dot(const struct tl_graph *const *graphs, const char *const *titles, size_t count,
-                       struct tl_str *out);
-/* Runs graphviz' `dot -Tsvg` as a child; TL_ERR_NOT_FOUND names the package when it is missing. */
-enum tl_status tl_graph_draw_svg(const char *dot, size_t length, struct tl_str *svg, struct tl_error *error);
+/* One graph of a picture. */
+struct tl_drawing {
+    const struct tl_graph *graph;
+    const struct tl_plan *plan; /* of this graph: its figures are shown and its critical path is bold; NULL: neither */
+    const char *title;          /* stands above it */
+};
 
-/* ---- the plan cache: (workflow digest, settings digest) → plan; bounded, least recently used goes.
+/* Graphviz DOT of graphs side by side: colours by engine, regions as boxes, data edges solid, control edges dashed,
+ * order edges dotted and grey. Appends. */
+void tl_graph_draw_dot(const struct tl_drawing *drawings, size_t count, struct tl_str *out);
+/* The same as one SVG picture, laid out by graphviz' program `dot`; TL_ERR_NOT_FOUND names the package when it is
+ * missing. */
+enum tl_status tl_graph_draw_svg(const struct tl_drawing *drawings, size_t count, struct tl_str *out,
+                                 struct tl_error *error);
+/* The same as one page that needs nothing else: the pictures fitted to the window, details of each node, and below them
+ * `notes`, what the passes did (text, lines; NULL: none). */
+enum tl_status tl_graph_draw_html(const struct tl_drawing *drawings, size_t count, const char *notes,
+                                  struct tl_str *out, struct tl_error *error);
+
+/* ---- the plan cache: key (of all that makes a plan what it is) → plan; bounded, least recently used goes.
  * May be called from any thread. ---- */
 struct tl_plan_cache;
 struct tl_plan_cache *tl_plan_cache_create(size_t capacity); /* plans; at least 1 */

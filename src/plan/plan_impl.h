@@ -25,10 +25,19 @@ struct tl_critical_node {
     uint32_t times;
 };
 
+struct tl_critical_link {
+    const struct tl_node *from, *to; /* NULL: the start, the end */
+};
+
 struct tl_critical_path {
     struct tl_critical_node *nodes; /* in the order in which they begin; owned */
     size_t count, capacity;
+    struct tl_critical_link *links; /* who comes right after whom, each pair once; owned */
+    size_t link_count, link_capacity;
+    const struct tl_node *last; /* on the way so far */
 };
+
+void tl_critical_path_fini(struct tl_critical_path *path);
 
 /* Fills `rank` from the others and appends the longest way to `path`. */
 void tl_plan_rank(const struct tl_graph *graph, struct tl_prediction *predictions, struct tl_critical_path *path);

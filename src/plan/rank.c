@@ -1,11 +1,11 @@
 /* rank.c: upward ranks: the predicted ms from the start of a node to the end of the query, and the critical path.
  *
- * Nodes are looked at backwards. A node's rank is its cost more than the largest rank among those that take its values or
- * wait for it, in its own body or inside regions. What stands in a region's body goes on, at the body's end, with what
- * follows the region:
- *   map, cond      at once: one instance, one branch
- *   fold, reduce,  after the rounds that follow the first: each as long as the longest way, inside the body, from what a
- *   loop           round is given by the former one to its result. The rank of a node is that of its first round.
+ * Nodes are looked at backwards. A node's rank is its cost more than the largest rank among those that take its values
+ * or wait for it, in its own body or inside regions. What stands in a region's body goes on, at the body's end, with
+ * what follows the region:
+ *   map, cond            at once: one instance, one branch
+ *   fold, reduce, loop   after the rounds that follow the first: each as long as the longest way, inside the body, from
+ *                        what a round is given by the former one to its result; a node's rank is that of its first round
  * So the way through a body from the parameter to the result has to be known before what is around the body is ranked:
  * bodies are looked at innermost first, as if nothing followed them (values only grow, so the last look, from the root,
  * stands).
@@ -133,20 +133,43 @@ static void rank_body(struct ranker *ranker, const struct tl_body *body, double 
 
 /* ---- the way ---- */
 
-static void add(struct tl_critical_path *path, const struct tl_node *node, uint32_t times) {
-    for (size_t i = 0; i < path->count; i++)
-        if (path->nodes[i].node == node) {
-            path->nodes[i].times =
-                times > UINT32_MAX - path->nodes[i].times ? UINT32_MAX : path->nodes[i].times + times;
+static void link(struct tl_critical_path *path, const struct tl_node *from, const struct tl_node *to) {
+    for (size_t i = 0; i < path->link_count; i++)
+        if (path->links[i].from == from && path->links[i].to == to)
             return;
-        }
-    path->nodes = tl_mem_grow(path->nodes, &path->capacity, path->count + 1, sizeof *path->nodes);
-    path->nodes[path->count++] = (struct tl_critical_node){node, times};
+    path->links = tl_mem_grow(path->links, &path->link_capacity, path->link_count + 1, sizeof *path->links);
+    path->links[path->link_count++] = (struct tl_critical_link){from, to};
+}
+
+static void add(struct tl_critical_path *path, const struct tl_node *node, uint32_t times) {
+    size_t i = 0;
+    while (i < path->count && path->nodes[i].node != node)
+        i++;
+    if (i == path->count) {
+        path->nodes = tl_mem_grow(path->nodes, &path->capacity, path->count + 1, sizeof *path->nodes);
+        path->nodes[path->count++] = (struct tl_critical_node){node, 0};
+    }
+    uint32_t *sum = &path->nodes[i].times;
+    *sum = times > UINT32_MAX - *sum ? UINT32_MAX : *sum + times;
 }
 
 static uint32_t product(uint32_t a, uint32_t b) {
     uint64_t times = (uint64_t)a * b;
     return times > UINT32_MAX ? UINT32_MAX : (uint32_t)times;
+}
+
+static void add_rounds(struct tl_critical_path *path, const struct tl_critical_path *round, uint32_t times) {
+    if (round->count == 0 || times == 0)
+        return;
+    link(path, path->last, round->nodes[0].node);
+    for (size_t i = 0; i < round->count; i++)
+        add(path, round->nodes[i].node, product(round->nodes[i].times, times));
+    for (size_t i = 0; i < round->link_count; i++)
+        if (round->links[i].from != NULL)
+            link(path, round->links[i].from, round->links[i].to);
+    if (times > 1)
+        link(path, round->last, round->nodes[0].node);
+    path->last = round->last;
 }
 
 /* Appends who follows, to the end of the query or of the body of `until`. */
@@ -155,11 +178,11 @@ static void walk(const struct ranker *ranker, struct follower at, const struct t
     while (at.how != ENDS && !(at.how >= RETURNS && at.node == until)) {
         const struct place *place = place_of(ranker, at.node);
         if (at.how == STARTS) {
+            link(path, path->last, at.node);
             add(path, at.node, 1);
+            path->last = at.node;
         } else if (at.how == REPEATS) {
-            uint32_t rounds = ranker->predictions[at.node->number].rounds - 1;
-            for (size_t i = 0; i < place->round.count && rounds > 0; i++)
-                add(path, place->round.nodes[i].node, product(place->round.nodes[i].times, rounds));
+            add_rounds(path, &place->round, ranker->predictions[at.node->number].rounds - 1);
         }
         at = at.how == STARTS && place->inside != NULL ? (struct follower){place->inside, STARTS} : place->next;
     }
@@ -185,6 +208,11 @@ static void measure_rounds(struct ranker *ranker, const struct tl_body *body) {
     }
 }
 
+void tl_critical_path_fini(struct tl_critical_path *path) {
+    tl_mem_free(path->nodes);
+    tl_mem_free(path->links);
+}
+
 void tl_plan_rank(const struct tl_graph *graph, struct tl_prediction *predictions, struct tl_critical_path *path) {
     struct ranker ranker = {.predictions = predictions};
     ranker.places = tl_mem_zalloc(graph->next_number * sizeof *ranker.places);
@@ -198,9 +226,11 @@ void tl_plan_rank(const struct tl_graph *graph, struct tl_prediction *prediction
         if (first == NULL || predictions[node->number].rank > predictions[first->number].rank)
             first = node;
     }
-    if (first != NULL)
+    if (first != NULL) {
         walk(&ranker, (struct follower){first, STARTS}, NULL, path);
+        link(path, path->last, NULL);
+    }
     for (uint32_t i = 0; i < graph->next_number; i++)
-        tl_mem_free(ranker.places[i].round.nodes);
+        tl_critical_path_fini(&ranker.places[i].round);
     tl_mem_free(ranker.places);
 }

@@ -69,7 +69,7 @@ static struct tl_opt_options options_of(const struct tl_runtime *runtime, enum t
 enum tl_status tl_runtime_plan(struct tl_runtime *runtime, tl_workflow_id id, const struct tl_query_shape *shape,
                                enum tl_optimize optimize, const char *const *passes, size_t pass_count,
                                struct tl_plan_steps *steps, struct tl_error *error) {
-    *steps = (struct tl_plan_steps){.passes = TL_STR_INIT};
+    *steps = (struct tl_plan_steps){0};
     const struct tl_workflow *workflow = tl_runtime_workflow(runtime, id);
     if (!workflow)
         return tl_error_set(error, TL_ERR_NOT_FOUND, "there is no workflow %u", id);
@@ -77,13 +77,10 @@ enum tl_status tl_runtime_plan(struct tl_runtime *runtime, tl_workflow_id id, co
     enum tl_status status = decompose(workflow, shape, &graph, error);
     if (status != TL_OK)
         return status;
-    steps->before = tl_graph_clone(graph);
+    status = tl_plan_freeze(tl_graph_clone(graph), runtime->cost, &steps->written, error);
     struct tl_opt_options options = options_of(runtime, optimize, passes, pass_count);
-    struct tl_opt_report report;
-    tl_opt_report_init(&report);
-    status = tl_opt_run(&graph, &options, &report, error);
-    tl_opt_report_print(&report, &steps->passes);
-    tl_opt_report_fini(&report);
+    if (status == TL_OK)
+        status = tl_opt_run(&graph, &options, &steps->passes, error);
     if (status == TL_OK)
         status = tl_plan_freeze(graph, runtime->cost, &steps->plan, error);
     else
@@ -94,10 +91,10 @@ enum tl_status tl_runtime_plan(struct tl_runtime *runtime, tl_workflow_id id, co
 }
 
 void tl_plan_steps_fini(struct tl_plan_steps *steps) {
-    tl_graph_destroy(steps->before);
+    tl_plan_unref(steps->written);
     tl_plan_unref(steps->plan);
-    tl_str_fini(&steps->passes);
-    *steps = (struct tl_plan_steps){.passes = TL_STR_INIT};
+    tl_opt_report_fini(&steps->passes);
+    *steps = (struct tl_plan_steps){0};
 }
 
 /* The plan from the cache, or a new one, which is put there. */

@@ -5,7 +5,7 @@
 
 #include "base/diagnostics.h"
 #include "base/str.h"
-#include "graph/graph.h"
+#include "opt/opt.h"
 #include "plan/plan.h"
 #include "runtime/config.h"
 #include "teola/teola.h"
@@ -23,9 +23,9 @@ const struct tl_workflow *tl_runtime_workflow(struct tl_runtime *runtime, tl_wor
 
 /* What happens to a workflow's graph before it runs, for people. */
 struct tl_plan_steps {
-    struct tl_graph *before; /* the p-graph; owned */
-    struct tl_plan *plan;    /* reference; plan->graph is the e-graph */
-    struct tl_str passes;    /* what each pass did */
+    struct tl_plan *written; /* of the p-graph: how it would run as it was written; a reference */
+    struct tl_plan *plan;    /* of the e-graph; a reference */
+    struct tl_opt_report passes; /* what each pass did */
 };
 
 /* Plans without running; opens no engine. `shape` as in tl_workflow_decompose. */

@@ -68,17 +68,24 @@ static void check_explained(const char *name, struct tl_graph *graph) {
     tl_str_fini(&text);
 }
 
+/* The picture of the graph with its plan. */
 static void check_drawn(const char *name, const struct tl_graph *graph) {
     char path[256];
     struct tl_str dot = TL_STR_INIT, svg = TL_STR_INIT;
     struct tl_error error = {.message = ""};
-    tl_graph_draw_dot(&graph, &name, 1, &dot);
+    struct tl_plan *plan;
+    struct tl_cost *cost = make_cost();
+    assert_int_equal(tl_plan_freeze(tl_graph_clone(graph), cost, &plan, NULL), TL_OK);
+    const struct tl_drawing drawing = {plan->graph, plan, name};
+    tl_graph_draw_dot(&drawing, 1, &dot);
     snprintf(path, sizeof path, "tests/golden/graph-%s.dot", name);
     golden_check(path, dot.data);
-    tl_graph_draw_svg(dot.data, dot.length, &svg, &error);
+    tl_graph_draw_svg(&drawing, 1, &svg, &error);
     assert_string_equal(error.message, "");
     assert_non_null(strstr(svg.data, "<svg"));
     assert_non_null(strstr(svg.data, "</svg>"));
+    tl_plan_unref(plan);
+    tl_cost_unref(cost);
     tl_str_fini(&dot);
     tl_str_fini(&svg);
 }
