@@ -116,6 +116,9 @@ const char *tl_capability_name(enum tl_capability capability); /* "embed" */
  * decode     max_tokens:integer (256) temperature:number (0) top_p:number (1) top_k:integer (0) min_p:number (0)
  *            seed:integer (0), stop:string (JSON array of strings), ignore_eos:bool (false) write to max_tokens
  *            format:string "text" | "list"; items:integer for a list; item_tokens:integer bound per item (48)
+ *            on_error:string, of a list that breaks off or cannot be read: "skip" gives the items that are whole, none
+ *            maybe; "fail" is a failure (skip). A list of fewer items than were asked for, or of none, is no error
+ * parse      on_error:string as decode
  * map        streamed:bool (false) items are taken as they come
  *            slice:integer, items are cut into lists of at most `slice` (absent: single items)
  * fold       slice:integer, as map: each instance takes a list of at most `slice` items (absent: single items)

@@ -137,11 +137,52 @@ static void test_parse(void **state) {
     check_parse("Sure! [\"a\", 2, {\"k\": [1]}] Anything else?", (const char *const[]){"a", "2", "{\"k\":[1]}"}, 3);
     check_parse("- one\n* two\n\n 3. three\n(4) four\n-1 degrees\n3.5 is a number",
                 (const char *const[]){"one", "two", "three", "four", "-1 degrees", "3.5 is a number"}, 6);
-    check_parse("[\"broken", (const char *const[]){"[\"broken"}, 1);
+    check_parse("See [here] and\n[there]", (const char *const[]){"See [here] and", "[there]"}, 2);
+    check_parse("[\"a\",\n \"b\",]", (const char *const[]){"a", "b"}, 2);
     check_parse("", NULL, 0);
     check_parse(" \n\n", NULL, 0);
     check_parse("[]", NULL, 0);
     check_parse("- \n(\n1", (const char *const[]){"-", "(", "1"}, 3);
+}
+/* What is whole before the list breaks off is taken, or it is a failure that says how much there was. */
+static void test_broken_lists(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t whole;
+    } cases[] = {
+        {"[", 0},
+        {"Queries: [\"cut", 0},
+        {"[\"one\"", 1},
+        {"[\"one\", ", 1},
+        {"[\"one\", \"tw", 1},
+        {"[\"one\", \"two\" and more", 2},
+        {"[\"one\", \"two\", 12", 2}, /* perhaps 123 */
+        {"[\"one\", nothing]", 1},
+        {"[{\"a\": 1}, {\"a\"", 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        for (int fails = 0; fails < 2; fails++) {
+            struct tl_test_item item;
+            tl_test_item_init(&item);
+            tl_test_item_add(&item, "text", tl_test_text(cases[i].text));
+            if (fails) {
+                tl_attributes_set_string(&item.attributes, &item.arena, "on_error", "fail");
+            }
+            struct tl_value *output = tl_test_item_execute(&item, TL_OP_PARSE);
+            if (fails) {
+                char message[96];
+                snprintf(message, sizeof message, "the list that the model wrote breaks off after %zu whole items",
+                         cases[i].whole);
+                assert_null(output);
+                assert_string_equal(item.error.message, message);
+            } else {
+                assert_int_equal(output->as.list.count, cases[i].whole);
+            }
+            tl_value_unref(output);
+            tl_test_item_fini(&item);
+        }
+    }
 }
 
 int main(void) {
@@ -151,6 +192,7 @@ int main(void) {
         cmocka_unit_test(test_concat),
         cmocka_unit_test(test_join),
         cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_broken_lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -146,22 +146,57 @@ static bool add_text(struct values *items, const char *text, size_t length) {
     return value != NULL;
 }
 
-static bool add_json_items(struct values *items, const json_t *array) {
-    for (size_t i = 0; i < json_array_size(array); i++) {
-        const json_t *element = json_array_get(array, i);
-        bool added;
-        if (json_is_string(element)) {
-            added = add_text(items, json_string_value(element), json_string_length(element));
-        } else {
-            char *dumped = json_dumps(element, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
-            added = dumped != NULL && add_text(items, dumped, strlen(dumped));
-            free(dumped);
-        }
-        if (!added) {
-            return false;
-        }
+static bool add_json(struct values *items, const json_t *element) {
+    if (json_is_string(element)) {
+        return add_text(items, json_string_value(element), json_string_length(element));
     }
-    return true;
+    char *dumped = json_dumps(element, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
+    bool added = dumped != NULL && add_text(items, dumped, strlen(dumped));
+    free(dumped);
+    return added;
+}
+
+static size_t skip_space(const char *text, size_t length, size_t at) {
+    while (at < length && strchr(" \t\r\n", text[at]) != NULL && text[at] != '\0') {
+        at++;
+    }
+    return at;
+}
+
+enum reading { READ_WHOLE, READ_BROKEN, READ_NO_LIST, READ_NO_MEMORY };
+
+/* Adds the elements of the JSON array that `text` begins with, up to its end or to where it breaks off: an element is
+ * whole when a comma or the closing bracket follows, a string also without. What does not begin like an array of JSON
+ * is none: "[sic]". */
+static enum reading add_array(struct values *items, const char *text, size_t length) {
+    size_t at = skip_space(text, length, 1);
+    if (at < length && text[at] == ']') {
+        return READ_WHOLE;
+    }
+    for (bool first = true;; first = false) {
+        json_error_t end;
+        json_t *element = json_loadb(text + at, length - at,
+                                     JSON_DECODE_ANY | JSON_DISABLE_EOF_CHECK | JSON_ALLOW_NUL, &end);
+        if (element == NULL) {
+            if (!first && at < length && text[at] == ']') { /* a comma too many */
+                return READ_WHOLE;
+            }
+            bool cut = at == length || text[at] == '"' || text[at] == '{' || text[at] == '[';
+            return first && !cut ? READ_NO_LIST : READ_BROKEN;
+        }
+        at = skip_space(text, length, at + (size_t)end.position);
+        bool goes_on = at < length && text[at] == ',', ends = at < length && text[at] == ']';
+        bool whole = goes_on || ends || json_is_string(element);
+        bool added = !whole || add_json(items, element);
+        json_decref(element);
+        if (!added) {
+            return READ_NO_MEMORY;
+        }
+        if (!goes_on) {
+            return ends ? READ_WHOLE : READ_BROKEN;
+        }
+        at = skip_space(text, length, at + 1);
+    }
 }
 
 static bool add_lines(struct values *items, const char *text, size_t length) {
@@ -179,18 +214,25 @@ static bool add_lines(struct values *items, const char *text, size_t length) {
 }
 
 /* The first JSON array in the text gives the items (strings as they are, else as JSON). Text without one is
- * read line by line: list marks and empty lines are dropped. No text, no items; nothing is an error, because
- * models write what they write. */
+ * read line by line: list marks and empty lines are dropped. No text, no items; nothing of this is an error, because
+ * models write what they write. An array that breaks off, or goes on as no JSON does, is broken: the attribute `on_error`
+ * says whether its whole items are taken ("skip") or it is a failure ("fail"). */
 enum tl_status tl_builtin_parse(const struct tl_item *item, struct tl_value **output, struct tl_error *error) {
     const struct tl_text *text = &item->inputs[0]->as.text;
     const char *bracket = memchr(text->data, '[', text->length);
-    json_t *array = NULL;
-    if (bracket != NULL) {
-        size_t left = text->length - (size_t)(bracket - text->data);
-        array = json_loadb(bracket, left, JSON_DISABLE_EOF_CHECK | JSON_ALLOW_NUL, NULL);
-    }
     struct values items = {0};
-    bool complete = array != NULL ? add_json_items(&items, array) : add_lines(&items, text->data, text->length);
-    json_decref(array);
-    return tl_builtin_finish(finish_list(&items, TL_TYPE_OF(TEXT, 0), complete), output, error);
+    enum reading reading = READ_NO_LIST;
+    if (bracket != NULL) {
+        reading = add_array(&items, bracket, text->length - (size_t)(bracket - text->data));
+    }
+    if (reading == READ_NO_LIST) {
+        reading = add_lines(&items, text->data, text->length) ? READ_WHOLE : READ_NO_MEMORY;
+    }
+    if (reading == READ_BROKEN && strcmp(tl_attributes_string(item->attributes, "on_error", "skip"), "fail") == 0) {
+        tl_error_set(error, TL_ERR_ENGINE, "the list that the model wrote breaks off after %zu whole items",
+                     items.count);
+        finish_list(&items, TL_TYPE_OF(TEXT, 0), false);
+        return TL_ERR_ENGINE;
+    }
+    return tl_builtin_finish(finish_list(&items, TL_TYPE_OF(TEXT, 0), reading != READ_NO_MEMORY), output, error);
 }

@@ -109,7 +109,8 @@ static void record_start(struct tl_sim *sim, uint32_t instance, struct tl_item *
     };
     for (size_t i = 0; i < item->input_count; i++) {
         const struct tl_value *value = item->inputs[i];
-        if (value && value->type.depth == 0 && value->type.base == TL_TYPE_KV)
+        if (value && value->type.depth == 0 && value->type.base == TL_TYPE_KV && value->as.kv.resource &&
+            value->as.kv.resource->owner == sim->instances[instance].engine)
             sim->items[sim->item_count].prefix = value->as.kv.tokens;
     }
     /* Item numbers ascend in order of becoming ready, starts do not: a table from number to place. */

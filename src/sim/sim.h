@@ -92,7 +92,8 @@ struct tl_sim_item {
     enum tl_status status;
     struct tl_usage usage;
     uint32_t pieces;     /* list items that were passed on before the end */
-    uint32_t prefix;     /* tokens of the prefix that it was given: a good one is reused whole (usage.tokens_reused) */
+    uint32_t prefix;     /* tokens of the prefix that it was given, if this instance holds it: a good one is reused whole
+                            (usage.tokens_reused) */
 };
 /* In order of start; NULL and 0 unless config.record. Valid until the next advance. */
 const struct tl_sim_item *tl_sim_items(const struct tl_sim *sim, size_t *count);

@@ -241,6 +241,17 @@ void tl_check_engines(struct tl_check *check, const struct tl_yaml_node *map, co
     }
 }
 
+static void check_on_error(struct tl_check *check, const struct tl_yaml_node *source) {
+    check->workflow->on_error = "skip";
+    if (source == NULL)
+        return;
+    const char *text = tl_check_text(check, source, "on_error", "skip or fail");
+    if (text != NULL && strcmp(text, "skip") != 0 && strcmp(text, "fail") != 0)
+        tl_check_expected(check, source, "on_error", "skip or fail");
+    else if (text != NULL)
+        check->workflow->on_error = text;
+}
+
 /* ---- steps ---- */
 
 static void check_id(struct tl_check *check, struct tl_step *step) {
@@ -396,7 +407,7 @@ static void warn_unused(struct tl_check *check) {
 }
 
 void tl_check_workflow(struct tl_check *check, const struct tl_yaml_node *root) {
-    static const char *const keys[] = {"name", "description", "inputs", "engines", "steps", "outputs"};
+    static const char *const keys[] = {"name", "description", "inputs", "engines", "on_error", "steps", "outputs"};
     if (tl_yaml_is_nothing(root)) {
         tl_check_error(check, root, "the file is empty; expected a workflow with name, inputs, steps and outputs");
         return;
@@ -410,6 +421,7 @@ void tl_check_workflow(struct tl_check *check, const struct tl_yaml_node *root) 
     check_inputs(check, root);
     for (size_t i = 0; i < TL_ROLE_COUNT; i++)
         check->workflow->engines[i] = tl_engine_roles[i].name;
+    check_on_error(check, tl_yaml_get(root, "on_error"));
     const struct tl_yaml_node *engines = tl_yaml_get(root, "engines");
     if (engines != NULL)
         tl_check_engines(check, engines, "", (1u << TL_ROLE_COUNT) - 1, check->workflow->engines);

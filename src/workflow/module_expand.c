@@ -28,15 +28,37 @@ static const struct tl_prompt_form forms[] = {
     {.placeholders = NULL},
 };
 
+static const char *const on_error[] = {"skip", "fail", NULL};
+
 static const struct tl_setting settings[] = {
-    {.name = "question", .kind = TL_SETTING_REFERENCE, .accepts = TL_ACCEPTS(TEXT), .single = true, .required = true,
+    {.name = "question",
+     .kind = TL_SETTING_REFERENCE,
+     .accepts = TL_ACCEPTS(TEXT),
+     .single = true,
+     .required = true,
      .description = "the question to rewrite"},
-    {.name = "count", .kind = TL_SETTING_INTEGER, .least = 1, .most = 16, .otherwise = "3",
+    {.name = "count",
+     .kind = TL_SETTING_INTEGER,
+     .least = 1,
+     .most = 16,
+     .otherwise = "3",
      .description = "how many rewrites to ask for"},
-    {.name = "item_tokens", .kind = TL_SETTING_INTEGER, .least = 4, .most = 256, .otherwise = "32",
+    {.name = "item_tokens",
+     .kind = TL_SETTING_INTEGER,
+     .least = 4,
+     .most = 256,
+     .otherwise = "32",
      .description = "most tokens of one rewrite"},
-    {.name = "prompt", .kind = TL_SETTING_PROMPT, .forms = forms,
+    {.name = "prompt",
+     .kind = TL_SETTING_PROMPT,
+     .forms = forms,
      .description = "asks for the list; the engine writes its brackets and quotes itself"},
+    {.name = "on_error",
+     .kind = TL_SETTING_CHOICE,
+     .choices = on_error,
+     .description =
+         "when the list breaks off or cannot be read: go on with the rewrites that are whole, if any (`skip`), "
+         "or let the run fail (`fail`); unless written as the workflow says"},
     TL_SAMPLING_SETTINGS("256"),
 };
 
@@ -94,6 +116,9 @@ static void build(struct tl_build *build, const struct tl_step *step, struct tl_
     tl_build_set_string(decode, "format", "list");
     tl_build_set_integer(decode, "items", count);
     tl_build_set_integer(decode, "item_tokens", tl_step_value(step, "item_tokens")->integer);
+    const char *chosen = tl_step_value(step, "on_error")->string;
+    if (strcmp(chosen != NULL ? chosen : step->workflow->on_error, "fail") == 0)
+        tl_build_set_string(decode, "on_error", "fail"); /* skip is decode's default */
     tl_build_finish(decode);
     struct tl_ref items = tl_graph_add_output(decode, "items", TL_TYPE_OF(TEXT, 1));
     outputs_of_step[0] = (struct tl_bundle){.lanes = {question, items}, .count = 2};

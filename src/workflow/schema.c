@@ -167,6 +167,9 @@ void tl_workflow_schema(struct tl_str *out) {
     json_object_set_new(properties, "description", pack("{s:s}", "type", "string"));
     json_object_set_new(properties, "inputs", named("input"));
     json_object_set_new(properties, "engines", engines_schema((1u << TL_ROLE_COUNT) - 1));
+    json_object_set_new(properties, "on_error",
+                        pack("{s:[s, s], s:s, s:s}", "enum", "skip", "fail", "default", "skip", "description",
+                             "what becomes of a list that a model wrote and that cannot be read to its end"));
     json_object_set_new(properties, "steps", pack("{s:s, s:i, s:i, s:o}", "type", "array", "minItems", 1, "maxItems",
                                                   TL_WORKFLOW_STEPS_MAX, "items", definition("step")));
     json_object_set_new(properties, "outputs", named("references"));

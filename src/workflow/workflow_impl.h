@@ -71,6 +71,7 @@ struct tl_workflow {
     bool *inputs_used;
     size_t input_count;
     const char *engines[TL_ROLE_COUNT]; /* as `engines:` says, or the defaults */
+    const char *on_error;               /* "skip" or "fail": of what a model wrote and cannot be read */
     struct tl_step *steps;
     size_t step_count;
     struct tl_workflow_result *results;

@@ -222,6 +222,37 @@ static void test_regions_wait_for_themselves(void **state) {
     tl_workflow_destroy(workflow);
 }
 
+static const char *on_error_of(const char *top, const char *step) {
+    static char kept[16];
+    struct tl_str yaml = TL_STR_INIT;
+    tl_str_printf(&yaml,
+                  "name: broken\n"
+                  "inputs: {q: text}\n%s"
+                  "steps:\n"
+                  "- {module: expand, question: $q%s}\n"
+                  "outputs: {a: $expand.queries}\n",
+                  top, step);
+    struct tl_workflow *workflow = parse(yaml.data, NULL);
+    struct tl_graph *graph = decompose(workflow, "q", false);
+    const struct tl_node *decode = find(graph, "expand/decode");
+    const char *text = tl_attributes_string(&decode->attributes, "on_error", NULL);
+    snprintf(kept, sizeof kept, "%s", text ? text : "");
+    tl_graph_destroy(graph);
+    tl_workflow_destroy(workflow);
+    tl_str_fini(&yaml);
+    return kept;
+}
+
+/* A broken list fails the run where the file says so: for all steps, or for one. */
+static void test_on_error(void **state) {
+    (void)state;
+    assert_string_equal(on_error_of("", ""), "");
+    assert_string_equal(on_error_of("on_error: skip\n", ""), "");
+    assert_string_equal(on_error_of("on_error: fail\n", ""), "fail");
+    assert_string_equal(on_error_of("", ", on_error: fail"), "fail");
+    assert_string_equal(on_error_of("on_error: fail\n", ", on_error: skip"), "");
+}
+
 static void expect_not_decomposed(const struct tl_workflow *workflow, struct tl_query_shape shape,
                                   const char *message) {
     struct tl_diagnostics findings;
@@ -355,6 +386,7 @@ int main(void) {
         cmocka_unit_test(test_lanes),
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_after),
+        cmocka_unit_test(test_on_error),
         cmocka_unit_test(test_regions_wait_for_themselves),
         cmocka_unit_test(test_what_the_query_lacks),
         cmocka_unit_test(test_prompt_files),

@@ -143,6 +143,17 @@ run 1 run naive-rag --question Q -c x --set llm.fail_every=2; err "emulated fail
 run 1 run naive-rag --question Q -c x --set llm.hang=true --timeout 50ms; err "deadline"
 run 1 run naive-rag --question Q -c x --set llm.fail_every=2 --format json; out '"status": "failed"'
 
+# A list that breaks off: the run goes on with what is whole, or fails where the workflow wants that; at every level alike.
+{ cat "$source/workflows/advanced-rag.yaml"; echo "on_error: fail"; } >"$scratch/fail.yaml"
+for level in off paper; do
+    run 0 run advanced-rag --optimize=$level --question Q -c x --set llm.list_broken=1
+    cp "$scratch/out" "$scratch/broken-$level"
+    run 1 run "$scratch/fail.yaml" --optimize=$level --question Q -c x --set llm.list_broken=1
+    err "expand/decode"; err "breaks off after"
+    run 0 run "$scratch/fail.yaml" --optimize=$level --question Q -c x
+done
+cmp -s "$scratch/broken-off" "$scratch/broken-paper" || fail "a broken list makes the levels' answers differ"
+
 # A slow answer is interrupted after its first words: they are kept.
 command="teola run (interrupted)"
 rm "$scratch/out" # so that only what the program writes is waited for

@@ -76,9 +76,10 @@ static bool pick(struct maker *maker, enum tl_base_type base, unsigned least, un
 /* ---- texts and answers ---- */
 
 static struct tl_ref make_constant(struct maker *maker, struct tl_body *body) {
-    static const char *const texts[] = {"", "ash", "Answer with care.", "{not a name}", "den \"oak\"\n"};
+    static const char *const texts[] = {
+        "", "ash", "Answer with care.", "{not a name}", "den \"oak\"\n", "[\"elm\", \"fen\"]", "So: [\"gap\", \"hu"};
     struct tl_node *node = add(maker, body, TL_OP_CONSTANT);
-    set_string(maker, node, "value", texts[below(maker, 5)]);
+    set_string(maker, node, "value", texts[below(maker, sizeof texts / sizeof texts[0])]);
     return give(maker, node, "text", TL_TYPE_OF(TEXT, 0));
 }
 
@@ -140,12 +141,18 @@ static struct tl_ref decode(struct maker *maker, struct tl_body *body, struct tl
     return give(maker, node, "text", TL_TYPE_OF(TEXT, 0));
 }
 
+/* What becomes of a broken list. Most go on, else few workflows would be run to their end. */
+static void set_on_error(struct maker *maker, struct tl_node *node) {
+    if (chance(maker, 20)) set_string(maker, node, "on_error", chance(maker, 15) ? "fail" : "skip");
+}
+
 static struct tl_ref decode_list(struct maker *maker, struct tl_body *body, struct tl_ref kv) {
     struct tl_node *node = add(maker, body, TL_OP_DECODE);
     tl_graph_connect(node, "kv", kv);
     set_string(maker, node, "format", "list");
     set_integer(maker, node, "items", 1 + below(maker, 4));
     set_integer(maker, node, "item_tokens", 1 + below(maker, 6));
+    set_on_error(maker, node);
     return give(maker, node, "items", TL_TYPE_OF(TEXT, 1));
 }
 
@@ -280,6 +287,7 @@ static void make_list(struct maker *maker, struct tl_body *body) {
     if (chance(maker, 25) && pick(maker, TL_TYPE_TEXT, 0, 0, &value)) {
         node = add(maker, body, TL_OP_PARSE);
         tl_graph_connect(node, "text", value);
+        set_on_error(maker, node);
         infer(maker, node);
         return;
     }

@@ -14,7 +14,8 @@
  *   llm          one iteration: iteration_ms + prompt_token_ms x new prompt tokens
  *                + sequence_ms x (sequences decoding - 1); the iteration that ends a prefill yields
  *                the first token. Text is words chosen by a hash of the prompt.
- * A list has as many items as were asked for; list_spread n: up to n more or fewer, as models do.
+ * A list has as many items as were asked for; list_spread n: up to n more or fewer, as models do;
+ * list_broken n: about every nth breaks off within an item, as models do that know no grammar.
  * A token is four bytes of text, rounded up; one word of output is one token.
  *
  * For tests: fail_every n fails each nth item; hang keeps items until they are cancelled. */
@@ -27,7 +28,8 @@
 
 struct emulated_settings {
     uint32_t capabilities;
-    int64_t batch, sequences, iteration_tokens, context_tokens, dimension, answer_tokens, list_tokens, list_spread;
+    int64_t batch, sequences, iteration_tokens, context_tokens, dimension, answer_tokens, list_tokens, list_spread,
+        list_broken;
     int64_t document_chunks, collection_chunks, fail_every;
     double scale;
     double embed_ms, embed_token_ms, score_ms, score_token_ms, ingest_ms, ingest_row_ms, search_ms, search_query_ms;
@@ -60,7 +62,8 @@ struct emulated_job {
     size_t piece_count;
     struct tl_str text;
     uint64_t hash;
-    uint32_t list_items, words;
+    uint32_t list_items, words; /* list_items: whole ones */
+    bool list, broken;          /* broken: it breaks off within the item after the last whole one */
 };
 
 struct emulated_engine {

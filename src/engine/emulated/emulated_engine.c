@@ -87,6 +87,7 @@ static enum tl_status read_settings(struct emulated_settings *s, const json_t *s
         {.name = "list_spread", .integer = &s->list_spread, .minimum = 0, .maximum = 1000},
         {.name = "document_chunks", .integer = &s->document_chunks, .minimum = 1, .maximum = 1e5},
         {.name = "collection_chunks", .integer = &s->collection_chunks, .minimum = 0, .maximum = 1e5},
+        {.name = "list_broken", .integer = &s->list_broken, .minimum = 0, .maximum = 1e9},
         {.name = "fail_every", .integer = &s->fail_every, .minimum = 0, .maximum = 1e9},
         {.name = "hang", .boolean = &s->hang},
         {.name = "embed_ms", .number = &s->embed_ms, .maximum = most_ms},

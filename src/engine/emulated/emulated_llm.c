@@ -70,6 +70,11 @@ static uint32_t items_of(const struct emulated_engine *engine, uint64_t hash, ui
     return (uint32_t)(items > spread ? items - spread : 0);
 }
 
+/* Whether the list breaks off. Follows from the prompt alone, like all else that is written. */
+static bool is_broken(const struct emulated_engine *engine, uint64_t hash) {
+    return engine->settings.list_broken && tl_hash_u64(hash, 10) % (uint64_t)engine->settings.list_broken == 0;
+}
+
 static enum tl_status start_decode(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error) {
     const struct tl_item *item = job->item;
     const struct emulated_kv *kv = kv_of(engine, item->inputs[0]);
@@ -86,8 +91,12 @@ static enum tl_status start_decode(struct emulated_engine *engine, struct emulat
         job->list_items = items_of(engine, job->hash, (uint64_t)tl_attributes_integer(item->attributes, "items", 3));
         while (job->list_items > 0 && (uint64_t)job->list_items * job->words > most)
             job->list_items--;
+        job->list = true;
+        job->broken = job->list_items > 0 && is_broken(engine, job->hash);
+        if (job->broken)
+            job->list_items = (uint32_t)(tl_hash_u64(job->hash, 11) % job->list_items);
         job->pieces = tl_mem_zalloc((job->list_items + 1) * sizeof(struct tl_value *));
-        job->usage.tokens_out = (uint64_t)job->list_items * job->words;
+        job->usage.tokens_out = (uint64_t)job->list_items * job->words + (job->broken ? (job->words + 1) / 2 : 0);
         job->usage.units = job->list_items;
     } else {
         uint64_t usual = (uint64_t)engine->settings.answer_tokens;
@@ -114,12 +123,12 @@ static void write_word(struct emulated_engine *engine, struct emulated_job *job)
     size_t before = job->text.length;
     tl_emulated_word(job->hash, written, job->text.length == 0, &job->text);
     job->left--;
-    if (job->list_items == 0) {
+    if (!job->list) {
         if (job->left == 0)
             tl_str_putc(&job->text, '.');
         if (job->item->stream)
             engine->emit->delta(engine->emit->context, job->item, job->text.data + before, job->text.length - before);
-    } else if ((written + 1) % job->words == 0) {
+    } else if ((written + 1) % job->words == 0 && job->piece_count < job->list_items) {
         struct tl_value *piece = tl_value_text(job->text.data, job->text.length);
         job->pieces[job->piece_count++] = piece;
         if (job->item->pieces)
@@ -140,9 +149,14 @@ static struct tl_value *prefilled(struct emulated_engine *engine, struct emulate
     return tl_value_kv(&kv->resource, (uint32_t)job->usage.tokens_in);
 }
 
-static struct tl_value *decoded(struct emulated_job *job) {
-    if (!job->pieces)
+static struct tl_value *decoded(struct emulated_job *job, struct tl_error *error) {
+    if (!job->list)
         return tl_value_text(job->text.data, job->text.length);
+    if (job->broken && strcmp(tl_attributes_string(job->item->attributes, "on_error", "skip"), "fail") == 0) {
+        tl_error_set(error, TL_ERR_ENGINE, "the list that the model wrote breaks off after %u whole items",
+                     job->list_items);
+        return NULL;
+    }
     struct tl_value *list = tl_value_list(TL_TYPE_OF(TEXT, 0), job->pieces, job->piece_count);
     job->piece_count = 0; /* the list has the references now */
     return list;
@@ -203,6 +217,7 @@ void tl_emulated_llm_advance(struct emulated_engine *engine) {
         *link = job->next;
         if (!*link)
             engine->end = link;
-        tl_emulated_finish(engine, job, is_decode(job) ? decoded(job) : prefilled(engine, job), NULL);
+        struct tl_error error = {.status = TL_ERR_NO_MEMORY, .message = "no memory for the output"};
+        tl_emulated_finish(engine, job, is_decode(job) ? decoded(job, &error) : prefilled(engine, job), &error);
     }
 }

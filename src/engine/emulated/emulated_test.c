@@ -192,6 +192,49 @@ static void a_split_prompt_gives_the_same_text(void **state) {
     tl_conformance_close(run);
 }
 
+static struct tl_conformance_held *write_list(struct tl_conformance *run, uint32_t variation, const char *on_error) {
+    struct tl_conformance_item item;
+    tl_conformance_item_init(run, &item);
+    item.op = TL_OP_DECODE;
+    item.pieces = true;
+    tl_attributes_set_string(&item.attributes, item.arena, "format", "list");
+    tl_attributes_set_integer(&item.attributes, item.arena, "items", 4);
+    if (on_error) tl_attributes_set_string(&item.attributes, item.arena, "on_error", on_error);
+    tl_conformance_input(&item, "kv", prefilled(run, variation));
+    struct tl_conformance_held *held = tl_conformance_submit(run, &item);
+    tl_conformance_finish(run);
+    return held;
+}
+
+/* Broken lists keep the items that are whole, the same whichever way they are asked for; or they are failures. */
+static void lists_break_off(void **state) {
+    (void)state;
+    struct tl_conformance_subject breaking = subject;
+    breaking.settings = "{\"scale\": 0, \"list_broken\": 2}";
+    struct tl_conformance *run = tl_conformance_open(&breaking);
+    size_t broken = 0, seen[4] = {0};
+    for (uint32_t i = 0; i < 40; i++) {
+        const struct tl_conformance_outcome *skip = tl_conformance_outcome(write_list(run, i, NULL));
+        assert_int_equal(skip->status, TL_OK);
+        size_t whole = skip->outputs[0]->as.list.count;
+        assert_int_equal(skip->piece_count, whole);
+        const struct tl_conformance_outcome *fail = tl_conformance_outcome(write_list(run, i, "fail"));
+        if (whole == 4) {
+            assert_int_equal(fail->status, TL_OK);
+            continue;
+        }
+        char message[80];
+        snprintf(message, sizeof message, "the list that the model wrote breaks off after %zu whole items", whole);
+        assert_int_equal(fail->status, TL_ERR_ENGINE);
+        assert_string_equal(fail->message, message);
+        broken++;
+        seen[whole]++;
+    }
+    assert_in_range(broken, 10, 30);
+    for (size_t i = 0; i < 4; i++) assert_true(seen[i] > 0);
+    tl_conformance_close(run);
+}
+
 static void fails_every_nth(void **state) {
     (void)state;
     struct tl_conformance_subject failing = subject;
@@ -228,6 +271,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(conforms),
         cmocka_unit_test(a_split_prompt_gives_the_same_text),
+        cmocka_unit_test(lists_break_off),
         cmocka_unit_test(fails_every_nth),
         cmocka_unit_test(hangs_until_cancelled),
     };
