@@ -134,6 +134,11 @@ struct tl_engine_ops {
 
     /* Frees the instance; called after close, or after a failed or missing open. */
     void (*destroy)(struct tl_engine *engine);
+
+    /* The version of a lasting collection's content now, so that results for it can be remembered until it changes; 0
+     * when it is not known. Unlike the others it is called on any thread, several at once, beside the executor, between
+     * open and close. NULL: versions are never known. */
+    uint64_t (*version)(struct tl_engine *engine, const char *collection);
 };
 
 /* First member of every engine's own struct. */

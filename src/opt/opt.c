@@ -263,3 +263,13 @@ enum tl_status tl_opt_run(struct tl_graph **graph, const struct tl_opt_options *
                           struct tl_error *error) {
     return tl_opt_run_passes(table, PASSES, graph, options, report, error);
 }
+
+bool tl_opt_allows(const struct tl_opt_options *options, const char *pass) {
+    bool allowed = options->level != TL_OPTIMIZE_OFF;
+    for (size_t i = 0; i < options->pass_count && options->level != TL_OPTIMIZE_OFF; i++) {
+        const char *text = options->passes[i];
+        if (strcmp(text + 1, "all") == 0 || strcmp(text + 1, pass) == 0)
+            allowed = text[0] == '+';
+    }
+    return allowed;
+}

@@ -120,6 +120,7 @@ static enum tl_status plan_for(struct tl_runtime *runtime, const struct tl_workf
     status = tl_plan_freeze(graph, runtime->cost, plan, error);
     if (status != TL_OK)
         return status;
+    (*plan)->shares = tl_opt_allows(&options, "share");
     pthread_mutex_lock(&runtime->plans_lock);
     tl_plan_cache_put(runtime->plans, key.high, key.low, *plan);
     pthread_mutex_unlock(&runtime->plans_lock);
@@ -253,6 +254,45 @@ static enum tl_status make_values(const struct tl_request *request, const struct
     return status;
 }
 
+/* The one store that the plan asks; TL_PLAN_NO_ENGINE: none, or several. */
+static uint32_t store_of(const struct tl_plan *plan) {
+    uint32_t store = TL_PLAN_NO_ENGINE;
+    for (uint32_t b = 0; b < plan->body_count; b++)
+        for (uint32_t n = 0; n < plan->bodies[b]->node_count; n++) {
+            const struct tl_plan_node *node = &plan->bodies[b]->nodes[n];
+            if (node->capability != TL_CAPABILITY_STORE || node->engine == store)
+                continue;
+            if (store != TL_PLAN_NO_ENGINE)
+                return TL_PLAN_NO_ENGINE;
+            store = node->engine;
+        }
+    return store;
+}
+
+/* The version of the collection's content; 0: not known. The plan's engines are open. */
+static uint64_t version_of(struct tl_runtime *runtime, const struct tl_plan *plan, const char *collection) {
+    uint32_t store = store_of(plan);
+    if (store == TL_PLAN_NO_ENGINE)
+        return 0;
+    struct tl_engine *engine = tl_runtime_find_engine(runtime, plan->engines[store])->instances[0].engine;
+    return engine->ops->version ? engine->ops->version(engine, collection) : 0;
+}
+
+/* What is searched for is remembered as long as the collection does not change. */
+static void look_at_collections(struct tl_runtime *runtime, struct tl_run_record *record) {
+    for (size_t i = 0; i < record->input_count; i++) {
+        struct tl_value *value = record->inputs[i];
+        if (value->type.base != TL_TYPE_INDEX || value->type.depth > 0)
+            continue;
+        const char *name = value->as.index.collection;
+        struct tl_value *known = tl_value_index(name, NULL, version_of(runtime, record->plan, name));
+        if (!known)
+            continue;
+        record->inputs[i] = known;
+        tl_value_unref(value);
+    }
+}
+
 /* In the order of the workflow's inputs, so that equal shapes have equal keys. */
 static void find_given(struct query *query) {
     size_t count = tl_workflow_input_count(query->workflow);
@@ -283,6 +323,8 @@ static enum tl_status run_query(struct tl_runtime *runtime, const struct tl_requ
     if (status == TL_OK)
         status = open_engines(runtime, record->plan, error);
     record->loading = tl_clock_now() - planned;
+    if (status == TL_OK && record->plan->shares && tl_config_memo_bytes(runtime->config) > 0)
+        look_at_collections(runtime, record);
     return status;
 }
 

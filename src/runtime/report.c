@@ -28,14 +28,15 @@ void tl_report_add(struct tl_report *report, const struct tl_report_item *item) 
     report->total.tokens_trimmed += item->usage.tokens_trimmed;
 }
 
-void tl_report_add_remembered(struct tl_report *report, const char *label, const char *op, uint64_t units, uint64_t ready,
-                              uint64_t end, double ms_saved) {
+void tl_report_add_remembered(struct tl_report *report, const char *label, const char *op, uint64_t units,
+                              uint64_t ready, uint64_t end, double ms_saved) {
     struct tl_report_item item = {.label = (char *)label,
                                   .op = op,
-                                  .engine = "memory",
+                                  .engine = TL_REPORT_MEMORY,
                                   .ready = ready,
                                   .start = ready,
                                   .end = end,
+                                  .batch_items = 1,
                                   .usage = {.units = units}};
     tl_report_add(report, &item);
     report->units_remembered += units;

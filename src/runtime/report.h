@@ -25,6 +25,9 @@ struct tl_report_item {
     struct tl_usage usage;
 };
 
+/* What stands for the engine of results that no engine computed for the run. */
+#define TL_REPORT_MEMORY "memory"
+
 struct tl_report {
     struct tl_report_item *items; /* in order of their ends */
     size_t count, capacity;
@@ -39,8 +42,8 @@ void tl_report_fini(struct tl_report *report);
 /* Appends; copies the label. */
 void tl_report_add(struct tl_report *report, const struct tl_report_item *item);
 /* `units` results of a primitive came from memory. Times as of an item. */
-void tl_report_add_remembered(struct tl_report *report, const char *label, const char *op, uint64_t units, uint64_t ready,
-                              uint64_t end, double ms_saved);
+void tl_report_add_remembered(struct tl_report *report, const char *label, const char *op, uint64_t units,
+                              uint64_t ready, uint64_t end, double ms_saved);
 json_t *tl_report_items_json(const struct tl_report *report); /* returns owned */
 json_t *tl_report_usage_json(const struct tl_report *report); /* returns owned */
 

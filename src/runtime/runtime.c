@@ -114,6 +114,8 @@ enum tl_status tl_runtime_open(const struct tl_runtime_options *given, struct tl
     runtime->sched = tl_sched_create(&(struct tl_sched_config){
         .policy = tl_policy_find(tl_config_policy(config)),
         .builtin = tl_builtin_execute,
+        .memo_bytes = tl_config_memo_bytes(config),
+        .cost = runtime->cost,
     });
     tl_runtime_engines_init(runtime);
     enum tl_status status = tl_runtime_loop_start(runtime, error);

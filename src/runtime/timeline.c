@@ -282,6 +282,8 @@ static void put_footer(struct tl_str *out, const struct table *table, const json
     tl_str_puts(out, "  busy:");
     for (size_t i = 0; i < table->entry_count; i++) {
         const struct entry *entry = &table->entries[i];
+        if (strcmp(entry->engine, TL_REPORT_MEMORY) == 0)
+            continue;
         waited += entry->start - entry->ready;
         worked += entry->end - entry->start;
         if (tl_map_set(&seen, entry->engine, (void *)entry->engine))
@@ -312,6 +314,12 @@ static void put_footer(struct tl_str *out, const struct table *table, const json
     if (integer_of(usage, "tokens_trimmed") > 0)
         tl_str_printf(out, ", %lld trimmed to fit", (long long)integer_of(usage, "tokens_trimmed"));
     tl_str_putc(out, '\n');
+    if (integer_of(usage, "units_remembered") > 0) {
+        tl_str_printf(out, "  from memory: %lld results, which would have taken about ",
+                      (long long)integer_of(usage, "units_remembered"));
+        put_duration(out, real_of(usage, "ms_saved"), 0);
+        tl_str_putc(out, '\n');
+    }
 }
 
 void tl_report_timeline(const json_t *result, bool ascii, struct tl_str *out) {

@@ -7,6 +7,7 @@
  * its own documents leaves no file behind.
  */
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -38,6 +39,8 @@ struct sqlite_engine {
     int64_t dimension;                        /* setting: of collections made without vectors; 0: none */
     struct tl_store *store;                   /* NULL until needed */
     struct held_item *first;
+    pthread_mutex_t versions_lock; /* of what stands below */
+    struct tl_store *versions;     /* a connection of its own, for other threads; NULL until needed */
 };
 
 static struct sqlite_engine *engine_of(struct tl_engine *engine) { return (struct sqlite_engine *)engine; }
@@ -47,6 +50,8 @@ static struct sqlite_engine *engine_of(struct tl_engine *engine) { return (struc
 static void sqlite_destroy(struct tl_engine *base) {
     struct sqlite_engine *engine = engine_of(base);
     tl_store_close(engine->store);
+    tl_store_close(engine->versions);
+    pthread_mutex_destroy(&engine->versions_lock);
     tl_mem_free(engine->path);
     tl_mem_free(engine->vec0);
     tl_mem_free(engine->model);
@@ -60,6 +65,7 @@ static enum tl_status sqlite_create(const char *name, const json_t *settings, st
     struct sqlite_engine *engine = tl_mem_zalloc(sizeof *engine);
     engine->base.ops = &tl_sqlite_engine;
     engine->base.name = tl_mem_strdup(name);
+    pthread_mutex_init(&engine->versions_lock, NULL);
     const struct tl_setting table[] = {
         {.name = "path", .text = &engine->path},
         {.name = "vec0", .text = &engine->vec0},
@@ -105,6 +111,20 @@ static enum tl_status need_store(struct sqlite_engine *engine, bool create, stru
         return TL_OK;
     const struct tl_store_options options = {.path = engine->path, .vec0 = engine->vec0, .create = create};
     return tl_store_open(&options, &engine->store, error);
+}
+
+static uint64_t sqlite_version(struct tl_engine *base, const char *name) {
+    struct sqlite_engine *engine = engine_of(base);
+    const struct tl_store_options options = {.path = engine->path, .vec0 = engine->vec0};
+    struct tl_collection *collection;
+    struct tl_collection_info info = {.version = 0};
+    struct tl_error error;
+    pthread_mutex_lock(&engine->versions_lock);
+    if ((engine->versions || tl_store_open(&options, &engine->versions, &error) == TL_OK) &&
+        tl_collection_open(engine->versions, name, &collection, &error) == TL_OK)
+        tl_collection_describe(collection, &info);
+    pthread_mutex_unlock(&engine->versions_lock);
+    return info.version;
 }
 
 /* ---- items ---- */
@@ -464,4 +484,5 @@ const struct tl_engine_ops tl_sqlite_engine = {
     .cancel = sqlite_cancel,
     .close = sqlite_close,
     .destroy = sqlite_destroy,
+    .version = sqlite_version,
 };

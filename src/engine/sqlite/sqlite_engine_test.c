@@ -250,6 +250,9 @@ static void test_lasting_collection(void **state) {
         tl_value_unref(index);
     }
     assert_true(versions[1] > versions[0]);
+    struct tl_engine *engine = tl_conformance_engine(run);
+    assert_int_equal(engine->ops->version(engine, "books"), versions[1]);
+    assert_int_equal(engine->ops->version(engine, "nowhere"), 0);
     tl_conformance_close(run);
     run = tl_conformance_open(&subject); /* it outlives the instance */
     struct tl_value *hits = answer(run, TL_OP_SEARCH, vector_value(1), tl_value_index("books", NULL, 0), 100);
