@@ -35,6 +35,7 @@ static const char help[] =
     "\n"
     "      --optimize=LEVEL  off: step after step; paper: all rules; cost: where they pay (default)\n"
     "      --pass=-NAME      leave a pass of the optimizer out; may be repeated\n"
+    "      --policy=NAME     who goes first: critical_path (default), fifo, topology, throughput, per_invocation\n"
     "      --timeout TIME    end the run after this time, as 30s or 500ms\n"
     "      --config FILE     configuration (default: $TEOLA_CONFIG, ./teola.yaml, the user's)\n"
     "      --set E.S=VALUE   one setting of the configuration, as llm.model=NAME; may be repeated\n"
@@ -59,6 +60,7 @@ static const struct option long_options[] = {
     {"pass", required_argument, NULL, 1004},
     {"config", required_argument, NULL, 1005},
     {"set", required_argument, NULL, 1006},
+    {"policy", required_argument, NULL, 'p'},
     {"timeout", required_argument, NULL, 't'},
     {"format", required_argument, NULL, 'f'},
     {"timeline", no_argument, NULL, 'l'},
@@ -73,6 +75,7 @@ static const struct option long_options[] = {
 struct options {
     struct tl_cli_shape shape;
     struct tl_cli_list docs, inputs;
+    char *policy; /* the setting "policy=NAME"; owned */
     const char *workflow, *question, *collection, *trace, *output;
     uint64_t timeout_ms;
     bool json, timeline, quiet, verbose;
@@ -156,6 +159,13 @@ static int take_option(struct options *options, int option, char **argv) {
             return tl_cli_wrong_use("run", "--input is NAME=VALUE, not '%s'", optarg);
         tl_cli_list_add(&options->inputs, optarg);
         break;
+    case 'p': {
+        struct tl_str setting = TL_STR_INIT;
+        tl_str_printf(&setting, "policy=%s", optarg);
+        tl_mem_free(options->policy);
+        options->policy = tl_str_detach(&setting);
+        break;
+    }
     case 't':
         if (!tl_duration_parse(optarg, &options->timeout_ms) || options->timeout_ms == 0)
             return tl_cli_wrong_use("run", "--timeout is a time such as 30s or 500ms, not '%s'", optarg);
@@ -187,6 +197,8 @@ static int read_options(int argc, char **argv, struct options *options) {
         if (taken != TL_EXIT_DONE)
             return taken;
     }
+    if (options->policy)
+        tl_cli_list_add(&options->shape.settings, options->policy);
     if (optind == argc)
         return tl_cli_wrong_use("run", "which workflow?");
     options->workflow = argv[optind++];
@@ -521,5 +533,6 @@ int tl_cmd_run(int argc, char **argv) {
     tl_cli_shape_fini(&options.shape);
     tl_cli_list_fini(&options.docs);
     tl_cli_list_fini(&options.inputs);
+    tl_mem_free(options.policy);
     return result;
 }

@@ -306,6 +306,15 @@ static void read_profile(struct tl_config *config, struct tl_diagnostics *findin
 
 #define MOST_MEMO_BYTES ((json_int_t)1 << 40)
 
+static void report_policy(const struct tl_config *config, struct tl_diagnostics *findings) {
+    struct tl_str names = TL_STR_INIT;
+    for (size_t i = 0; tl_policy_at(i); i++)
+        tl_str_printf(&names, "%s%s", i ? ", " : "", tl_policy_at(i)->name);
+    tl_yaml_error(findings, tl_config_written(config, "policy", NULL, NULL), "there is no policy '%s'; there are %s",
+                  config->policy ? config->policy : "?", names.data);
+    tl_str_fini(&names);
+}
+
 static void read_scalars(struct tl_config *config, struct tl_diagnostics *findings) {
     const char *optimize = json_string_value(json_object_get(config->root, "optimize"));
     /* YAML reads a bare `off` as a word since 1.2, but many write false. */
@@ -316,8 +325,7 @@ static void read_scalars(struct tl_config *config, struct tl_diagnostics *findin
                       "'optimize' must be off, paper or cost, not '%s'", optimize ? optimize : "?");
     config->policy = json_string_value(json_object_get(config->root, "policy"));
     if (!config->policy || !tl_policy_find(config->policy))
-        tl_yaml_error(findings, tl_config_written(config, "policy", NULL, NULL),
-                      "there is no policy '%s'; there is fifo", config->policy ? config->policy : "?");
+        report_policy(config, findings);
     const json_t *timeout = json_object_get(config->root, "timeout");
     const char *text = json_string_value(timeout);
     double seconds = json_number_value(timeout);

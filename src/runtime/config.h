@@ -9,7 +9,7 @@
  *       llm: {model: qwen2.5-1.5b-instruct-q4_k_m}      # merged over the default llm
  *       judge: {type: llama, model: big, device: gpu0, instances: 1}
  *     optimize: cost
- *     policy: fifo
+ *     policy: critical_path
  *     timeout: 60s
  *     profile: ~/profiles/here.json            # what the engines' work costs, as measured; none: not known
  *     memo_bytes: 67108864                     # of results kept for later runs

@@ -17,7 +17,7 @@ static const char defaults[] = "engines:\n"
                                "  store: {type: sqlite}\n"
                                "  documents: {type: documents}\n"
                                "optimize: cost\n"
-                               "policy: fifo\n"
+                               "policy: critical_path\n"
                                "memo_bytes: 67108864\n";
 
 static const char *const top_keys[] = {"store", "models", "devices", "engines",

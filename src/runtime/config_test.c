@@ -65,7 +65,7 @@ static void an_empty_one_is_the_default(void **state) {
         assert_string_equal(setting(config, "documents", "tokenizer"), "all-minilm-l6-v2-f16");
         assert_string_equal(tl_config_find_engine(config, "llm")->device, "cpu");
         assert_int_equal(tl_config_optimize(config), TL_OPTIMIZE_COST);
-        assert_string_equal(tl_config_policy(config), "fifo");
+        assert_string_equal(tl_config_policy(config), "critical_path");
         assert_int_equal(tl_config_timeout_ms(config), 0);
         assert_true(strlen(tl_config_store_path(config)) > 0);
         tl_config_destroy(config);
@@ -186,7 +186,8 @@ static void what_is_wrong_is_said(void **state) {
            "emulated, llama, "
            "rerank, sqlite\n"
            "configuration:6:11: error: 'optimize' must be off, paper or cost, not 'fast'\n"
-           "configuration:7:9: error: there is no policy 'lifo'; there is fifo\n"
+           "configuration:7:9: error: there is no policy 'lifo'; there are critical_path, fifo, topology, throughput, "
+           "per_invocation\n"
            "configuration:8:10: error: 'timeout' must be a time such as 500ms, 30s or 2m\n");
     expect("engines: [llm]\n", NULL, 0,
            "configuration:1:10: error: 'engines' must be a mapping from names to settings\n");

@@ -110,6 +110,7 @@ void tl_engine_enqueue(struct node_state *node) {
         .priority = run->priority,
         .rank = plan->rank,
         .total = run->plan->critical_ms,
+        .depth = run->depths ? run->depths[instance->body->number][plan - instance->body->nodes] : 0,
         .units = units == 0           ? 1
                  : units > UINT32_MAX ? UINT32_MAX
                                       : (uint32_t)units,
@@ -137,12 +138,13 @@ void tl_engine_drop_queued(struct run *run) {
 
 /* ---- items with engines ---- */
 
-/* While other runs are there, a long batch gives the engine back after each slice. */
+/* While other runs are there, a long batch lets others in after each slice; all its slices together take at most 2 %
+ * longer than the batch. */
 static uint32_t slice_of(const struct tl_sched *sched, const struct sched_item *item) {
-    if (!sched->policy->slices || sched->run_count < 2 || item->ready.units < 2) return 0;
-    double tokens = item->tokens / (double)item->ready.units;
-    uint32_t efficient = tl_cost_batch_of(sched->config.cost, sched->groups[item->group].name, item->item.op, tokens);
-    return efficient < item->ready.units ? efficient : 0;
+    const double longer = 0.02;
+    double slices = 1 + longer * item->ready.share / (item->ready.base + 1e-6);
+    if (!sched->policy->slices || sched->run_count < 2 || slices < 2) return 0;
+    return (uint32_t)((double)item->ready.units / slices) + 1;
 }
 
 void tl_engine_hold(struct tl_sched *sched, uint32_t number, struct sched_item *item) {

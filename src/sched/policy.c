@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-static const struct tl_policy *const policies[] = {&tl_policy_fifo};
+static const struct tl_policy *const policies[] = {&tl_policy_critical_path, &tl_policy_fifo, &tl_policy_topology,
+                                                   &tl_policy_throughput, &tl_policy_per_invocation};
 
 const struct tl_policy *tl_policy_at(size_t index) {
     return index < sizeof policies / sizeof policies[0] ? policies[index] : NULL;

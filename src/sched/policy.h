@@ -43,6 +43,7 @@ struct tl_ready {
     double priority;       /* of the run */
     double rank;           /* upward rank: predicted from its start to the run's end */
     double total;          /* the whole run, predicted when nothing is waited for */
+    uint32_t depth;        /* nodes on the longest way from it to the end, itself included; 0 unless `depths` */
     uint32_t units;        /* size: texts, rows, pairs; at least 1 */
     uint32_t tenant;       /* number */
     float base, share;     /* predicted: a call for it alone takes base + share, joining one that is made anyway share */
@@ -88,8 +89,9 @@ struct tl_policy {
     bool fair;
     /* How many items behind those that fill the instance are offered too, so that small ones can go into gaps. */
     uint32_t look_behind;
-    /* Long batches are cut into slices of the largest efficient batch while other runs are there. */
+    /* Long batches are cut into slices while other runs are there. */
     bool slices;
+    bool depths; /* `order` looks at depths */
     void (*order)(struct tl_ready *ready);
     /* Taking none although the instance holds nothing needs a wait_until, else the first is taken. */
     void (*take)(const struct tl_offer *offer, struct tl_choice *choice);
@@ -97,7 +99,8 @@ struct tl_policy {
     size_t (*turn)(const struct tl_turn *turns, size_t count);
 };
 
-extern const struct tl_policy tl_policy_fifo;
+extern const struct tl_policy tl_policy_critical_path, tl_policy_fifo, tl_policy_topology, tl_policy_throughput,
+    tl_policy_per_invocation;
 
 /* By name; NULL when there is none. */
 const struct tl_policy *tl_policy_find(const char *name);

@@ -95,19 +95,22 @@ void tl_predict_item(const struct tl_sched *sched, struct sched_item *item) {
     const struct tl_cost *cost = sched->config.cost;
     uint32_t whole;
     struct tl_cost_work work = work_of(sched, item, &whole);
-    item->tokens = work.tokens;
-    struct tl_cost_work two[2] = {work, work};
-    double one = tl_cost_call(cost, engine, two, 1), both = tl_cost_call(cost, engine, two, 2);
-    double alone = tl_cost_item(cost, engine, &work), share = both - one;
+    /* The fixed part shows between one unit and two of them. */
+    struct tl_cost_work unit[2] = {work, work};
+    if (!is_decode(work.op)) {
+        unit[0].tokens = work.tokens / work.units;
+        unit[0].units = 1;
+        unit[1] = unit[0];
+    }
+    double one = tl_cost_call(cost, engine, unit, 1), another = tl_cost_call(cost, engine, unit, 2) - one;
+    double alone = tl_cost_item(cost, engine, &work), base = one - another;
     if (is_decode(work.op)) {
-        item->row = (float)share;
-        share *= work.tokens_out;
-    } else if (alone > one)
-        share += alone - one; /* calls that it needs for itself */
-    if (share > alone) share = alone;
-    if (share < 0) share = 0;
-    item->ready.base = (float)(alone - share);
-    item->ready.share = (float)share;
+        item->row = (float)another;
+        base *= work.tokens_out; /* of each iteration */
+    }
+    base = base < 0 ? 0 : base > alone ? alone : base;
+    item->ready.base = (float)base;
+    item->ready.share = (float)(alone - base);
     item->far = 0;
     if (item->near == NO_INSTANCE) return;
     struct tl_cost_work far = work;

@@ -145,6 +145,7 @@ void tl_run_submit(struct tl_sched *sched, const struct tl_event *event) {
     const char *tenant = event->as.submitted.tenant ? event->as.submitted.tenant : "";
     run->tenant = tl_arena_strndup(&run->arena, tenant, strlen(tenant));
     run->tenant_number = tl_tenant_enter(sched, run->tenant);
+    if (sched->policy->depths) tl_depths_measure(run);
     table_insert(sched, run);
     sched->counters.runs_submitted++;
 

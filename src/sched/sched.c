@@ -27,7 +27,7 @@ struct tl_action *tl_sched_act(struct tl_sched *sched, enum tl_action_kind kind)
 struct tl_sched *tl_sched_create(const struct tl_sched_config *config) {
     struct tl_sched *sched = tl_mem_zalloc(sizeof *sched);
     sched->config = *config;
-    sched->policy = config->policy ? config->policy : &tl_policy_fifo;
+    sched->policy = config->policy ? config->policy : tl_policy_at(0);
     if (sched->config.most_instances == 0) sched->config.most_instances = 100000;
     sched->memo = config->memo_bytes ? tl_memo_create(config->memo_bytes) : NULL;
     sched->hash = config->memo_bytes ? tl_sha256_create() : NULL;

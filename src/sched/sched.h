@@ -52,7 +52,7 @@ struct tl_sched;
 struct tl_policy;
 
 struct tl_sched_config {
-    const struct tl_policy *policy; /* NULL: tl_policy_fifo */
+    const struct tl_policy *policy; /* NULL: the default, critical_path */
     /* Executes a builtin primitive (render, aggregate, ...) inside the step: pure, microseconds. Writes one
      * reference per output port. */
     enum tl_status (*builtin)(const struct tl_item *item, struct tl_value **outputs, size_t count,

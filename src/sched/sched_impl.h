@@ -82,7 +82,6 @@ struct sched_item {
     bool pinned;        /* an input's resource lives in `instance` */
     bool cancelling;    /* the engine has been told */
     enum tl_reason reason;
-    double tokens;      /* that it asks for, of all its units */
     float far;          /* ms more where the prefix is not */
     float row;          /* a decode's: ms that it adds to an iteration */
     uint64_t started;
@@ -158,6 +157,7 @@ struct run {
     bool changes_store;        /* the plan has a primitive that changes a collection */
     struct recall *recalls;    /* newest first */
     uint32_t tenant_number;
+    uint32_t **depths;         /* by body and node; NULL unless the policy looks at them */
     enum run_phase phase;
     struct body_instance *root;
     struct body_instance *instances; /* newest first */
@@ -363,6 +363,9 @@ void tl_lane_fini(struct lane *lane);
 uint32_t tl_tenant_enter(struct tl_sched *sched, const char *name); /* a run of it is live */
 void tl_tenant_leave(struct tl_sched *sched, uint32_t tenant);
 void tl_tenant_fini(struct tl_sched *sched);
+
+/* ---- depth.c ---- */
+void tl_depths_measure(struct run *run);
 
 /* ---- predict.c: how long items will take, and which instance is done first ---- */
 /* Fills what the item's `ready` and `far` say about its time. */

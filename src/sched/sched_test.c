@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/utf8.h"
+#include "sched/policy.h"
 #include "sched/world_test_support.h"
 
 static const char *const engines[] = {"embedder", "store", "llm", "reranker", "documents"};
@@ -517,7 +518,8 @@ static uint64_t crowd(uint64_t seed, struct tl_plan **plans, char **expected) {
                                                                .devices = 1 + (unsigned)(seed % 3),
                                                                .instances = 1 + (unsigned)(seed % 2),
                                                                .batch_units = (uint32_t)(seed % 5),
-                                                               .failure = seed % 4 == 0 ? 0.02 : 0});
+                                                               .failure = seed % 4 == 0 ? 0.02 : 0,
+                                                               .policy = tl_policy_at(seed % 5)});
     unsigned kind[24];
     for (unsigned i = 0; i < 24; i++) {
         kind[i] = (unsigned)((seed * 31 + i * 7) % 3);

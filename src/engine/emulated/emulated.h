@@ -70,7 +70,7 @@ struct emulated_engine {
     struct tl_engine base;
     struct emulated_settings settings;
     const struct tl_emit *emit;
-    struct emulated_job *first, **end; /* in order of arrival */
+    struct emulated_job *first; /* list, best rank first, then in order of arrival */
     struct emulated_collection *collections;
     uint64_t submitted;
     uint64_t temporaries; /* made so far: numbers for their names */

@@ -136,7 +136,6 @@ static enum tl_status emulated_create(const char *name, const json_t *settings, 
     engine->base.ops = &tl_emulated_engine;
     engine->base.name = tl_mem_strdup(name);
     engine->settings = read;
-    engine->end = &engine->first;
     *out = &engine->base;
     return TL_OK;
 }
@@ -213,8 +212,11 @@ static void accept(struct emulated_engine *engine, struct tl_item *item) {
         tl_emulated_finish(engine, job, NULL, &error);
         return;
     }
-    *engine->end = job;
-    engine->end = &job->next;
+    struct emulated_job **link = &engine->first;
+    while (*link && (*link)->item->rank >= item->rank)
+        link = &(*link)->next;
+    job->next = *link;
+    *link = job;
 }
 
 static void emulated_submit(struct tl_engine *base, struct tl_item **items, size_t count) {
@@ -222,11 +224,8 @@ static void emulated_submit(struct tl_engine *base, struct tl_item **items, size
         accept(of(base), items[i]);
 }
 
-static void unlink_job(struct emulated_engine *engine, struct emulated_job **link) {
-    struct emulated_job *job = *link;
-    *link = job->next;
-    if (!*link)
-        engine->end = link;
+static void unlink_job(struct emulated_job **link) {
+    *link = (*link)->next;
 }
 
 static void emulated_cancel(struct tl_engine *base, struct tl_item *item) {
@@ -236,7 +235,7 @@ static void emulated_cancel(struct tl_engine *base, struct tl_item *item) {
             continue;
         struct emulated_job *job = *link;
         struct tl_error error = {0};
-        unlink_job(engine, link);
+        unlink_job(link);
         tl_error_set(&error, TL_ERR_CANCELLED, "cancelled");
         tl_emulated_finish(engine, job, NULL, &error);
         return;
@@ -259,8 +258,8 @@ static uint64_t share_of(const struct emulated_engine *engine, const struct emul
     uint64_t most = op == TL_OP_INGEST ? 4 * (uint64_t)engine->settings.batch : (uint64_t)engine->settings.batch;
     if (op == TL_OP_WEB_SEARCH || op == TL_OP_TOOL)
         return job->left;
-    uint64_t free_units = most - taken;
-    return job->left < free_units ? job->left : free_units;
+    uint64_t free_units = most - taken, share = job->left < free_units ? job->left : free_units;
+    return job->item->slice > 0 && share > job->item->slice ? job->item->slice : share;
 }
 
 static double batch_ms(const struct emulated_settings *s, enum tl_primitive op, uint64_t units, double tokens) {
@@ -293,7 +292,7 @@ static void spend(const struct emulated_engine *engine, uint64_t begin, double m
         sleep_until(begin + duration);
 }
 
-/* One batch of the oldest job's primitive. */
+/* One batch of the first job's primitive. */
 static void step_batch(struct emulated_engine *engine, enum tl_primitive op, uint64_t begin) {
     uint64_t units = 0;
     double tokens = 0;
@@ -318,7 +317,7 @@ static void step_batch(struct emulated_engine *engine, enum tl_primitive op, uin
             continue;
         }
         struct tl_error error = {.status = TL_ERR_NO_MEMORY, .message = "no memory for the output"};
-        unlink_job(engine, link);
+        unlink_job(link);
         tl_emulated_finish(engine, job, tl_emulated_result(engine, job, &error), &error);
     }
 }

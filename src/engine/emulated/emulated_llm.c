@@ -166,7 +166,7 @@ static bool begins(const struct emulated_job *job) {
     return job->left == job->usage.tokens_out;
 }
 
-/* New prompt tokens that this iteration computes for each job are taken in order of arrival. */
+/* New prompt tokens that this iteration computes for each job are taken in the order of the list. */
 double tl_emulated_llm_plan(struct emulated_engine *engine) {
     uint64_t prompt = 0, sequences = 0;
     for (struct emulated_job *job = engine->first; job; job = job->next) {
@@ -215,8 +215,6 @@ void tl_emulated_llm_advance(struct emulated_engine *engine) {
             continue;
         }
         *link = job->next;
-        if (!*link)
-            engine->end = link;
         struct tl_error error = {.status = TL_ERR_NO_MEMORY, .message = "no memory for the output"};
         tl_emulated_finish(engine, job, is_decode(job) ? decoded(job, &error) : prefilled(engine, job), &error);
     }
