@@ -32,6 +32,7 @@ struct tl_sim_config {
     uint64_t seed;                  /* of jitter and failures */
     const struct tl_policy *policy; /* NULL: the default */
     double jitter;                  /* each quantum takes its time x (1 + jitter x r), r evenly in -1..1; below 1 */
+    size_t memo_bytes;              /* of results kept for later runs of plans that share; 0: none are */
     double failure;                 /* probability that an item's outcome is a failure, 0..1 */
     bool record;                    /* keep each item's story (tl_sim_items); else counters and results only */
     uint32_t check;                 /* tl_sched_is_valid after every so many steps, 0: never; see tl_sim_violation */

@@ -17,7 +17,10 @@ struct tl_sim *tl_sim_create(const struct tl_sim_config *config) {
     tl_str_init(&sim->violation);
     sim->cost = tl_cost_create();
     sim->sched = tl_sched_create(
-        &(struct tl_sched_config){.policy = config->policy, .builtin = tl_builtin_execute, .cost = sim->cost});
+        &(struct tl_sched_config){.policy = config->policy,
+                                  .builtin = tl_builtin_execute,
+                                  .memo_bytes = config->memo_bytes,
+                                  .cost = sim->cost});
     return sim;
 }
 

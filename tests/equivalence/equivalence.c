@@ -7,7 +7,8 @@
  * Each workflow is run without passes (the reference); with all passes; with some of them; and again without, each
  * on other devices with other speeds, batch sizes and instances. Results must be equal as JSON. Then with failures,
  * deadlines and clients that leave: each run ends exactly once, for a reason that was given, with equal results when
- * it is done; and nothing is left, neither items nor prefixes nor collections. */
+ * it is done; and nothing is left, neither items nor prefixes nor collections. The same with a memory that runs share,
+ * among them runs that ask for part of the same, that belong to others, or that take no part. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,7 @@ struct way {
     bool reference;
     bool some_passes;   /* leave some out */
     bool faults;
+    bool shares;        /* results are remembered: by most of the runs, and by others that ask for part of the same */
     unsigned runs;      /* at once; 1 for workflows that change what other runs see */
     size_t mutation;    /* MUTATIONS: none */
     uint64_t world;     /* seed of devices, speeds, times */
@@ -48,6 +50,7 @@ struct outcome {
     json_t *outputs;
     uint64_t latency, trace;
     uint32_t items;
+    uint64_t remembered; /* results that no engine had to compute again */
     uint64_t changed;   /* by which passes the graph was: a bit each */
     struct tl_str wrong; /* what is wrong whatever the reference says */
 };
@@ -128,15 +131,33 @@ static void furnish(struct tl_sim *sim, uint64_t seed, const struct generated *g
     }
 }
 
+/* A list without its first items. */
+static struct tl_value *part_of(const struct tl_value *list, size_t without) {
+    size_t count = list->as.list.count;
+    without = without < count ? without : count;
+    for (size_t i = without; i < count; i++) tl_value_ref(list->as.list.items[i]);
+    return tl_value_list(tl_type_element(list->type), list->as.list.items + without, count - without);
+}
+
+/* `other`: asks for part of the same. Collections have a version, so that what is found in them may be remembered. */
 static void submit(struct tl_sim *sim, struct tl_plan *plan, const struct generated *generated, const struct way *way,
-                   uint64_t usual, struct tl_random *random) {
+                   bool other, uint64_t usual, struct tl_random *random) {
     struct tl_value *inputs[8];
-    for (size_t i = 0; i < generated->input_count; i++) inputs[i] = tl_value_ref(generated->inputs[i]);
+    for (size_t i = 0; i < generated->input_count; i++) {
+        struct tl_value *input = generated->inputs[i];
+        if (input->type.depth > 0 && other)
+            inputs[i] = part_of(input, tl_random_below(random, 3));
+        else if (input->type.depth == 0 && input->type.base == TL_TYPE_INDEX && !input->as.index.resource)
+            inputs[i] = tl_value_index(input->as.index.collection, NULL, 1);
+        else
+            inputs[i] = tl_value_ref(input);
+    }
     struct tl_sim_request request = {
         .plan = plan,
         .inputs = inputs,
         .input_count = generated->input_count,
         .at = way->runs > 1 ? (uint64_t)tl_random_below(random, 100) * TL_NS_PER_MS : 0,
+        .tenant = way->shares && tl_random_chance(random, 10) ? "another" : NULL,
     };
     if (way->faults && tl_random_chance(random, 30)) request.timeout = 1 + tl_random_next(random) % (2 * usual + 1);
     if (way->faults && tl_random_chance(random, 30)) request.leave = 1 + tl_random_next(random) % (2 * usual + 1);
@@ -177,6 +198,13 @@ static void check_ends(struct tl_sim *sim, const struct way *way, struct outcome
     }
 }
 
+static struct tl_plan *copy_of(const struct tl_plan *plan) {
+    struct tl_plan *copy;
+    struct tl_error error;
+    if (tl_plan_freeze(tl_graph_clone(plan->graph), NULL, &copy, &error) != TL_OK) TL_BUG("%s", error.message);
+    return copy;
+}
+
 static void run(uint64_t seed, const struct generated *generated, const struct way *way, uint64_t usual,
                 struct outcome *outcome, struct tl_str *text) {
     struct tl_random random = {way->world};
@@ -191,14 +219,20 @@ static void run(uint64_t seed, const struct generated *generated, const struct w
         .seed = way->world,
         .jitter = tl_random_chance(&random, 50) ? 0.9 : 0,
         .failure = way->faults && tl_random_chance(&random, 50) ? 0.05 : 0,
+        .memo_bytes = !way->shares ? 0 : tl_random_chance(&random, 30) ? 2000 : 1 << 20,
         .record = true,
         .check = seed % 8 == 0 ? 16 : 0,
     };
+    struct tl_plan *apart = copy_of(plan);
+    plan->shares = way->shares;
     struct tl_sim *sim = tl_sim_create(&config);
     furnish(sim, seed, generated, &random);
-    for (unsigned i = 0; i < way->runs; i++) submit(sim, plan, generated, way, usual, &random);
+    unsigned others = way->shares && !generated->changes_world ? 1 : 0;
+    for (unsigned i = 0; i < way->runs + others; i++)
+        submit(sim, way->shares && tl_random_chance(&random, 20) ? apart : plan, generated, way, i >= way->runs, usual,
+               &random);
     for (unsigned events = 0; tl_sim_advance(sim);)
-        if (++events > MOST_EVENTS * way->runs * (way->reference ? 1 : 8)) {
+        if (++events > MOST_EVENTS * (way->runs + others) * (way->reference ? 1 : 8)) {
             outcome->too_large = true;
             break;
         }
@@ -212,14 +246,18 @@ static void run(uint64_t seed, const struct generated *generated, const struct w
         check_prefixes(sim, &outcome->wrong);
     }
     tl_str_puts(&outcome->wrong, tl_sim_violation(sim));
+    struct tl_sched_counters counters;
+    tl_sim_get_counters(sim, &counters);
+    outcome->remembered = counters.memo.hits + counters.memo.shared;
     tl_sim_destroy(sim);
     tl_plan_unref(plan);
+    tl_plan_unref(apart);
 }
 
 /* ---- one workflow ---- */
 
 struct totals {
-    uint64_t workflows, too_large, runs, primitives, largest, faulty, ended_early;
+    uint64_t workflows, too_large, runs, primitives, largest, faulty, ended_early, remembered;
     uint64_t changed[MOST_PASSES]; /* workflows that each pass changed */
 };
 
@@ -247,7 +285,7 @@ static void compare(const struct outcome *expected, const struct way *way, struc
                       tl_status_name(expected->status));
 }
 
-enum { WAYS = 5 };
+enum { WAYS = 7 };
 
 static void choose_ways(uint64_t seed, bool alone, struct way *ways) {
     struct tl_random random = {seed ^ UINT64_C(0x5bd1e995)};
@@ -257,6 +295,9 @@ static void choose_ways(uint64_t seed, bool alone, struct way *ways) {
     ways[2] = (struct way){.name = "some passes", .level = TL_OPTIMIZE_PAPER, .some_passes = true, .runs = 1};
     ways[3] = (struct way){.name = "off", .level = TL_OPTIMIZE_OFF, .runs = two};
     ways[4] = (struct way){.name = "all passes, faults", .level = TL_OPTIMIZE_PAPER, .faults = true, .runs = two};
+    ways[5] = (struct way){.name = "all passes, memory", .level = TL_OPTIMIZE_PAPER, .shares = true, .runs = two};
+    ways[6] = (struct way){
+        .name = "memory, faults", .level = TL_OPTIMIZE_PAPER, .shares = true, .faults = true, .runs = two};
     for (size_t i = 0; i < WAYS; i++) {
         ways[i].world = tl_random_next(&random);
         ways[i].mutation = MUTATIONS;
@@ -291,12 +332,13 @@ static bool check(uint64_t seed, bool show, struct totals *totals) {
             break;
         }
         totals->runs += ways[i].runs;
+        totals->remembered += outcomes[i].remembered;
         for (size_t p = 0; i == 1 && p < tl_opt_pass_count() && p < MOST_PASSES; p++)
             totals->changed[p] += outcomes[i].changed >> p & 1;
         totals->faulty += ways[i].faults;
         totals->ended_early += ways[i].faults && outcomes[i].status != TL_OK;
         if (i > 0) compare(&outcomes[0], &ways[i], &outcomes[i]);
-        if (i == 1 && seed % 16 == 0) { /* the same again */
+        if ((i == 1 || i == WAYS - 1) && seed % 16 == 0) { /* the same again */
             struct outcome again;
             run(seed, &generated, &ways[i], outcomes[0].latency, &again, NULL);
             if (again.trace != outcomes[i].trace)
@@ -331,6 +373,7 @@ static bool check_all(uint64_t from, uint64_t count) {
            " differ, %.1f s\n",
            totals.workflows, (double)totals.primitives / (double)totals.workflows, totals.largest, totals.too_large,
            totals.runs, totals.ended_early, totals.faulty, failed, (double)(tl_clock_now() - begin) / 1e9);
+    printf("    %" PRIu64 " results came from memory\n", totals.remembered);
     for (size_t p = 0; p < tl_opt_pass_count() && p < MOST_PASSES; p++)
         printf("    %s changed %" PRIu64 "\n", tl_opt_pass_name(p), totals.changed[p]);
     return failed == 0;
