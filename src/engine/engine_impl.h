@@ -103,6 +103,15 @@ struct tl_emit {
     void (*notice)(void *context, struct tl_item *item, const char *message);
 };
 
+/* What an engine will take of this machine's memory, and what there is; bytes, estimated to a tenth or so. */
+struct tl_engine_memory {
+    uint64_t weights; /* of the model */
+    uint64_t cache;   /* what it keeps of prompts while it runs */
+    uint64_t work;    /* the largest call's intermediate results */
+    uint64_t available;                /* of main memory, now */
+    uint64_t device, device_available; /* of the above, what lies on GPUs instead (then not counted above) */
+};
+
 struct tl_engine;
 
 struct tl_engine_ops {
@@ -118,6 +127,10 @@ struct tl_engine_ops {
     enum tl_status (*open)(struct tl_engine *engine, const struct tl_emit *emit, struct tl_error *error);
 
     void (*describe)(const struct tl_engine *engine, struct tl_engine_description *description);
+
+    /* What open will need, for people who ask before they load; open itself refuses what does not fit. Called between
+     * create and open; reads the head of the model's file. NULL: nothing worth saying. */
+    enum tl_status (*memory)(const struct tl_engine *engine, struct tl_engine_memory *memory, struct tl_error *error);
 
     /* Accepts items; starts nothing that blocks. */
     void (*submit)(struct tl_engine *engine, struct tl_item **items, size_t count);

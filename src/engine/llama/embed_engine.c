@@ -25,7 +25,7 @@ struct embed_engine {
     struct tl_llama_encoder encoder;
     struct tl_llama_jobs jobs;       /* embed_items held */
     float *scratch;                  /* one vector */
-    char *model, *model_name, *model_digest;
+    char *model, *model_name, *model_digest, *gpu_devices;
     char *query_prefix, *passage_prefix;
     int64_t threads, context_size, gpu_layers;
     enum llama_pooling_type pooling;
@@ -44,6 +44,7 @@ static void embed_destroy(struct tl_engine *base) {
     tl_mem_free(engine->model);
     tl_mem_free(engine->model_name);
     tl_mem_free(engine->model_digest);
+    tl_mem_free(engine->gpu_devices);
     tl_mem_free(engine->query_prefix);
     tl_mem_free(engine->passage_prefix);
     tl_mem_free(engine->base.name);
@@ -81,6 +82,7 @@ static enum tl_status embed_create(const char *name, const json_t *settings, str
         {.name = "threads", .integer = &engine->threads, .minimum = 0, .maximum = GGML_MAX_N_THREADS},
         {.name = "context_size", .integer = &engine->context_size, .minimum = 32, .maximum = 8192},
         {.name = "gpu_layers", .integer = &engine->gpu_layers, .minimum = -1, .maximum = 10000},
+        {.name = "gpu_devices", .text = &engine->gpu_devices},
         {.name = "pooling", .text = &pooling},
         {.name = "query_prefix", .text = &engine->query_prefix},
         {.name = "passage_prefix", .text = &engine->passage_prefix},
@@ -98,16 +100,27 @@ static enum tl_status embed_create(const char *name, const json_t *settings, str
     return TL_OK;
 }
 
-static enum tl_status embed_open(struct tl_engine *base, const struct tl_emit *emit, struct tl_error *error) {
-    struct embed_engine *engine = engine_of(base);
-    engine->emit = emit;
-    const struct tl_llama_encoder_settings settings = {
+static struct tl_llama_encoder_settings encoder_settings(const struct embed_engine *engine) {
+    return (struct tl_llama_encoder_settings){
         .model = engine->model,
         .threads = engine->threads,
         .batch_tokens = engine->context_size,
         .gpu_layers = engine->gpu_layers,
+        .gpu_devices = engine->gpu_devices,
         .pooling = engine->pooling,
     };
+}
+
+static enum tl_status embed_memory(const struct tl_engine *base, struct tl_engine_memory *memory,
+                                   struct tl_error *error) {
+    const struct tl_llama_encoder_settings settings = encoder_settings((const struct embed_engine *)base);
+    return tl_llama_encoder_memory(&settings, memory, error);
+}
+
+static enum tl_status embed_open(struct tl_engine *base, const struct tl_emit *emit, struct tl_error *error) {
+    struct embed_engine *engine = engine_of(base);
+    engine->emit = emit;
+    const struct tl_llama_encoder_settings settings = encoder_settings(engine);
     enum tl_status status = tl_llama_encoder_open(&engine->encoder, &settings, error);
     if (status != TL_OK)
         return status;
@@ -269,6 +282,7 @@ const struct tl_engine_ops tl_embed_engine = {
     .create = embed_create,
     .open = embed_open,
     .describe = embed_describe,
+    .memory = embed_memory,
     .submit = embed_submit,
     .step = embed_step,
     .cancel = embed_cancel,

@@ -40,8 +40,46 @@ void tl_llama_start(void) {
     pthread_once(&once, start);
 }
 
-enum tl_status tl_llama_load(const char *path, bool vocab_only, int32_t gpu_layers, struct llama_model **model,
+/* ---- loading ---- */
+
+enum { MOST_DEVICES = 16 };
+
+static enum tl_status no_such_device(const char *name, size_t length, struct tl_error *error) {
+    struct tl_str names = TL_STR_INIT;
+    for (size_t i = 0; i < ggml_backend_dev_count(); i++)
+        tl_str_printf(&names, "%s%s", i ? ", " : "", ggml_backend_dev_name(ggml_backend_dev_get(i)));
+    enum tl_status status = tl_error_set(error, TL_ERR_INVALID, "llama.cpp has no device '%.*s' here, only: %s",
+                                         (int)length, name, names.data);
+    tl_str_fini(&names);
+    return status;
+}
+
+/* Names to a list that ends with NULL. */
+static enum tl_status find_devices(const char *names, ggml_backend_dev_t devices[MOST_DEVICES + 1],
+                                   struct tl_error *error) {
+    size_t count = 0;
+    for (const char *at = names; *at;) {
+        size_t length = strcspn(at, ",");
+        char name[64];
+        snprintf(name, sizeof name, "%.*s", (int)length, at);
+        ggml_backend_dev_t device = ggml_backend_dev_by_name(name);
+        if (!device)
+            return no_such_device(at, length, error);
+        if (count == MOST_DEVICES)
+            return tl_error_set(error, TL_ERR_INVALID, "at most %d devices can be named", MOST_DEVICES);
+        devices[count++] = device;
+        at += length;
+        at += *at == ',';
+        at += strspn(at, " ");
+    }
+    devices[count] = NULL;
+    return TL_OK;
+}
+
+enum tl_status tl_llama_load(const struct tl_llama_loading *loading, struct llama_model **model,
                              struct tl_error *error) {
+    const char *path = loading->path;
+    ggml_backend_dev_t devices[MOST_DEVICES + 1];
     *model = NULL;
     tl_llama_start();
     struct stat info;
@@ -51,8 +89,14 @@ enum tl_status tl_llama_load(const char *path, bool vocab_only, int32_t gpu_laye
     if (!S_ISREG(info.st_mode))
         return tl_error_set(error, TL_ERR_INVALID, "model file '%s' is not a regular file", path);
     struct llama_model_params params = llama_model_default_params();
-    params.vocab_only = vocab_only;
-    params.n_gpu_layers = gpu_layers;
+    params.vocab_only = loading->vocab_only;
+    params.n_gpu_layers = loading->gpu_layers;
+    if (loading->gpu_devices && *loading->gpu_devices) {
+        enum tl_status status = find_devices(loading->gpu_devices, devices, error);
+        if (status != TL_OK)
+            return status;
+        params.devices = devices;
+    }
     last_complaint[0] = '\0';
     *model = llama_model_load_from_file(path, params);
     if (!*model)

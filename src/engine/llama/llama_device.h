@@ -18,9 +18,16 @@
  * at debug level, since what goes wrong is reported by whoever called. Thread-safe. */
 void tl_llama_start(void);
 
-/* Loads a GGUF file. gpu_layers < 0: all. The reason of a failure names the path and what
- * llama.cpp said of it. */
-enum tl_status tl_llama_load(const char *path, bool vocab_only, int32_t gpu_layers, struct llama_model **model,
+struct tl_llama_loading {
+    const char *path;
+    bool vocab_only;
+    int32_t gpu_layers;      /* < 0: all */
+    const char *gpu_devices; /* llama.cpp's names of those to use, separated by commas; NULL: all GPUs there are */
+};
+
+/* Loads a GGUF file. The reason of a failure names the path and what llama.cpp said of it; TL_ERR_INVALID lists the
+ * devices there are when one that is named is not. */
+enum tl_status tl_llama_load(const struct tl_llama_loading *loading, struct llama_model **model,
                              struct tl_error *error);
 
 /* Threads that a context uses when its settings say nothing: one for each core that this

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "engine/llama/llama_memory.h"
 
 #define MOST_TEXTS 64 /* of one call; more short ones are no faster (measured: best at 16 of 30 tokens) */
 
@@ -62,11 +63,36 @@ static enum tl_status open_context(struct tl_llama_encoder *encoder, const struc
     return tl_llama_attach_pool(encoder->context, threads, &encoder->pool, error);
 }
 
+/* A row of logits is kept for each token, even though an encoder has none worth looking at. */
+static struct tl_llama_extent extent_of(const struct tl_llama_encoder_settings *settings) {
+    return (struct tl_llama_extent){
+        .context_tokens = (uint32_t)settings->batch_tokens,
+        .sequences = MOST_TEXTS,
+        .batch_tokens = (uint32_t)settings->batch_tokens,
+        .outputs = (uint32_t)settings->batch_tokens,
+        .unified = true,
+        .gpu_layers = (int32_t)settings->gpu_layers,
+    };
+}
+
+enum tl_status tl_llama_encoder_memory(const struct tl_llama_encoder_settings *settings,
+                                       struct tl_engine_memory *memory, struct tl_error *error) {
+    const struct tl_llama_extent extent = extent_of(settings);
+    return tl_llama_memory_estimate(settings->model, &extent, memory, error);
+}
+
 enum tl_status tl_llama_encoder_open(struct tl_llama_encoder *encoder, const struct tl_llama_encoder_settings *settings,
                                      struct tl_error *error) {
     *encoder = (struct tl_llama_encoder){0};
-    enum tl_status status =
-        tl_llama_load(settings->model, false, (int32_t)settings->gpu_layers, &encoder->model, error);
+    const struct tl_llama_loading loading = {
+        .path = settings->model, .gpu_layers = (int32_t)settings->gpu_layers, .gpu_devices = settings->gpu_devices};
+    const struct tl_llama_extent extent = extent_of(settings);
+    enum tl_status status = tl_llama_memory_check(settings->model, &extent,
+                                                  "lower the setting context_size, or choose a "
+                                                  "smaller model",
+                                                  error);
+    if (status == TL_OK)
+        status = tl_llama_load(&loading, &encoder->model, error);
     if (status != TL_OK)
         return status;
     encoder->vocab = llama_model_get_vocab(encoder->model);

@@ -22,6 +22,7 @@ struct tl_llama_encoder_settings {
     int64_t threads;      /* 0: tl_llama_default_threads() */
     int64_t batch_tokens; /* most tokens of one call */
     int64_t gpu_layers;
+    const char *gpu_devices; /* NULL: all */
     enum llama_pooling_type pooling; /* UNSPECIFIED: as the file says */
 };
 
@@ -83,6 +84,10 @@ struct tl_llama_encoder_owner {
     void (*deliver)(void *context, struct tl_llama_job *job, size_t text, const float *const *vectors, size_t count,
                     const char *failure);
 };
+
+/* What tl_llama_encoder_open will take. */
+enum tl_status tl_llama_encoder_memory(const struct tl_llama_encoder_settings *settings,
+                                       struct tl_engine_memory *memory, struct tl_error *error);
 
 enum tl_status tl_llama_encoder_open(struct tl_llama_encoder *encoder, const struct tl_llama_encoder_settings *settings,
                                      struct tl_error *error);

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "engine/engines.h"
+#include "engine/llama/llama_memory.h"
 #include "engine/settings.h"
 
 static struct tl_llama_engine *engine_of(struct tl_engine *engine) {
@@ -32,6 +33,7 @@ static void llama_engine_destroy(struct tl_engine *base) {
     tl_mem_free(engine->model_path);
     tl_mem_free(engine->model_name);
     tl_mem_free(engine->model_digest);
+    tl_mem_free(engine->gpu_devices);
     tl_mem_free(engine->base.name);
     tl_mem_free(engine);
 }
@@ -54,6 +56,7 @@ static enum tl_status llama_engine_create(const char *name, const json_t *settin
         {.name = "parallel", .integer = &engine->parallel, .minimum = 1, .maximum = 256},
         {.name = "chunk", .integer = &engine->chunk, .minimum = 1, .maximum = 4096},
         {.name = "gpu_layers", .integer = &engine->gpu_layers, .minimum = -1, .maximum = 10000},
+        {.name = "gpu_devices", .text = &engine->gpu_devices},
         {.name = "reserve", .integer = &engine->reserve, .minimum = 1, .maximum = 1 << 20},
         {.name = "park_bytes", .integer = &engine->park_bytes, .minimum = 0, .maximum = 1e15},
     };
@@ -67,6 +70,36 @@ static enum tl_status llama_engine_create(const char *name, const json_t *settin
     return TL_OK;
 }
 
+/* Sequences and rows of a call, as open_context asks for them. */
+static uint32_t wanted_sequences(const struct tl_llama_engine *engine) {
+    size_t most = llama_max_parallel_sequences();
+    return (size_t)engine->parallel > most ? (uint32_t)most : (uint32_t)engine->parallel;
+}
+
+static uint32_t wanted_batch(const struct tl_llama_engine *engine) {
+    uint32_t rows = (uint32_t)engine->chunk, sequences = wanted_sequences(engine);
+    if (rows < 64)
+        rows = 64;
+    return rows < 4 * sequences ? 4 * sequences : rows;
+}
+
+static struct tl_llama_extent extent_of(const struct tl_llama_engine *engine) {
+    return (struct tl_llama_extent){
+        .context_tokens = (uint32_t)engine->context_size,
+        .sequences = wanted_sequences(engine),
+        .batch_tokens = wanted_batch(engine),
+        .outputs = wanted_sequences(engine),
+        .gpu_layers = (int32_t)engine->gpu_layers,
+    };
+}
+
+static enum tl_status llama_engine_memory(const struct tl_engine *base, struct tl_engine_memory *memory,
+                                          struct tl_error *error) {
+    const struct tl_llama_engine *engine = (const struct tl_llama_engine *)base;
+    const struct tl_llama_extent extent = extent_of(engine);
+    return tl_llama_memory_estimate(engine->model_path, &extent, memory, error);
+}
+
 /* Most tokens of one sequence: as set, or 4096, or what the model was trained for. */
 static uint32_t wanted_context(const struct tl_llama_engine *engine) {
     if (engine->context_size > 0)
@@ -76,18 +109,12 @@ static uint32_t wanted_context(const struct tl_llama_engine *engine) {
 }
 
 static enum tl_status open_context(struct tl_llama_engine *engine, struct tl_error *error) {
-    engine->sequences = (uint32_t)engine->parallel;
-    if (engine->sequences > llama_max_parallel_sequences())
-        engine->sequences = (uint32_t)llama_max_parallel_sequences();
+    engine->sequences = wanted_sequences(engine);
     engine->context_tokens = wanted_context(engine);
     struct llama_context_params params = llama_context_default_params();
     params.n_ctx = engine->context_tokens * engine->sequences;
     params.n_seq_max = engine->sequences;
-    params.n_batch = (uint32_t)engine->chunk;
-    if (params.n_batch < 64)
-        params.n_batch = 64;
-    if (params.n_batch < 4 * engine->sequences)
-        params.n_batch = 4 * engine->sequences;
+    params.n_batch = wanted_batch(engine);
     params.n_ubatch = params.n_batch;
     params.n_outputs_max = engine->sequences; /* logits are asked for where a token is sampled only */
     params.kv_unified = false;
@@ -114,8 +141,13 @@ static enum tl_status open_context(struct tl_llama_engine *engine, struct tl_err
 static enum tl_status llama_engine_open(struct tl_engine *base, const struct tl_emit *emit, struct tl_error *error) {
     struct tl_llama_engine *engine = engine_of(base);
     engine->emit = emit;
-    enum tl_status status =
-        tl_llama_load(engine->model_path, false, (int32_t)engine->gpu_layers, &engine->model, error);
+    const struct tl_llama_loading loading = {
+        .path = engine->model_path, .gpu_layers = (int32_t)engine->gpu_layers, .gpu_devices = engine->gpu_devices};
+    const struct tl_llama_extent extent = extent_of(engine);
+    enum tl_status status = tl_llama_memory_check(engine->model_path, &extent, "lower the settings parallel or context_size, "
+                                                  "or choose a smaller model", error);
+    if (status == TL_OK)
+        status = tl_llama_load(&loading, &engine->model, error);
     if (status == TL_OK)
         status = open_context(engine, error);
     if (status != TL_OK)
@@ -197,6 +229,7 @@ const struct tl_engine_ops tl_llama_engine = {
     .create = llama_engine_create,
     .open = llama_engine_open,
     .describe = llama_engine_describe,
+    .memory = llama_engine_memory,
     .submit = llama_engine_submit,
     .step = llama_engine_step,
     .cancel = llama_engine_cancel,

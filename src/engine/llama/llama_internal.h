@@ -124,7 +124,7 @@ struct tl_llama_engine {
     struct tl_engine base;
     const struct tl_emit *emit;
     /* settings */
-    char *model_path, *model_name, *model_digest;
+    char *model_path, *model_name, *model_digest, *gpu_devices;
     int64_t threads, context_size, parallel, chunk, gpu_layers, reserve, park_bytes;
     /* the library's */
     struct llama_model *model;

@@ -211,7 +211,7 @@ static int prepare(void **state) {
     char path[512];
     snprintf(path, sizeof path, "%s/smollm2-135m-instruct-q8_0.gguf", folder);
     struct tl_error error;
-    if (tl_llama_load(path, true, 0, &model, &error) != TL_OK) {
+    if (tl_llama_load(&(struct tl_llama_loading){.path = path, .vocab_only = true}, &model, &error) != TL_OK) {
         fprintf(stderr, "%s\n", error.message);
         return 1;
     }

@@ -53,6 +53,7 @@ static void rerank_destroy(struct tl_engine *base) {
     tl_mem_free(engine->model);
     tl_mem_free(engine->model_name);
     tl_mem_free(engine->model_digest);
+    tl_mem_free(engine->gpu_devices);
     tl_mem_free(engine->base.name);
     tl_mem_free(engine);
 }
@@ -74,6 +75,7 @@ static enum tl_status rerank_create(const char *name, const json_t *settings, st
         {.name = "threads", .integer = &engine->threads, .minimum = 0, .maximum = GGML_MAX_N_THREADS},
         {.name = "context_size", .integer = &engine->context_size, .minimum = 32, .maximum = 8192},
         {.name = "gpu_layers", .integer = &engine->gpu_layers, .minimum = -1, .maximum = 10000},
+        {.name = "gpu_devices", .text = &engine->gpu_devices},
         {.name = "cache_bytes", .integer = &engine->cache_bytes, .minimum = 0, .maximum = 1e12},
     };
     enum tl_status status = tl_settings_read("rerank", settings, table, sizeof table / sizeof table[0], error);
@@ -92,16 +94,28 @@ static enum tl_status rerank_create(const char *name, const json_t *settings, st
     return TL_OK;
 }
 
-static enum tl_status rerank_open(struct tl_engine *base, const struct tl_emit *emit, struct tl_error *error) {
-    struct tl_rerank_engine_state *engine = engine_of(base);
-    engine->emit = emit;
-    const struct tl_llama_encoder_settings settings = {
+static struct tl_llama_encoder_settings encoder_settings(const struct tl_rerank_engine_state *engine) {
+    return (struct tl_llama_encoder_settings){
         .model = engine->model,
         .threads = engine->threads,
         .batch_tokens = engine->context_size,
         .gpu_layers = engine->gpu_layers,
+        .gpu_devices = engine->gpu_devices,
         .pooling = engine->cross ? LLAMA_POOLING_TYPE_RANK : LLAMA_POOLING_TYPE_NONE,
     };
+}
+
+static enum tl_status rerank_memory(const struct tl_engine *base, struct tl_engine_memory *memory,
+                                    struct tl_error *error) {
+    const struct tl_llama_encoder_settings settings =
+        encoder_settings((const struct tl_rerank_engine_state *)base);
+    return tl_llama_encoder_memory(&settings, memory, error);
+}
+
+static enum tl_status rerank_open(struct tl_engine *base, const struct tl_emit *emit, struct tl_error *error) {
+    struct tl_rerank_engine_state *engine = engine_of(base);
+    engine->emit = emit;
+    const struct tl_llama_encoder_settings settings = encoder_settings(engine);
     enum tl_status status = tl_llama_encoder_open(&engine->encoder, &settings, error);
     if (status != TL_OK)
         return status;
@@ -394,6 +408,7 @@ const struct tl_engine_ops tl_rerank_engine = {
     .create = rerank_create,
     .open = rerank_open,
     .describe = rerank_describe,
+    .memory = rerank_memory,
     .submit = rerank_submit,
     .step = rerank_step,
     .cancel = rerank_cancel,

@@ -14,7 +14,7 @@ struct tl_rerank_engine_state {
     struct tl_llama_vectors_cache cache; /* of passages; method maxsim */
     bool cross;                          /* method "cross" */
     const char *pair_template;           /* of the model file, with {query} and {document}; borrowed; NULL: none */
-    char *model, *model_name, *model_digest;
+    char *model, *model_name, *model_digest, *gpu_devices;
     int64_t threads, context_size, gpu_layers, cache_bytes;
 };
 

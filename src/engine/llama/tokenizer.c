@@ -13,7 +13,8 @@ struct tl_tokenizer {
 enum tl_status tl_tokenizer_open(const char *model_path, struct tl_tokenizer **tokenizer, struct tl_error *error) {
     *tokenizer = NULL;
     struct llama_model *model;
-    enum tl_status status = tl_llama_load(model_path, true, 0, &model, error);
+    const struct tl_llama_loading loading = {.path = model_path, .vocab_only = true};
+    enum tl_status status = tl_llama_load(&loading, &model, error);
     if (status != TL_OK)
         return status;
     *tokenizer = tl_mem_alloc(sizeof **tokenizer);

@@ -96,7 +96,8 @@ static void test_bad_files(void **state) {
     assert_true(gguf_write_to_file(weights, path, true));
     gguf_free(weights);
     struct llama_model *model;
-    assert_int_equal(tl_llama_load(path, true, 0, &model, &error), TL_ERR_INVALID);
+    assert_int_equal(tl_llama_load(&(struct tl_llama_loading){.path = path, .vocab_only = true}, &model, &error),
+                     TL_ERR_INVALID);
     assert_non_null(strstr(error.message, "no vocabulary"));
     assert_null(model);
     remove(path);
