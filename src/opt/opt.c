@@ -113,29 +113,45 @@ struct runner {
     bool *enabled; /* by position in `passes` */
 };
 
+/* Does `text` put this pass back or leave it out? */
+static bool means(const char *text, const struct tl_pass *pass) {
+    return (text[0] == '-' || text[0] == '+') && (strcmp(text + 1, "all") == 0 || strcmp(text + 1, pass->name) == 0);
+}
+
+static enum tl_status no_such_pass(const struct tl_pass *passes, size_t count, const char *text,
+                                   struct tl_error *error) {
+    struct tl_str names = TL_STR_INIT;
+    for (size_t i = 0; i < count; i++)
+        tl_str_printf(&names, "%s%s", i == 0 ? "" : ", ", passes[i].name);
+    tl_error_set(error, TL_ERR_USAGE, "\"%s\" is no pass: write \"-name\" or \"+name\", where the name is all, %s",
+                 text, names.data);
+    tl_str_fini(&names);
+    return TL_ERR_USAGE;
+}
+
 static enum tl_status choose_passes(struct runner *runner, struct tl_error *error) {
     for (size_t i = 0; i < runner->count; i++)
         runner->enabled[i] = true;
     for (size_t s = 0; s < runner->options->pass_count; s++) {
         const char *text = runner->options->passes[s];
         bool found = false;
-        for (size_t i = 0; i < runner->count && (text[0] == '-' || text[0] == '+'); i++) {
-            if (strcmp(text + 1, "all") != 0 && strcmp(text + 1, runner->passes[i].name) != 0)
+        for (size_t i = 0; i < runner->count; i++) {
+            if (!means(text, &runner->passes[i]))
                 continue;
             runner->enabled[i] = text[0] == '+';
             found = true;
         }
-        if (found)
-            continue;
-        struct tl_str names = TL_STR_INIT;
-        for (size_t i = 0; i < runner->count; i++)
-            tl_str_printf(&names, "%s%s", i == 0 ? "" : ", ", runner->passes[i].name);
-        tl_error_set(error, TL_ERR_USAGE, "\"%s\" is no pass: write \"-name\" or \"+name\", where the name is all, %s",
-                     text, names.data);
-        tl_str_fini(&names);
-        return TL_ERR_USAGE;
+        if (!found)
+            return no_such_pass(runner->passes, runner->count, text, error);
     }
     return TL_OK;
+}
+
+enum tl_status tl_opt_check_pass(const char *text, struct tl_error *error) {
+    for (size_t i = 0; i < PASSES; i++)
+        if (means(text, &table[i]))
+            return TL_OK;
+    return no_such_pass(table, PASSES, text, error);
 }
 
 /* Does `graph` verify? Else the first error and the graph with all of them go to `why`. */

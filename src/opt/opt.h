@@ -72,6 +72,9 @@ void tl_opt_report_print(const struct tl_opt_report *report, struct tl_str *out)
 enum tl_status tl_opt_run(struct tl_graph **graph, const struct tl_opt_options *options, struct tl_opt_report *report,
                           struct tl_error *error);
 
+/* TL_ERR_USAGE, with the names that there are, when `text` is no "-name" or "+name" of `tl_opt_options.passes`. */
+enum tl_status tl_opt_check_pass(const char *text, struct tl_error *error);
+
 /* Whether the options let the pass run: for what belongs to it but is done later. */
 bool tl_opt_allows(const struct tl_opt_options *options, const char *pass);
 

@@ -11,7 +11,7 @@
 #define NONE UINT32_MAX
 
 struct entry {
-    uint64_t high, low;
+    struct tl_plan_key key;
     struct tl_plan *plan; /* one reference */
     uint32_t newer, older;
 };
@@ -52,16 +52,34 @@ void tl_plan_cache_destroy(struct tl_plan_cache *cache) {
     tl_mem_free(cache);
 }
 
-static uint32_t home_of(const struct tl_plan_cache *cache, uint64_t high, uint64_t low) {
-    return (uint32_t)tl_hash_u64(low, tl_hash_u64(high, 0)) & cache->mask;
+/* Both halves are hashed over everything, with seeds of their own: 128 bits that differ for all origins that do. */
+struct tl_plan_key tl_plan_key(const struct tl_plan_origin *origin) {
+    uint64_t halves[2];
+    for (uint64_t half = 0; half < 2; half++) {
+        uint64_t hash = tl_hash_string(origin->workflow, half + 1);
+        hash = tl_hash_u64(((uint64_t)origin->level << 1) | origin->collection, hash);
+        hash = tl_hash_u64(origin->cost_version, hash);
+        hash = tl_hash_u64(origin->engines_version, hash);
+        hash = tl_hash_u64(origin->given_count, hash);
+        for (size_t i = 0; i < origin->given_count; i++)
+            hash = tl_hash_string(origin->given[i], hash);
+        for (size_t i = 0; i < origin->pass_count; i++)
+            hash = tl_hash_string(origin->passes[i], hash);
+        halves[half] = hash;
+    }
+    return (struct tl_plan_key){halves[0], halves[1]};
+}
+
+static uint32_t home_of(const struct tl_plan_cache *cache, struct tl_plan_key key) {
+    return (uint32_t)key.low & cache->mask;
 }
 
 /* The place in the table of this key, or the free one where it would stand. */
-static uint32_t find(const struct tl_plan_cache *cache, uint64_t high, uint64_t low) {
-    uint32_t place = home_of(cache, high, low);
+static uint32_t find(const struct tl_plan_cache *cache, struct tl_plan_key key) {
+    uint32_t place = home_of(cache, key);
     for (; cache->table[place] != 0; place = (place + 1) & cache->mask) {
         const struct entry *entry = &cache->entries[cache->table[place] - 1];
-        if (entry->high == high && entry->low == low)
+        if (entry->key.high == key.high && entry->key.low == key.low)
             break;
     }
     return place;
@@ -71,7 +89,7 @@ static uint32_t find(const struct tl_plan_cache *cache, uint64_t high, uint64_t 
 static void erase(struct tl_plan_cache *cache, uint32_t hole) {
     for (uint32_t next = (hole + 1) & cache->mask; cache->table[next] != 0; next = (next + 1) & cache->mask) {
         const struct entry *entry = &cache->entries[cache->table[next] - 1];
-        uint32_t home = home_of(cache, entry->high, entry->low);
+        uint32_t home = home_of(cache, entry->key);
         if (((next - home) & cache->mask) < ((next - hole) & cache->mask))
             continue;
         cache->table[hole] = cache->table[next];
@@ -94,10 +112,10 @@ static void link_newest(struct tl_plan_cache *cache, uint32_t position) {
     cache->newest = position;
 }
 
-struct tl_plan *tl_plan_cache_get(struct tl_plan_cache *cache, uint64_t key_high, uint64_t key_low) {
+struct tl_plan *tl_plan_cache_get(struct tl_plan_cache *cache, struct tl_plan_key key) {
     struct tl_plan *plan = NULL;
     pthread_mutex_lock(&cache->mutex);
-    uint32_t found = cache->table[find(cache, key_high, key_low)];
+    uint32_t found = cache->table[find(cache, key)];
     if (found != 0) {
         plan = tl_plan_ref(cache->entries[found - 1].plan);
         unlink_entry(cache, found - 1);
@@ -110,11 +128,11 @@ struct tl_plan *tl_plan_cache_get(struct tl_plan_cache *cache, uint64_t key_high
     return plan;
 }
 
-void tl_plan_cache_put(struct tl_plan_cache *cache, uint64_t key_high, uint64_t key_low, struct tl_plan *plan) {
+void tl_plan_cache_put(struct tl_plan_cache *cache, struct tl_plan_key key, struct tl_plan *plan) {
     struct tl_plan *former = NULL;
     tl_plan_ref(plan);
     pthread_mutex_lock(&cache->mutex);
-    uint32_t place = find(cache, key_high, key_low), position;
+    uint32_t place = find(cache, key), position;
     if (cache->table[place] != 0) {
         position = cache->table[place] - 1;
         former = cache->entries[position].plan;
@@ -127,12 +145,11 @@ void tl_plan_cache_put(struct tl_plan_cache *cache, uint64_t key_high, uint64_t 
         struct entry *oldest = &cache->entries[position];
         former = oldest->plan;
         unlink_entry(cache, position);
-        erase(cache, find(cache, oldest->high, oldest->low));
-        cache->table[find(cache, key_high, key_low)] = position + 1;
+        erase(cache, find(cache, oldest->key));
+        cache->table[find(cache, key)] = position + 1;
     }
     struct entry *entry = &cache->entries[position];
-    entry->high = key_high;
-    entry->low = key_low;
+    entry->key = key;
     entry->plan = plan;
     link_newest(cache, position);
     pthread_mutex_unlock(&cache->mutex);

@@ -62,12 +62,12 @@ static void agrees_with_a_list(void **state) {
             uint64_t key = tl_random_below(&random, KEYS);
             if (tl_random_chance(&random, 40)) {
                 struct tl_plan *plan = plans[tl_random_below(&random, 8)];
-                tl_plan_cache_put(cache, key / 7, key, plan);
+                tl_plan_cache_put(cache, (struct tl_plan_key){key / 7, key}, plan);
                 use(&reference, key, plan, capacity);
                 continue;
             }
             size_t place = place_of(&reference, key);
-            struct tl_plan *found = tl_plan_cache_get(cache, key / 7, key);
+            struct tl_plan *found = tl_plan_cache_get(cache, (struct tl_plan_key){key / 7, key});
             assert_ptr_equal(found, place < reference.count ? reference.plans[place] : NULL);
             hits += found != NULL;
             misses += found == NULL;
@@ -92,11 +92,11 @@ static void a_plan_outlives_its_place(void **state) {
     (void)state;
     struct tl_plan_cache *cache = tl_plan_cache_create(1);
     struct tl_plan *first = make_plan(), *second = make_plan();
-    tl_plan_cache_put(cache, 1, 1, first);
+    tl_plan_cache_put(cache, (struct tl_plan_key){1, 1}, first);
     tl_plan_unref(first);
-    struct tl_plan *held = tl_plan_cache_get(cache, 1, 1);
-    tl_plan_cache_put(cache, 1, 2, second);
-    assert_null(tl_plan_cache_get(cache, 1, 1));
+    struct tl_plan *held = tl_plan_cache_get(cache, (struct tl_plan_key){1, 1});
+    tl_plan_cache_put(cache, (struct tl_plan_key){1, 2}, second);
+    assert_null(tl_plan_cache_get(cache, (struct tl_plan_key){1, 1}));
     assert_string_equal(held->name, "plan");
     tl_plan_unref(held);
     tl_plan_unref(second);
@@ -104,8 +104,40 @@ static void a_plan_outlives_its_place(void **state) {
     tl_plan_cache_destroy(NULL);
 }
 
+/* Every member of the origin counts, and what stands in lists does not run together. */
+static void each_part_makes_another_key(void **state) {
+    (void)state;
+    const char *const question[] = {"question"}, *const both[] = {"question", "documents"}, *const joined[] = {
+        "questiondocuments"}, *const without[] = {"-share"};
+    const struct tl_plan_origin origins[] = {
+        {.workflow = "a", .given = question, .given_count = 1, .level = 1, .cost_version = 1, .engines_version = 1},
+        {.workflow = "b", .given = question, .given_count = 1, .level = 1, .cost_version = 1, .engines_version = 1},
+        {.workflow = "a", .given = both, .given_count = 2, .level = 1, .cost_version = 1, .engines_version = 1},
+        {.workflow = "a", .given = joined, .given_count = 1, .level = 1, .cost_version = 1, .engines_version = 1},
+        {.workflow = "a", .given_count = 0, .level = 1, .cost_version = 1, .engines_version = 1},
+        {.workflow = "a", .given = question, .given_count = 1, .level = 2, .cost_version = 1, .engines_version = 1},
+        {.workflow = "a", .given = question, .given_count = 1, .level = 1, .cost_version = 2, .engines_version = 1},
+        {.workflow = "a", .given = question, .given_count = 1, .level = 1, .cost_version = 1, .engines_version = 2},
+        {.workflow = "a", .given = question, .given_count = 1, .collection = true, .level = 1, .cost_version = 1,
+         .engines_version = 1},
+        {.workflow = "a", .given = question, .given_count = 1, .level = 1, .passes = without, .pass_count = 1,
+         .cost_version = 1, .engines_version = 1},
+        {.workflow = "a", .given = both, .given_count = 1, .level = 1, .passes = &both[1], .pass_count = 1,
+         .cost_version = 1, .engines_version = 1},
+    };
+    for (size_t i = 0; i < sizeof origins / sizeof *origins; i++) {
+        struct tl_plan_key key = tl_plan_key(&origins[i]), again = tl_plan_key(&origins[i]);
+        assert_true(key.high == again.high && key.low == again.low);
+        for (size_t k = 0; k < i; k++) {
+            struct tl_plan_key other = tl_plan_key(&origins[k]);
+            assert_true(key.high != other.high && key.low != other.low);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_part_makes_another_key),
         cmocka_unit_test(agrees_with_a_list),
         cmocka_unit_test(a_plan_outlives_its_place),
     };

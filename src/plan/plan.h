@@ -146,15 +146,34 @@ enum tl_status tl_graph_draw_svg(const struct tl_drawing *drawings, size_t count
 enum tl_status tl_graph_draw_html(const struct tl_drawing *drawings, size_t count, const char *notes,
                                   struct tl_str *out, struct tl_error *error);
 
-/* ---- the plan cache: key (of all that makes a plan what it is) → plan; bounded, least recently used goes.
- * May be called from any thread. ---- */
+/* ---- the plan cache: what a plan is made from → plan; bounded, least recently used goes. May be called from any
+ * thread. ---- */
+
+/* All that may make a plan another one, but for what is the same as long as the cache is there: the configuration. */
+struct tl_plan_origin {
+    const char *workflow;      /* its digest */
+    const char *const *given;  /* inputs that the query brings, in the order of the workflow's */
+    size_t given_count;
+    bool collection;           /* the query names a collection */
+    int level;                 /* enum tl_optimize */
+    const char *const *passes; /* left out or put back, in this order */
+    size_t pass_count;
+    uint64_t cost_version;     /* tl_cost_version */
+    uint64_t engines_version;  /* changes when an engine describes itself in another way than before */
+};
+
+struct tl_plan_key {
+    uint64_t high, low;
+};
+struct tl_plan_key tl_plan_key(const struct tl_plan_origin *origin);
+
 struct tl_plan_cache;
 struct tl_plan_cache *tl_plan_cache_create(size_t capacity); /* plans; at least 1 */
 void tl_plan_cache_destroy(struct tl_plan_cache *cache);
 /* A reference, or NULL. */
-struct tl_plan *tl_plan_cache_get(struct tl_plan_cache *cache, uint64_t key_high, uint64_t key_low);
+struct tl_plan *tl_plan_cache_get(struct tl_plan_cache *cache, struct tl_plan_key key);
 /* Takes a reference of its own; a plan that stood under the key goes. */
-void tl_plan_cache_put(struct tl_plan_cache *cache, uint64_t key_high, uint64_t key_low, struct tl_plan *plan);
+void tl_plan_cache_put(struct tl_plan_cache *cache, struct tl_plan_key key, struct tl_plan *plan);
 void tl_plan_cache_counters(struct tl_plan_cache *cache, uint64_t *hits, uint64_t *misses, size_t *entries);
 
 #endif

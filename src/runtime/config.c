@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "engine/engine_impl.h"
+#include "opt/opt.h"
 #include "runtime/config_internal.h"
 #include "sched/policy.h"
 
@@ -315,6 +316,45 @@ static void report_policy(const struct tl_config *config, struct tl_diagnostics 
     tl_str_fini(&names);
 }
 
+static void add_pass(struct tl_config *config, const char *text, size_t length, const struct tl_yaml_node *at,
+                     struct tl_diagnostics *findings) {
+    const char *pass = tl_arena_strndup(&config->arena, text, length);
+    struct tl_error error;
+    if (tl_opt_check_pass(pass, &error) != TL_OK)
+        tl_yaml_error(findings, at, "'passes': %s", error.message);
+    config->passes = tl_arena_grow(&config->arena, config->passes, &config->pass_capacity, config->pass_count + 1,
+                                   sizeof *config->passes);
+    config->passes[config->pass_count++] = pass;
+}
+
+/* A list of words, or one text with commas between them. */
+static void read_passes(struct tl_config *config, struct tl_diagnostics *findings) {
+    const json_t *passes = json_object_get(config->root, "passes");
+    const struct tl_yaml_node *at = tl_config_written(config, "passes", NULL, NULL);
+    bool good = !passes || json_is_null(passes) || json_is_string(passes) || json_is_array(passes);
+    for (const char *text = json_string_value(passes); text && *text;) {
+        size_t length = strcspn(text, ", ");
+        if (length > 0)
+            add_pass(config, text, length, at, findings);
+        text += length + (text[length] != '\0');
+    }
+    for (size_t i = 0; i < json_array_size(passes) && good; i++) {
+        const char *text = json_string_value(json_array_get(passes, i));
+        good = text != NULL;
+        if (good)
+            add_pass(config, text, strlen(text), at, findings);
+    }
+    if (!good)
+        tl_yaml_error(findings, at, "'passes' must be a list such as [-split_prefill]");
+}
+
+static void read_prewarm(struct tl_config *config, struct tl_diagnostics *findings) {
+    const json_t *prewarm = json_object_get(config->root, "prewarm");
+    config->prewarm = json_is_true(prewarm);
+    if (!json_is_boolean(prewarm))
+        tl_yaml_error(findings, tl_config_written(config, "prewarm", NULL, NULL), "'prewarm' must be true or false");
+}
+
 static void read_scalars(struct tl_config *config, struct tl_diagnostics *findings) {
     const char *optimize = json_string_value(json_object_get(config->root, "optimize"));
     /* YAML reads a bare `off` as a word since 1.2, but many write false. */
@@ -335,6 +375,8 @@ static void read_scalars(struct tl_config *config, struct tl_diagnostics *findin
                       "'timeout' must be a time such as 500ms, 30s or 2m");
     else if (!text)
         config->timeout_ms = (uint64_t)(seconds * 1000);
+    read_passes(config, findings);
+    read_prewarm(config, findings);
     read_profile(config, findings);
     const json_t *bytes = json_object_get(config->root, "memo_bytes");
     json_int_t most = json_integer_value(bytes);
@@ -409,6 +451,15 @@ const char *tl_config_model(const struct tl_config *config, const char *model) {
 
 enum tl_optimize tl_config_optimize(const struct tl_config *config) {
     return config->optimize;
+}
+
+const char *const *tl_config_passes(const struct tl_config *config, size_t *count) {
+    *count = config->pass_count;
+    return config->passes;
+}
+
+bool tl_config_prewarm(const struct tl_config *config) {
+    return config->prewarm;
 }
 
 const char *tl_config_policy(const struct tl_config *config) {

@@ -9,14 +9,17 @@
  *       llm: {model: qwen2.5-1.5b-instruct-q4_k_m}      # merged over the default llm
  *       judge: {type: llama, model: big, device: gpu0, instances: 1}
  *     optimize: cost
+ *     passes: [-split_prefill]                 # of the optimizer: left out, or put back with +
  *     policy: critical_path
  *     timeout: 60s
  *     profile: ~/profiles/here.json            # what the engines' work costs, as measured; none: not known
  *     memo_bytes: 67108864                     # of results kept for later runs
+ *     prewarm: true                            # compute what prompts begin with while nothing else is to do
  *
  * Sources, the earlier wins: settings given by flags; environment (TEOLA_STORE, TEOLA_OPTIMIZE,
- * TEOLA_POLICY, TEOLA_TIMEOUT, TEOLA_PROFILE, TEOLA_MEMO_BYTES and TEOLA_<ENGINE>_<SETTING>); the file; the defaults. The file is
- * the first of: the path given; $TEOLA_CONFIG; ./teola.yaml; ~/.config/teola/teola.yaml.
+ * TEOLA_PASSES, TEOLA_POLICY, TEOLA_TIMEOUT, TEOLA_PROFILE, TEOLA_MEMO_BYTES, TEOLA_PREWARM and
+ * TEOLA_<ENGINE>_<SETTING>); the file; the defaults. The file is the first of: the path given; $TEOLA_CONFIG;
+ * ./teola.yaml; ~/.config/teola/teola.yaml.
  * ${NAME} in a string of the file is replaced by that environment variable; an unset one is an error.
  */
 #ifndef TL_RUNTIME_CONFIG_H
@@ -67,6 +70,10 @@ const char *tl_config_store_path(const struct tl_config *config);
 /* The name or path that `model` stands for: an entry of `models:`, else itself. */
 const char *tl_config_model(const struct tl_config *config, const char *model);
 enum tl_optimize tl_config_optimize(const struct tl_config *config); /* never DEFAULT */
+/* Passes left out ("-name") and put back ("+name"), in this order. */
+const char *const *tl_config_passes(const struct tl_config *config, size_t *count);
+/* Whether what prompts begin with is computed while nothing else is to do. */
+bool tl_config_prewarm(const struct tl_config *config);
 const char *tl_config_policy(const struct tl_config *config);
 uint64_t tl_config_timeout_ms(const struct tl_config *config); /* 0: none */
 /* The file of the profile, whether it is there or not; "" when none is wanted. */

@@ -17,6 +17,9 @@ struct tl_config {
     enum tl_optimize optimize;
     const char *policy;
     uint64_t timeout_ms;
+    const char **passes; /* in the arena */
+    size_t pass_count, pass_capacity;
+    bool prewarm;
     char *profile; /* path; "": none */
     size_t memo_bytes;
 };

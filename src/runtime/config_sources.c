@@ -18,10 +18,13 @@ static const char defaults[] = "engines:\n"
                                "  documents: {type: documents}\n"
                                "optimize: cost\n"
                                "policy: critical_path\n"
-                               "memo_bytes: 67108864\n";
+                               "memo_bytes: 67108864\n"
+                               "prewarm: true\n";
 
-static const char *const top_keys[] = {"store", "models", "devices", "engines",
-                                       "optimize", "policy", "timeout", "profile", "memo_bytes"};
+/* Those from `optimize` on may be set by flags and the environment too. */
+static const char *const top_keys[] = {"store", "models", "devices", "engines", "optimize", "passes",
+                                       "policy", "timeout", "profile", "memo_bytes", "prewarm"};
+#define FIRST_SCALAR 4
 static const char *const engine_keys[] = {"type", "device", "instances"};
 #define TOP_KEY_COUNT (sizeof top_keys / sizeof top_keys[0])
 
@@ -34,6 +37,13 @@ bool tl_config_is_engine_key(const char *key) {
 
 static bool is_top_key(const char *key) {
     for (size_t i = 0; i < TOP_KEY_COUNT; i++)
+        if (strcmp(top_keys[i], key) == 0)
+            return true;
+    return false;
+}
+
+static bool is_scalar(const char *key) {
+    for (size_t i = FIRST_SCALAR; i < TOP_KEY_COUNT; i++)
         if (strcmp(top_keys[i], key) == 0)
             return true;
     return false;
@@ -111,7 +121,8 @@ static void check_file(const struct tl_yaml_node *root, struct tl_diagnostics *f
             tl_yaml_error(findings, key, "unknown setting '%s'; %s%s%s", key->text,
                           nearest ? "did you mean '" : "there are: ",
                           nearest ? nearest
-                                  : "store, models, devices, engines, optimize, policy, timeout, profile, memo_bytes",
+                                  : "store, models, devices, engines, optimize, passes, policy, timeout, profile, "
+                                    "memo_bytes, prewarm",
                           nearest ? "'?" : "");
         } else if ((engines || strcmp(key->text, "models") == 0) && value->kind != TL_YAML_MAP) {
             tl_yaml_error(findings, value, "'%s' must be a mapping from names to settings", key->text);
@@ -193,14 +204,13 @@ static void lay_flag(json_t *root, const char *setting, struct tl_diagnostics *f
         tl_mem_free(key);
     } else if (strcmp(name, "store") == 0) {
         lay_store(root, value);
-    } else if (strcmp(name, "optimize") == 0 || strcmp(name, "policy") == 0 || strcmp(name, "timeout") == 0 ||
-               strcmp(name, "profile") == 0 || strcmp(name, "memo_bytes") == 0) {
+    } else if (is_scalar(name)) {
         json_object_set(root, name, value);
     } else {
         const char *nearest = tl_str_nearest(name, top_keys, TOP_KEY_COUNT);
-        tl_diagnostics_add(findings, TL_SEVERITY_ERROR, 0, 0,
-                           "'%s' cannot be set here; expected ENGINE.SETTING=VALUE, or %s", setting,
-                           nearest ? nearest : "store, optimize, policy, timeout, profile or memo_bytes");
+        tl_diagnostics_add(
+            findings, TL_SEVERITY_ERROR, 0, 0, "'%s' cannot be set here; expected ENGINE.SETTING=VALUE, or %s", setting,
+            nearest ? nearest : "store, optimize, passes, policy, timeout, profile, memo_bytes or prewarm");
     }
     json_decref(value);
     tl_mem_free(name);
@@ -228,12 +238,11 @@ static bool belongs_to_longer(json_t *engines, const char *variable, size_t leng
 }
 
 static void lay_environment(json_t *root) {
-    static const char *const scalars[] = {"optimize", "policy", "timeout", "profile", "memo_bytes"};
-    for (size_t i = 0; i < sizeof scalars / sizeof scalars[0]; i++) {
-        char *name = environment_name(scalars[i], "");
+    for (size_t i = FIRST_SCALAR; i < TOP_KEY_COUNT; i++) {
+        char *name = environment_name(top_keys[i], "");
         const char *value = getenv(name);
         if (value && *value)
-            json_object_set_new(root, scalars[i], tl_config_scalar(value));
+            json_object_set_new(root, top_keys[i], tl_config_scalar(value));
         tl_mem_free(name);
     }
     const char *store = getenv("TEOLA_STORE");

@@ -224,6 +224,48 @@ static void bombs_are_refused(void **state) {
     tl_str_fini(&bomb);
 }
 
+static void expect_passes(const struct tl_config *config, const char *expected) {
+    size_t count;
+    const char *const *passes = tl_config_passes(config, &count);
+    struct tl_str all = TL_STR_INIT;
+    for (size_t i = 0; i < count; i++)
+        tl_str_printf(&all, "%s ", passes[i]);
+    assert_string_equal(all.data, expected);
+    tl_str_fini(&all);
+}
+
+static void passes_and_prewarming_are_switched(void **state) {
+    (void)state;
+    struct tl_config *config = load("");
+    expect_passes(config, "");
+    assert_true(tl_config_prewarm(config));
+    tl_config_destroy(config);
+    config = load("passes: [-split_prefill, '+share']\nprewarm: false\n");
+    expect_passes(config, "-split_prefill +share ");
+    assert_false(tl_config_prewarm(config));
+    tl_config_destroy(config);
+
+    setenv("TEOLA_PASSES", "-all,+prune", 1);
+    setenv("TEOLA_PREWARM", "false", 1);
+    config = load_with("passes: [-share]\n", NULL, 0, true);
+    expect_passes(config, "-all +prune ");
+    assert_false(tl_config_prewarm(config));
+    tl_config_destroy(config);
+    config = load_with("", (const char *const[]){"passes=-stages", "prewarm=true"}, 2, true);
+    expect_passes(config, "-stages ");
+    assert_true(tl_config_prewarm(config));
+    tl_config_destroy(config);
+    unsetenv("TEOLA_PASSES");
+    unsetenv("TEOLA_PREWARM");
+
+    expect("passes: [split]\n", NULL, 0,
+           "configuration:1:9: error: 'passes': \"split\" is no pass: write \"-name\" or \"+name\", where the name is "
+           "all, prune, share, stages, pipeline_decode, split_prefill\n");
+    expect("passes: [[-share]]\nprewarm: soon\n", NULL, 0,
+           "configuration:1:9: error: 'passes' must be a list such as [-split_prefill]\n"
+           "configuration:2:10: error: 'prewarm' must be true or false\n");
+}
+
 static void durations(void **state) {
     (void)state;
     static const struct {
@@ -252,6 +294,7 @@ int main(void) {
         cmocka_unit_test(variables_are_replaced),
         cmocka_unit_test(what_is_wrong_is_said),
         cmocka_unit_test(bombs_are_refused),
+        cmocka_unit_test(passes_and_prewarming_are_switched),
         cmocka_unit_test(durations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,10 @@
 /* engines.c: the engines of the configuration as the runtime holds them: created and opened when
  * a run first needs them, each on its executor. */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "runtime/runtime_impl.h"
@@ -161,9 +163,27 @@ enum tl_status tl_runtime_open_engines(struct tl_runtime *runtime, struct tl_run
     return status;
 }
 
+static uint64_t hash_description(const struct tl_engine_description *description) {
+    const uint64_t numbers[] = {
+        description->capabilities, description->executor, description->batch_units, description->batch_tokens,
+        description->sequences, description->context_tokens, description->dimension, description->streams,
+        description->keeps_kv,
+    };
+    return tl_hash_string(description->model_digest, tl_hash_bytes(numbers, sizeof numbers, 1));
+}
+
+/* Plans that were made for an engine of another description are not used any more. */
+static void note_description(struct tl_runtime *runtime, struct tl_runtime_engine *engine,
+                             const struct tl_engine_description *description) {
+    uint64_t described = hash_description(description);
+    if (engine->described != 0 && engine->described != described)
+        atomic_fetch_add_explicit(&runtime->engines_version, 1, memory_order_release);
+    engine->described = described;
+}
+
 void tl_runtime_engine_opened(struct tl_runtime *runtime, struct tl_instance *instance, enum tl_status status) {
     if (status == TL_OK) {
-        const struct tl_runtime_engine *engine = tl_runtime_find_engine(runtime, instance->engine_name);
+        struct tl_runtime_engine *engine = tl_runtime_find_engine(runtime, instance->engine_name);
         uint32_t device =
             instance->description.executor == TL_EXECUTOR_DEVICE ? engine->device->number : TL_SCHED_NO_DEVICE;
         instance->number = tl_sched_add_instance(runtime->sched, instance->engine_name, &instance->description, device,
@@ -173,6 +193,7 @@ void tl_runtime_engine_opened(struct tl_runtime *runtime, struct tl_instance *in
         runtime->by_number[instance->number] = instance;
         runtime->number_count = instance->number + 1;
         runtime->open_instances++;
+        note_description(runtime, engine, &instance->description);
     }
     pthread_mutex_lock(&runtime->lock);
     instance->state = status == TL_OK ? TL_INSTANCE_OPEN : TL_INSTANCE_FAILED;

@@ -1,131 +1,13 @@
 /* query.c: what happens to a query before its first primitive runs: its inputs are checked, its
- * workflow becomes a plan (or the plan is taken from the cache), its engines are opened. All of it
- * on the caller's thread; whatever is wrong is found here. */
+ * workflow becomes a plan (planning.c), its engines are opened. All of it on the caller's thread;
+ * whatever is wrong is found here. */
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/hash.h"
 #include "base/mem.h"
-#include "opt/opt.h"
 #include "runtime/inputs.h"
 #include "runtime/runtime_impl.h"
-
-/* ---- planning ---- */
-
-struct plan_key {
-    uint64_t high, low;
-};
-
-static struct plan_key key_of(const struct tl_runtime *runtime, const struct tl_workflow *workflow,
-                              const struct tl_query_shape *shape, const struct tl_opt_options *options) {
-    const char *digest = tl_workflow_digest(workflow);
-    struct plan_key key = {tl_hash_string(digest, 1), tl_hash_string(digest, 2)};
-    key.low = tl_hash_u64(((uint64_t)options->level << 1) | shape->collection, key.low);
-    key.low = tl_hash_u64(tl_cost_version(runtime->cost), key.low);
-    for (size_t i = 0; i < shape->given_count; i++)
-        key.low = tl_hash_string(shape->given[i], key.low);
-    for (size_t i = 0; i < options->pass_count; i++)
-        key.low = tl_hash_string(options->passes[i], tl_hash_u64(i, key.low));
-    return key;
-}
-
-static enum tl_status decompose(const struct tl_workflow *workflow, const struct tl_query_shape *shape,
-                                struct tl_graph **graph, struct tl_error *error) {
-    struct tl_diagnostics findings;
-    tl_diagnostics_init(&findings, tl_workflow_name(workflow));
-    *graph = tl_workflow_decompose(workflow, shape, &findings);
-    if (!*graph) {
-        struct tl_str text = TL_STR_INIT;
-        for (size_t i = 0; i < findings.count; i++)
-            tl_str_printf(&text, "%s%s", i ? "\n" : "", findings.items[i].message);
-        tl_error_set(error, TL_ERR_USAGE, "workflow %s: %s", tl_workflow_name(workflow), text.data);
-        tl_str_fini(&text);
-    }
-    tl_diagnostics_fini(&findings);
-    return *graph ? TL_OK : TL_ERR_USAGE;
-}
-
-/* How long lists are cut: by what the engine does to them. */
-static uint32_t slice_of(void *cost, const char *engine) {
-    static const enum tl_primitive ops[] = {TL_OP_EMBED, TL_OP_SCORE, TL_OP_INGEST};
-    uint32_t slice = 0;
-    for (size_t i = 0; i < sizeof ops / sizeof ops[0] && slice == 0; i++)
-        slice = tl_cost_slice(cost, engine, ops[i]);
-    return slice;
-}
-
-static struct tl_opt_options options_of(const struct tl_runtime *runtime, enum tl_optimize optimize,
-                                        const char *const *passes, size_t pass_count) {
-    struct tl_opt_options options = tl_opt_defaults();
-    options.level = optimize == TL_OPTIMIZE_DEFAULT ? tl_config_optimize(runtime->config) : optimize;
-    options.passes = passes;
-    options.pass_count = pass_count;
-    options.batch = slice_of;
-    options.context = runtime->cost;
-    return options;
-}
-
-enum tl_status tl_runtime_plan(struct tl_runtime *runtime, tl_workflow_id id, const struct tl_query_shape *shape,
-                               enum tl_optimize optimize, const char *const *passes, size_t pass_count,
-                               struct tl_plan_steps *steps, struct tl_error *error) {
-    *steps = (struct tl_plan_steps){0};
-    const struct tl_workflow *workflow = tl_runtime_workflow(runtime, id);
-    if (!workflow)
-        return tl_error_set(error, TL_ERR_NOT_FOUND, "there is no workflow %u", id);
-    struct tl_graph *graph;
-    enum tl_status status = decompose(workflow, shape, &graph, error);
-    if (status != TL_OK)
-        return status;
-    status = tl_plan_freeze(tl_graph_clone(graph), runtime->cost, &steps->written, error);
-    struct tl_opt_options options = options_of(runtime, optimize, passes, pass_count);
-    if (status == TL_OK)
-        status = tl_opt_run(&graph, &options, &steps->passes, error);
-    if (status == TL_OK)
-        status = tl_plan_freeze(graph, runtime->cost, &steps->plan, error);
-    else
-        tl_graph_destroy(graph);
-    if (status != TL_OK)
-        tl_plan_steps_fini(steps);
-    return status;
-}
-
-void tl_plan_steps_fini(struct tl_plan_steps *steps) {
-    tl_plan_unref(steps->written);
-    tl_plan_unref(steps->plan);
-    tl_opt_report_fini(&steps->passes);
-    *steps = (struct tl_plan_steps){0};
-}
-
-/* The plan from the cache, or a new one, which is put there. */
-static enum tl_status plan_for(struct tl_runtime *runtime, const struct tl_workflow *workflow,
-                               const struct tl_query_shape *shape, const struct tl_request *request,
-                               struct tl_plan **plan, struct tl_error *error) {
-    struct tl_opt_options options = options_of(runtime, request->optimize, request->passes, request->pass_count);
-    struct plan_key key = key_of(runtime, workflow, shape, &options);
-    pthread_mutex_lock(&runtime->plans_lock);
-    *plan = tl_plan_cache_get(runtime->plans, key.high, key.low);
-    pthread_mutex_unlock(&runtime->plans_lock);
-    if (*plan)
-        return TL_OK;
-    struct tl_graph *graph;
-    enum tl_status status = decompose(workflow, shape, &graph, error);
-    if (status != TL_OK)
-        return status;
-    status = tl_opt_run(&graph, &options, NULL, error);
-    if (status != TL_OK) {
-        tl_graph_destroy(graph);
-        return status;
-    }
-    status = tl_plan_freeze(graph, runtime->cost, plan, error);
-    if (status != TL_OK)
-        return status;
-    (*plan)->shares = tl_opt_allows(&options, "share");
-    pthread_mutex_lock(&runtime->plans_lock);
-    tl_plan_cache_put(runtime->plans, key.high, key.low, *plan);
-    pthread_mutex_unlock(&runtime->plans_lock);
-    return TL_OK;
-}
 
 /* ---- engines ---- */
 
@@ -315,7 +197,7 @@ static enum tl_status run_query(struct tl_runtime *runtime, const struct tl_requ
         return status;
     find_given(query);
     struct tl_query_shape shape = {query->given, query->given_count, request->collection != NULL};
-    status = plan_for(runtime, query->workflow, &shape, request, &record->plan, error);
+    status = tl_runtime_plan_for(runtime, query->workflow, &shape, request, &record->plan, error);
     if (status == TL_OK)
         status = make_values(request, query, record, error);
     uint64_t planned = tl_clock_now();

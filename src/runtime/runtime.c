@@ -87,7 +87,6 @@ static void dispose(struct tl_runtime *runtime) {
     tl_cost_unref(runtime->cost);
     tl_config_destroy(runtime->config);
     pthread_cond_destroy(&runtime->changed);
-    pthread_mutex_destroy(&runtime->plans_lock);
     pthread_mutex_destroy(&runtime->lock);
     tl_mem_free(runtime);
 }
@@ -105,7 +104,6 @@ enum tl_status tl_runtime_open(const struct tl_runtime_options *given, struct tl
     runtime->config = config;
     runtime->cost = load_costs(config);
     pthread_mutex_init(&runtime->lock, NULL);
-    pthread_mutex_init(&runtime->plans_lock, NULL);
     pthread_cond_init(&runtime->changed, NULL);
     tl_id_table_init(&runtime->runs);
     runtime->next_run = 1;
@@ -171,9 +169,7 @@ void tl_runtime_get_counters(struct tl_runtime *runtime, struct tl_runtime_count
         .wakes = atomic_load_explicit(&runtime->wakes, memory_order_relaxed),
     };
     size_t entries;
-    pthread_mutex_lock(&runtime->plans_lock);
     tl_plan_cache_counters(runtime->plans, &counters->plans_cached, &counters->plans_made, &entries);
-    pthread_mutex_unlock(&runtime->plans_lock);
 }
 
 /* ---- workflows ---- */

@@ -39,6 +39,7 @@ struct tl_runtime_engine {
     const struct tl_config_engine *config;
     struct tl_instance *instances;
     struct tl_runtime_device *device;
+    uint64_t described; /* hash of its description, the loop's; 0: not known */
 };
 
 /* One run, from submit until its result is fetched. */
@@ -93,7 +94,7 @@ struct tl_runtime {
     size_t callers; /* calls in progress: close waits for them */
     bool closing;
     struct tl_plan_cache *plans;
-    pthread_mutex_t plans_lock;
+    _Atomic uint64_t engines_version; /* changes when an engine describes itself in another way than before */
 
     struct tl_inbox inbox;
     struct tl_executor_pool *pool;
@@ -147,6 +148,12 @@ void tl_runtime_run_notice(struct tl_run_record *record, const char *label, cons
 /* Loop: the end; takes the references in outputs. The record may be gone afterwards. */
 void tl_runtime_run_finished(struct tl_runtime *runtime, struct tl_run_record *record, enum tl_status status,
                              const char *message, struct tl_value **outputs, size_t count);
+
+/* ---- planning.c ---- */
+/* The plan from the cache, or a new one, which is put there; a reference. Of the request level and passes count. */
+enum tl_status tl_runtime_plan_for(struct tl_runtime *runtime, const struct tl_workflow *workflow,
+                                   const struct tl_query_shape *shape, const struct tl_request *request,
+                                   struct tl_plan **plan, struct tl_error *error);
 
 /* ---- query.c ---- */
 /* Everything before the first primitive: fills record->plan, inputs. Any thread but the loop's. */
