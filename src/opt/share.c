@@ -9,7 +9,7 @@
  * body: before a region begins the collection may have changed. Only PURE primitives that wait for nothing
  * but their inputs are looked at: a control edge is the user's word.
  *
- * What is equal between queries is shared at run time, by the engines' caches.
+ * What is equal between queries is shared at run time: see sched/memo.h.
  */
 #include "opt/change.h"
 #include "opt/pass.h"
