@@ -50,6 +50,8 @@ struct tl_engine_description {
     uint32_t dimension;          /* embed: of its vectors; else 0 */
     bool streams;                /* emits deltas and pieces */
     bool keeps_kv;               /* its kv values may be extended and decoded from more than once */
+    bool keeps_prefixes;         /* what prompts begin with that is static (TL_PART_STATIC) stays computed after its
+                                    users have gone: worth computing before the first comes */
     const char *model;           /* name for people; borrowed, lives until destroy; "" when none */
     const char *model_digest;    /* SHA-256 of the weights, hex; "" when none */
 };
@@ -78,6 +80,8 @@ struct tl_item {
     size_t input_count;
     uint64_t deadline;                 /* tl_clock_now() time; 0: none */
     double rank;                       /* priority: higher first; from the scheduler */
+    const char *tenant;                /* on whose behalf; NULL, "": nobody's in particular. Nothing that one tenant
+                                          left in an engine's caches is found by another; borrowed */
     uint32_t slice;                    /* most of its units to compute in one quantum, so that others can get in
                                           between; 0: no bound. Engines whose quanta are shorter pay no heed */
     bool stream;                       /* deltas are wanted: this text goes to the user */

@@ -160,6 +160,7 @@ static void check_settings(const struct tl_config *config, const char *name, con
         tl_yaml_error(findings, at, "engines.%s: %s", name, error.message);
 }
 
+/* One device of an engine; `device` NULL: nothing is said of it. */
 static const char *check_device(const struct tl_config *config, const char *name, const json_t *device,
                                 struct tl_diagnostics *findings) {
     const struct tl_yaml_node *at = tl_config_written(config, "engines", name, "device");
@@ -167,7 +168,7 @@ static const char *check_device(const struct tl_config *config, const char *name
     const json_t *devices = json_object_get(config->root, "devices");
     size_t count = json_array_size(devices);
     if (!text || !*text) {
-        tl_yaml_error(findings, at, "engine '%s': 'device' must be the name of a device", name);
+        tl_yaml_error(findings, at, "engine '%s': 'device' must be the name of a device, or a list of names", name);
     } else if (count > 0) {
         const char **names = tl_mem_alloc(count * sizeof *names);
         bool known = false;
@@ -187,6 +188,20 @@ static const char *check_device(const struct tl_config *config, const char *name
     return text;
 }
 
+/* A name, or a list of names: memory of the config. */
+static void check_engine_devices(struct tl_config *config, const json_t *device, struct tl_config_engine *engine,
+                                 struct tl_diagnostics *findings) {
+    size_t count = json_array_size(device);
+    const char **names = tl_arena_alloc(&config->arena, (count + 1) * sizeof *names);
+    for (size_t i = 0; i < count; i++)
+        names[i] = check_device(config, engine->name, json_array_get(device, i), findings);
+    if (count == 0)
+        names[count++] = check_device(config, engine->name, device, findings);
+    engine->device = names[0];
+    engine->devices = names;
+    engine->device_count = (uint32_t)count;
+}
+
 static void check_devices(const struct tl_config *config, struct tl_diagnostics *findings) {
     const json_t *devices = json_object_get(config->root, "devices");
     bool good = !devices || (json_is_array(devices) && json_array_size(devices) > 0);
@@ -200,8 +215,8 @@ static void check_devices(const struct tl_config *config, struct tl_diagnostics 
 }
 
 static uint32_t check_instances(const struct tl_config *config, const char *name, const json_t *instances,
-                                struct tl_diagnostics *findings) {
-    json_int_t count = instances ? json_integer_value(instances) : 1;
+                                uint32_t devices, struct tl_diagnostics *findings) {
+    json_int_t count = instances ? json_integer_value(instances) : devices;
     if (count >= 1 && count <= MOST_INSTANCES)
         return (uint32_t)count;
     tl_yaml_error(findings, tl_config_written(config, "engines", name, "instances"),
@@ -266,15 +281,17 @@ static void build_engines(struct tl_config *config, struct tl_diagnostics *findi
         default_store(ops->type, settings);
         const struct tl_yaml_node *at = tl_config_written(config, "engines", name, NULL);
         config->settings[config->engine_count] = settings;
-        config->engines[config->engine_count++] = (struct tl_config_engine){
+        struct tl_config_engine *engine = &config->engines[config->engine_count++];
+        *engine = (struct tl_config_engine){
             .name = name,
             .type = ops->type,
-            .device = check_device(config, name, json_object_get(members, "device"), findings),
-            .instances = check_instances(config, name, json_object_get(members, "instances"), findings),
             .settings = settings,
             .line = at ? at->line : 0,
             .column = at ? at->column : 0,
         };
+        check_engine_devices(config, json_object_get(members, "device"), engine, findings);
+        engine->instances = check_instances(config, name, json_object_get(members, "instances"), engine->device_count,
+                                            findings);
         check_settings(config, name, ops, settings, findings);
     }
 }

@@ -38,8 +38,10 @@
 struct tl_config_engine {
     const char *name;      /* as workflows call it: "llm" */
     const char *type;      /* "llama": a type of engine/engines.h */
-    const char *device;    /* for engines that compute; "cpu" by default */
-    uint32_t instances;    /* at least 1 */
+    const char *device;    /* for engines that compute; "cpu" by default; the first of `devices` */
+    const char *const *devices; /* at least one; instance i is on devices[i % device_count] */
+    uint32_t device_count;
+    uint32_t instances;    /* at least 1; by default one on each of its devices */
     const json_t *settings; /* what the type understands, as written: models by name; borrowed */
     unsigned line, column; /* where it stands in the file; 0: built-in */
 };

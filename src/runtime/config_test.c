@@ -111,6 +111,24 @@ static void another_type_drops_the_former_settings(void **state) {
     tl_config_destroy(config);
 }
 
+static void instances_may_have_devices_of_their_own(void **state) {
+    (void)state;
+    struct tl_config *config = load("devices: [cpu, a, b]\nengines:\n"
+                                    "  llm: {type: emulated, device: [a, b]}\n"
+                                    "  more: {type: emulated, device: [b], instances: 3}\n");
+    const struct tl_config_engine *llm = tl_config_find_engine(config, "llm"),
+                                  *more = tl_config_find_engine(config, "more");
+    assert_int_equal(llm->instances, 2);
+    assert_int_equal(llm->device_count, 2);
+    assert_string_equal(llm->device, "a");
+    assert_string_equal(llm->devices[1], "b");
+    assert_int_equal(more->instances, 3);
+    assert_int_equal(more->device_count, 1);
+    tl_config_destroy(config);
+    expect("devices: [a, b]\nengines: {llm: {type: emulated, device: [a, c]}}\n", NULL, 0,
+           "configuration:2:41: error: engine 'llm': there is no device 'c'; did you mean 'a'?\n");
+}
+
 static void a_word_is_not_a_model(void **state) {
     (void)state;
     struct tl_config *config = load("engines: {documents: {tokenizer: approximate}}\n");
@@ -202,9 +220,9 @@ static void what_is_wrong_is_said(void **state) {
            "configuration:2:1: error: the key 'store' is here a second time; the first is in line 1\n");
     expect("- llm\n", NULL, 0,
            "configuration:1:1: error: expected a mapping such as 'engines: {llm: {model: NAME}}'\n");
-    expect("models:\n  'a/b': [x]\nengines: {'c/d': {type: emulated, device: [x]}}\n", NULL, 0,
+    expect("models:\n  'a/b': [x]\nengines: {'c/d': {type: emulated, device: [3]}}\n", NULL, 0,
            "configuration:2:10: error: model 'a/b' must be a path or the name of a model\n"
-           "configuration:3:43: error: engine 'c/d': 'device' must be the name of a device\n");
+           "configuration:3:43: error: engine 'c/d': 'device' must be the name of a device, or a list of names\n");
     static const char *const flags[] = {"nonsense", "tmeout=4"};
     expect("", flags, 2,
            "configuration: error: 'nonsense' is no setting; expected ENGINE.SETTING=VALUE, such as llm.model=NAME, or "
@@ -289,6 +307,7 @@ int main(void) {
         cmocka_unit_test(an_empty_one_is_the_default),
         cmocka_unit_test(a_file_is_laid_over_the_defaults),
         cmocka_unit_test(another_type_drops_the_former_settings),
+        cmocka_unit_test(instances_may_have_devices_of_their_own),
         cmocka_unit_test(a_word_is_not_a_model),
         cmocka_unit_test(flags_win_over_environment_over_file),
         cmocka_unit_test(variables_are_replaced),

@@ -22,11 +22,13 @@ void tl_runtime_engines_init(struct tl_runtime *runtime) {
     size_t count = tl_config_engine_count(runtime->config);
     runtime->engine_count = count;
     runtime->engines = tl_mem_zalloc((count + 1) * sizeof *runtime->engines);
-    runtime->devices = tl_mem_zalloc((count + 1) * sizeof *runtime->devices);
+    size_t devices = 0;
+    for (size_t i = 0; i < count; i++)
+        devices += tl_config_engine(runtime->config, i)->device_count;
+    runtime->devices = tl_mem_zalloc((devices + 1) * sizeof *runtime->devices);
     for (size_t i = 0; i < count; i++) {
         struct tl_runtime_engine *engine = &runtime->engines[i];
         engine->config = tl_config_engine(runtime->config, i);
-        engine->device = device_of(runtime, engine->config->device);
         engine->instances = tl_mem_zalloc(engine->config->instances * sizeof *engine->instances);
         for (uint32_t k = 0; k < engine->config->instances; k++) {
             struct tl_str name = TL_STR_INIT;
@@ -35,6 +37,8 @@ void tl_runtime_engines_init(struct tl_runtime *runtime) {
                 tl_str_printf(&name, "#%u", k + 1);
             engine->instances[k].name = tl_str_detach(&name);
             engine->instances[k].engine_name = engine->config->name;
+            engine->instances[k].device =
+                device_of(runtime, engine->config->devices[k % engine->config->device_count]);
         }
     }
 }
@@ -73,8 +77,7 @@ static void prefix_where(const struct tl_runtime *runtime, const struct tl_confi
 }
 
 /* Under the lock. An instance keeps its executor when opening is tried again. */
-static void choose_executor(struct tl_runtime *runtime, struct tl_runtime_engine *engine,
-                            struct tl_instance *instance) {
+static void choose_executor(struct tl_runtime *runtime, struct tl_instance *instance) {
     struct tl_engine_description description = {0};
     instance->engine->ops->describe(instance->engine, &description);
     instance->kind = description.executor;
@@ -85,9 +88,9 @@ static void choose_executor(struct tl_runtime *runtime, struct tl_runtime_engine
     } else if (instance->kind == TL_EXECUTOR_LOOP) {
         instance->executor = tl_executor_create_inline(&runtime->inbox);
     } else {
-        if (!engine->device->executor)
-            engine->device->executor = tl_executor_create_thread(engine->device->name, &runtime->inbox);
-        instance->executor = engine->device->executor;
+        if (!instance->device->executor)
+            instance->device->executor = tl_executor_create_thread(instance->device->name, &runtime->inbox);
+        instance->executor = instance->device->executor;
     }
 }
 
@@ -98,7 +101,7 @@ static enum tl_status start_opening(struct tl_runtime *runtime, struct tl_runtim
     enum tl_status status = ops->create(instance->name, settings, &instance->engine, error);
     if (status != TL_OK)
         return status;
-    choose_executor(runtime, engine, instance);
+    choose_executor(runtime, instance);
     instance->state = TL_INSTANCE_OPENING;
     tl_log(TL_LOG_INFO, "opening engine %s (%s)", instance->name, engine->config->type);
     struct tl_order order = {.kind = TL_ORDER_OPEN, .instance = instance};
@@ -167,7 +170,7 @@ static uint64_t hash_description(const struct tl_engine_description *description
     const uint64_t numbers[] = {
         description->capabilities, description->executor, description->batch_units, description->batch_tokens,
         description->sequences, description->context_tokens, description->dimension, description->streams,
-        description->keeps_kv,
+        description->keeps_kv, description->keeps_prefixes,
     };
     return tl_hash_string(description->model_digest, tl_hash_bytes(numbers, sizeof numbers, 1));
 }
@@ -185,7 +188,7 @@ void tl_runtime_engine_opened(struct tl_runtime *runtime, struct tl_instance *in
     if (status == TL_OK) {
         struct tl_runtime_engine *engine = tl_runtime_find_engine(runtime, instance->engine_name);
         uint32_t device =
-            instance->description.executor == TL_EXECUTOR_DEVICE ? engine->device->number : TL_SCHED_NO_DEVICE;
+            instance->description.executor == TL_EXECUTOR_DEVICE ? instance->device->number : TL_SCHED_NO_DEVICE;
         instance->number = tl_sched_add_instance(runtime->sched, instance->engine_name, &instance->description, device,
                                                  instance->engine);
         runtime->by_number = tl_mem_grow(runtime->by_number, &runtime->number_capacity, instance->number + 1,

@@ -20,6 +20,7 @@
 #include "engine/engine_impl.h"
 
 struct tl_instance;
+struct tl_runtime_device;
 
 /* ---- to executors ---- */
 
@@ -52,6 +53,7 @@ enum tl_message_kind {
     TL_MESSAGE_OPEN,       /* a LOOP engine, which only the loop may open */
     TL_MESSAGE_SUBMIT,     /* a run, from a caller's thread */
     TL_MESSAGE_CANCEL_RUN, /* from any thread */
+    TL_MESSAGE_PREWARM,    /* what the plan's prompts begin with, to be computed ahead; from a caller's thread */
     TL_MESSAGE_CANCEL_ALL, /* the runtime is being closed: no further runs */
     TL_MESSAGE_SHUT_DOWN,  /* close the engines, end the loop */
 };
@@ -70,6 +72,7 @@ struct tl_message {
     bool more;                 /* STEP_DONE */
     uint64_t run;              /* CANCEL_RUN */
     void *record;              /* SUBMIT: struct tl_run_record */
+    void *plan;                /* PREWARM: struct tl_plan; a reference */
 };
 
 /* The loop's queue. `wake` is called after messages were put into an empty queue; any thread. */
@@ -113,6 +116,7 @@ struct tl_instance {
     struct tl_executor_thread *executor;
     char *name;                               /* "llm", or "llm#2" when there are several */
     const char *engine_name;                  /* of the configuration */
+    struct tl_runtime_device *device;         /* of the configuration, for one that computes */
     enum tl_executor kind;
     struct tl_engine_description description; /* after OPENED */
     struct tl_error error;                    /* why opening failed */

@@ -38,7 +38,6 @@ struct tl_runtime_device {
 struct tl_runtime_engine {
     const struct tl_config_engine *config;
     struct tl_instance *instances;
-    struct tl_runtime_device *device;
     uint64_t described; /* hash of its description, the loop's; 0: not known */
 };
 
@@ -78,6 +77,15 @@ struct tl_runtime_item {
     uint32_t batch_items;
 };
 
+/* Beginnings of prompts that are computed ahead (prewarm.c). */
+struct tl_prewarm {
+    struct tl_prefix *prefixes;
+    size_t count, capacity, wanted; /* wanted: not computed yet */
+    uint64_t run;                   /* in progress; 0: none */
+    uint64_t started;
+    _Atomic uint64_t warmed;
+};
+
 struct tl_runtime {
     struct tl_config *config;
     struct tl_cost *cost;   /* what work of the engines takes; the loop corrects it */
@@ -92,6 +100,7 @@ struct tl_runtime {
     struct tl_id_table runs; /* id → struct tl_run_record * */
     uint64_t next_run;
     size_t callers; /* calls in progress: close waits for them */
+    _Atomic uint32_t submitting; /* of them, those that will submit a run */
     bool closing;
     struct tl_plan_cache *plans;
     _Atomic uint64_t engines_version; /* changes when an engine describes itself in another way than before */
@@ -114,6 +123,7 @@ struct tl_runtime {
     struct tl_message *messages;    /* being handled; exchanged with the inbox */
     size_t message_capacity;
     bool follows;                   /* the message being handled is not the last one that steps the scheduler */
+    struct tl_prewarm prewarm;
     size_t open_instances;
     size_t quanta;       /* RUN orders that are not answered yet */
     bool shutting_down;
@@ -136,6 +146,18 @@ void tl_runtime_engine_opened(struct tl_runtime *runtime, struct tl_instance *in
 enum tl_status tl_runtime_loop_start(struct tl_runtime *runtime, struct tl_error *error);
 void tl_runtime_loop_join(struct tl_runtime *runtime);
 void tl_runtime_post(struct tl_runtime *runtime, const struct tl_message *message);
+/* Loop: one event of the runtime's own through the scheduler. */
+void tl_runtime_step(struct tl_runtime *runtime, struct tl_event *event);
+
+/* ---- prewarm.c: on the loop ---- */
+void tl_runtime_prewarm_add(struct tl_runtime *runtime, const struct tl_plan *plan);
+/* Computes the next one when nothing else is to do; call after messages have been handled. */
+void tl_runtime_prewarm_go_on(struct tl_runtime *runtime);
+/* A query comes, or the runtime is closed: what is being computed is put off. */
+void tl_runtime_prewarm_yield(struct tl_runtime *runtime);
+/* Takes the end of a run of its own; false: it is a caller's. */
+bool tl_runtime_prewarm_finished(struct tl_runtime *runtime, const struct tl_action *action);
+void tl_runtime_prewarm_fini(struct tl_runtime *runtime);
 
 /* ---- runs.c ---- */
 struct tl_run_record *tl_runtime_record_create(void);
