@@ -76,6 +76,12 @@ static void leave_queue(struct tl_sched *sched, struct sched_item *item) {
     sched->counters.items_queued--;
 }
 
+static uint32_t depth_of(const struct node_state *node) {
+    const struct body_instance *instance = node->instance;
+    uint32_t **depths = instance->run->depths;
+    return depths ? depths[instance->body->number][node->plan - instance->body->nodes] : 0;
+}
+
 void tl_engine_enqueue(struct node_state *node) {
     struct body_instance *instance = node->instance;
     struct run *run = instance->run;
@@ -110,7 +116,7 @@ void tl_engine_enqueue(struct node_state *node) {
         .priority = run->priority,
         .rank = plan->rank,
         .total = run->plan->critical_ms,
-        .depth = run->depths ? run->depths[instance->body->number][plan - instance->body->nodes] : 0,
+        .depth = depth_of(node),
         .units = units == 0           ? 1
                  : units > UINT32_MAX ? UINT32_MAX
                                       : (uint32_t)units,
@@ -125,6 +131,28 @@ void tl_engine_enqueue(struct node_state *node) {
     node->item = item;
     node->phase = NODE_QUEUED;
     enter_queue(sched, item);
+}
+
+void tl_engine_hasten(struct node_state *node, const struct node_state *other) {
+    const struct run *run = other->instance->run;
+    struct tl_sched *sched = run->sched;
+    struct sched_item *item = node->item;
+    if (node->phase != NODE_QUEUED) return;
+    struct tl_ready ready = item->ready;
+    ready.run_arrival = run->arrival;
+    ready.deadline = run->deadline;
+    ready.priority = run->priority;
+    ready.rank = other->plan->rank;
+    ready.total = run->plan->critical_ms;
+    ready.depth = depth_of(other);
+    sched->policy->order(&ready);
+    if (!tl_ready_before(&ready, &item->ready)) return;
+    struct lane *lane = tl_engine_lane(sched, item);
+    tl_lane_remove(sched, lane, item);
+    item->ready.key = ready.key;
+    item->ready.tie = ready.tie;
+    item->item.rank = -ready.key;
+    tl_lane_push(sched, lane, item);
 }
 
 void tl_engine_drop_queued(struct run *run) {

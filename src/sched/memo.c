@@ -208,6 +208,8 @@ enum tl_memo_state tl_memo_claim(struct tl_memo *memo, const struct tl_memo_key 
 
 bool tl_memo_produces(const struct tl_memo_claim *claim) { return claim->entry && claim->entry->producer == claim; }
 
+const struct tl_memo_claim *tl_memo_producer(const struct tl_memo_claim *claim) { return claim->entry->producer; }
+
 struct tl_memo_claim *tl_memo_produce(struct tl_memo *memo, struct tl_memo_claim *claim, struct tl_value *value) {
     TL_ASSERT(tl_memo_produces(claim));
     struct tl_memo_entry *entry = claim->entry;

@@ -78,6 +78,8 @@ struct tl_memo_claim *tl_memo_produce(struct tl_memo *memo, struct tl_memo_claim
 struct tl_memo_claim *tl_memo_give_up(struct tl_memo *memo, struct tl_memo_claim *claim);
 /* True when the claim is its entry's producer. */
 bool tl_memo_produces(const struct tl_memo_claim *claim);
+/* Who computes what the claim waits for. */
+const struct tl_memo_claim *tl_memo_producer(const struct tl_memo_claim *claim);
 
 void tl_memo_get_counters(const struct tl_memo *memo, struct tl_memo_counters *counters); /* memo NULL: all 0 */
 /* Checks the table; calls `each` for the producer and for each waiter of a pending entry. Appends what is wrong. */

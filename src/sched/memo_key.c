@@ -22,7 +22,9 @@ static void put_bytes(struct tl_sha256 *hash, const char *data, size_t length) {
     tl_sha256_update(hash, data, length);
 }
 
-static void put_text(struct tl_sha256 *hash, const char *text) { put_bytes(hash, text ? text : "", text ? strlen(text) : 0); }
+static void put_text(struct tl_sha256 *hash, const char *text) {
+    put_bytes(hash, text ? text : "", text ? strlen(text) : 0);
+}
 
 static void put_chunk(struct tl_sha256 *hash, const struct tl_chunk *chunk) {
     put_text(hash, chunk->id);
@@ -54,7 +56,8 @@ static bool put_value(struct tl_sha256 *hash, const struct tl_value *value) {
         put_real(hash, value->as.hit.scored ? value->as.hit.score : 0);
         return true;
     case TL_TYPE_VECTOR:
-        put_bytes(hash, (const char *)value->as.vector.data, value->as.vector.dimension * sizeof *value->as.vector.data);
+        put_bytes(hash, (const char *)value->as.vector.data,
+                  value->as.vector.dimension * sizeof *value->as.vector.data);
         return true;
     case TL_TYPE_DOCUMENT:
         if (!value->as.document.data) return false; /* the file may change */

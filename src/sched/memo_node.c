@@ -11,7 +11,8 @@
  *
  * A producer is always a node of a live run that has an item with an engine or in a queue, or is on the task list to get
  * one (`todo`): an element that a node takes over while its own item is out waits for that, no longer. Nodes never wait
- * for each other in a circle, because whoever produces something does not wait for anything before it. */
+ * for each other in a circle, because whoever produces something does not wait for anything before it. An item that an
+ * urgent run awaits goes as early as that run's own would. */
 #include <string.h>
 
 #include "base/error.h"
@@ -199,7 +200,8 @@ bool tl_recall_begin(struct node_state *node) {
     if (count == 0 || count > UINT32_MAX || !key_of_all(node, inputs, &about)) return false;
     keys = tl_mem_alloc(count * sizeof *keys);
     for (size_t i = 0; i < count; i++) {
-        if (tl_memo_element_key(sched->hash, &about, whole ? inputs[0] : inputs[0]->as.list.items[i], &keys[i])) continue;
+        if (tl_memo_element_key(sched->hash, &about, whole ? inputs[0] : inputs[0]->as.list.items[i], &keys[i]))
+            continue;
         tl_mem_free(keys);
         return false;
     }
@@ -215,7 +217,11 @@ bool tl_recall_begin(struct node_state *node) {
             put(recall, i, value);
             break;
         case TL_MEMO_MINE: recall->todo[recall->todo_count++] = i; break;
-        case TL_MEMO_AWAITED: break;
+        case TL_MEMO_AWAITED: {
+            const struct recall *producer = tl_memo_producer(&recall->claims[i])->owner;
+            if (producer != recall) tl_engine_hasten(producer->node, node);
+            break;
+        }
         }
     }
     tl_mem_free(keys);
@@ -250,8 +256,9 @@ void tl_recall_done(struct node_state *node, struct tl_value *output) {
     tl_value_unref(recall->part);
     recall->part = NULL;
     if (!recall->whole && (output->type.depth == 0 || output->as.list.count != recall->out_count)) {
-        tl_run_fail(node->instance->run, TL_ERR_ENGINE, "%s (%s): %zu results came for %u elements", tl_node_label(node),
-                    tl_primitive_info(node->plan->op)->name, tl_value_units(output), recall->out_count);
+        tl_run_fail(node->instance->run, TL_ERR_ENGINE, "%s (%s): %zu results came for %u elements",
+                    tl_node_label(node), tl_primitive_info(node->plan->op)->name, tl_value_units(output),
+                    recall->out_count);
         tl_value_unref(output);
         return;
     }

@@ -27,7 +27,8 @@
  *   4. a device, and an instance with a step function, has at most one quantum in flight
  *   5. no instance is idle while its queue holds an item that it could take, unless its device is busy, or it waits
  *      for a fuller batch or for a better instance to be free, until a stated time
- *   6. a slot's value is freed when its last use is over; when all runs are gone no value is held
+ *   6. a slot's value is freed when its last use is over; when all runs are gone no value is held but by the memo
+ *   7. what a node awaits from another's computing is being computed by a node of a live run (memo.h)
  *
  * Ownership. Values in events are taken. Items belong to the scheduler and are borrowed by engines until
  * their outcome event. Actions are valid until the next step; a RUN_FINISHED action's outputs are the

@@ -386,6 +386,8 @@ size_t tl_batch_form(struct tl_sched *sched, uint32_t instance);
 
 /* ---- engine.c: engine tier and device tier ---- */
 void tl_engine_enqueue(struct node_state *node);
+/* `other` awaits what the node computes: while it is queued, it goes no later than an item of `other` would. */
+void tl_engine_hasten(struct node_state *node, const struct node_state *other);
 void tl_engine_drop_queued(struct run *run);
 /* usage: of a complete one, else NULL */
 void tl_engine_item_back(struct sched_item *item, const struct tl_usage *usage);

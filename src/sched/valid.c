@@ -50,7 +50,8 @@ static void check_recall(struct check *check, const struct node_state *node) {
     }
     if (missing != recall->missing)
         finding(check, "%s counts %u missing elements but has %u", node->plan->label, recall->missing, missing);
-    if (mine != recall->out_count + recall->todo_count || out != (recall->part != NULL) || out != (recall->out_count > 0))
+    if (mine != recall->out_count + recall->todo_count || out != (recall->part != NULL) ||
+        out != (recall->out_count > 0))
         finding(check, "%s is to compute %u elements, but its item %u and its next %u", node->plan->label, mine,
                 recall->out_count, recall->todo_count);
     if (node->phase == NODE_AWAITING && (missing == 0 || mine > 0))
