@@ -107,6 +107,17 @@ static unsigned char shortest(const struct tl_schema_state *state) {
     return best ? (unsigned char)best->text[top->as.range.at] : 0;
 }
 
+size_t tl_schema_certain(const struct tl_schema_state *state, size_t length) {
+    size_t begun = 0;
+    for (size_t i = 0; i < state->count; i++) {
+        const struct tl_schema_way *way = &state->ways[i];
+        if (way->depth > 0 && top_node(state, way)->kind == TL_SCHEMA_STRING &&
+            tl_schema_top(way)->as.character.unit > begun)
+            begun = tl_schema_top(way)->as.character.unit;
+    }
+    return length - begun;
+}
+
 void tl_schema_close(struct tl_schema_state *state, struct tl_str *text) {
     keep_nearest(state);
     if (state->ways[0].depth > 0 && top_node(state, &state->ways[0])->kind == TL_SCHEMA_STRING) {

@@ -90,6 +90,9 @@ bool tl_schema_settle(struct tl_schema_state *state, struct tl_str *text);
  * A character or an escape that was begun is taken back. The text has ended then. */
 void tl_schema_close(struct tl_schema_state *state, struct tl_str *text);
 
+/* Of `length` bytes written, those that tl_schema_close will not take back. */
+size_t tl_schema_certain(const struct tl_schema_state *state, size_t length);
+
 /* Of a schema that is an array: elements that are complete in every reading. */
 size_t tl_schema_elements(const struct tl_schema_state *state);
 /* Whether nothing but the array is open: no byte of a separator or of another element was written. */

@@ -10,9 +10,10 @@
 
 #define START_WORDS 4
 
-void tl_llama_list_init(struct tl_llama_list *list, const struct tl_llama_pieces *pieces, size_t wanted,
+void tl_llama_list_init(struct tl_llama_list *list, const struct tl_llama_pieces *pieces, size_t least, size_t wanted,
                         size_t item_tokens) {
-    *list = (struct tl_llama_list){.pieces = pieces, .wanted = wanted, .item_tokens = item_tokens, .raw = TL_STR_INIT};
+    *list = (struct tl_llama_list){
+        .pieces = pieces, .least = least, .wanted = wanted, .item_tokens = item_tokens, .raw = TL_STR_INIT};
     list->items = tl_mem_zalloc(wanted * sizeof(struct tl_value *));
     list->starts = tl_mem_zalloc(wanted * sizeof(char *));
 }
@@ -91,7 +92,7 @@ static char *start_of(const char *text, size_t length) {
     return start;
 }
 
-/* ---- one token ---- */
+/* ---- bytes of an item ---- */
 
 /* Offset of the unescaped quote that ends the item in the bytes appended to `raw` from `from` on; -1: none. */
 static ptrdiff_t closing_quote(const struct tl_str *raw, size_t from) {
@@ -120,8 +121,28 @@ static bool well_formed(const struct tl_str *raw) {
     return tl_utf8_is_valid(raw->data, tl_utf8_complete_prefix(raw->data, raw->length));
 }
 
+/* ---- between items, when the model may end the list ---- */
+
+/* What the first byte that is no white space says: ',' goes on, ']' ends; 0: neither. */
+static char decision(const char *text, size_t length) {
+    size_t at = 0;
+    while (at < length && (text[at] == ' ' || text[at] == '\n'))
+        at++;
+    return at < length && (text[at] == ',' || text[at] == ']') ? text[at] : 0;
+}
+
+static char decision_of(const struct tl_llama_list *list, llama_token id) {
+    size_t length;
+    const char *piece = tl_llama_piece(list->pieces, id, &length);
+    return tl_llama_piece_ends(list->pieces, id) ? ']' : decision(piece, length);
+}
+
+/* ---- one token, inside an item or between two ---- */
+
 bool tl_llama_list_allows(void *context, llama_token id) {
     struct tl_llama_list *list = context;
+    if (list->between)
+        return decision_of(list, id) != 0;
     size_t before = list->raw.length;
     bool ends = tl_llama_piece_ends(list->pieces, id);
     if (!ends) {
@@ -163,10 +184,24 @@ static void close_item(struct tl_llama_list *list) {
     list->used = 0;
 }
 
-enum tl_llama_list_progress tl_llama_list_take(struct tl_llama_list *list, llama_token id,
-                                               struct tl_llama_tokens *forced) {
-    struct tl_str written = TL_STR_INIT; /* bytes to be tokenised anew behind the last token */
+/* An item was closed, and the model may have decided what comes next in the same token. `written` is what is to be
+ * tokenised anew behind the last token that was fed. */
+static enum tl_llama_list_progress go_on(struct tl_llama_list *list, char decided, struct tl_str *written,
+                                         struct tl_llama_tokens *forced) {
+    if (list->count == list->wanted || (list->count >= list->least && decided == ']'))
+        return TL_LLAMA_LIST_COMPLETE;
+    list->between = list->count >= list->least && decided == 0;
+    if (!list->between)
+        tl_str_puts(written, ", \"");
+    tl_llama_tokenize(list->pieces->vocab, written->data, written->length, false, forced);
+    return TL_LLAMA_LIST_ITEM;
+}
+
+static enum tl_llama_list_progress take_in_item(struct tl_llama_list *list, llama_token id,
+                                                struct tl_llama_tokens *forced) {
+    struct tl_str written = TL_STR_INIT;
     bool closes = tl_llama_piece_ends(list->pieces, id);
+    char decided = closes ? ']' : 0;
     if (!closes) {
         size_t length, before = list->raw.length;
         const char *piece = tl_llama_piece(list->pieces, id, &length);
@@ -174,6 +209,7 @@ enum tl_llama_list_progress tl_llama_list_take(struct tl_llama_list *list, llama
         ptrdiff_t quote = closing_quote(&list->raw, before);
         closes = quote >= 0;
         if (closes) {
+            decided = decision(list->raw.data + quote + 1, list->raw.length - (size_t)quote - 1);
             tl_str_truncate(&list->raw, (size_t)quote);
             tl_str_append(&written, list->raw.data + before, list->raw.length - before);
         } else {
@@ -185,18 +221,30 @@ enum tl_llama_list_progress tl_llama_list_take(struct tl_llama_list *list, llama
     enum tl_llama_list_progress progress = TL_LLAMA_LIST_GOES_ON;
     if (closes) {
         close_item(list);
-        progress = list->count < list->wanted ? TL_LLAMA_LIST_ITEM : TL_LLAMA_LIST_COMPLETE;
-        tl_str_puts(&written, "\", \"");
-        if (progress == TL_LLAMA_LIST_ITEM)
-            tl_llama_tokenize(list->pieces->vocab, written.data, written.length, false, forced);
-        else
-            forced->count = 0;
+        tl_str_putc(&written, '"');
+        progress = go_on(list, decided, &written, forced);
     }
     tl_str_fini(&written);
     return progress;
 }
 
+enum tl_llama_list_progress tl_llama_list_take(struct tl_llama_list *list, llama_token id,
+                                               struct tl_llama_tokens *forced) {
+    size_t before = forced->count;
+    enum tl_llama_list_progress progress;
+    if (list->between) {
+        struct tl_str written = TL_STR_INIT;
+        progress = go_on(list, decision_of(list, id), &written, forced);
+        tl_str_fini(&written);
+    } else {
+        progress = take_in_item(list, id, forced);
+    }
+    if (progress == TL_LLAMA_LIST_COMPLETE)
+        forced->count = before;
+    return progress;
+}
+
 void tl_llama_list_end(struct tl_llama_list *list) {
-    if (list->count < list->wanted && has_letter(list->raw.data, whole_length(&list->raw)))
+    if (!list->between && list->count < list->wanted && has_letter(list->raw.data, whole_length(&list->raw)))
         close_item(list);
 }

@@ -10,6 +10,7 @@
  * \" \\ \/; ending without a letter (half of the bound may go by without one); writing the
  * first four words of an earlier item again, or ending as the beginning of one: small models
  * repeat themselves.
+ * Where fewer items are enough, the model chooses behind each between another one and the end.
  * A token that holds a quote in its middle is not fed as such: the part before the quote and
  * the skeleton are tokenised anew, so the model reads exactly the bytes of the list. */
 #ifndef TL_ENGINE_LLAMA_LIST_H
@@ -22,18 +23,21 @@
 
 struct tl_llama_list {
     const struct tl_llama_pieces *pieces; /* borrowed */
-    size_t wanted;            /* items */
+    size_t least, wanted;     /* items: the model may end the list from `least` on; the engine does at `wanted` */
     size_t item_tokens;       /* most tokens that the model writes in one */
     struct tl_value **items;  /* texts, unescaped; owned; room for `wanted` */
     char **starts;            /* of each item, lower case: not to be written again; owned */
     size_t count;
     struct tl_str raw;        /* the current item's bytes between its quotes */
     size_t used;              /* tokens in it */
+    bool between;             /* an item is closed, and the model is to write , or ] */
 };
 
-enum tl_llama_list_progress { TL_LLAMA_LIST_GOES_ON, TL_LLAMA_LIST_ITEM, TL_LLAMA_LIST_COMPLETE };
+enum tl_llama_list_progress { TL_LLAMA_LIST_GOES_ON,
+                              TL_LLAMA_LIST_ITEM,
+                              TL_LLAMA_LIST_COMPLETE };
 
-void tl_llama_list_init(struct tl_llama_list *list, const struct tl_llama_pieces *pieces, size_t wanted,
+void tl_llama_list_init(struct tl_llama_list *list, const struct tl_llama_pieces *pieces, size_t least, size_t wanted,
                         size_t item_tokens);
 void tl_llama_list_fini(struct tl_llama_list *list); /* also of a zeroed one */
 

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "llama.h"
+#include "schema/tools.h"
 
 struct tl_llama_pieces {
     const struct llama_vocab *vocab; /* borrowed */
@@ -16,6 +17,7 @@ struct tl_llama_pieces {
     uint32_t *begins;                /* count + 1 offsets into bytes */
     char *bytes;
     bool *ends;                      /* per token: it says that nothing more comes */
+    enum tl_tools_style style;       /* in which the model calls tools; PLAIN until who knows its template sets it */
 };
 
 void tl_llama_pieces_init(struct tl_llama_pieces *pieces, const struct llama_vocab *vocab);

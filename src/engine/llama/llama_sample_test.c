@@ -1,13 +1,15 @@
-/* llama_sample_test.c: greedy, the bounds of sampling, frequencies, refusals, NaN. */
+/* llama_sample_test.c: greedy, the bounds of sampling, frequencies, refusals, NaN, bias and penalties. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "base/hash.h"
 #include "engine/llama/llama_sample.h"
 
 static struct tl_llama_candidates scratch;
@@ -96,12 +98,150 @@ static void test_refusals(void **state) {
     }
 }
 
+/* ---- against a naive sort of everything ---- */
+
+static uint64_t random_state;
+
+static double uniform(void) {
+    random_state = tl_hash_u64(random_state + 1, 9);
+    return (double)(random_state >> 11) * 0x1p-53;
+}
+
+static const float *sorted_logits;
+
+static int by_logit(const void *a, const void *b) {
+    int x = *(const int *)a, y = *(const int *)b;
+    if (sorted_logits[x] != sorted_logits[y])
+        return sorted_logits[x] < sorted_logits[y] ? 1 : -1;
+    return (x > y) - (x < y);
+}
+
+static size_t naive_kept(const struct tl_llama_sampler *sampler, const float *logits, size_t count, int *order) {
+    for (size_t i = 0; i < count; i++)
+        order[i] = (int)i;
+    sorted_logits = logits;
+    qsort(order, count, sizeof *order, by_logit);
+    size_t kept = sampler->top_k > 0 && sampler->top_k < count ? sampler->top_k : count;
+    double sum = 0, reached = 0, top = logits[order[0]];
+    for (size_t i = 0; i < kept; i++)
+        sum += exp(logits[order[i]] - top);
+    size_t most = 0;
+    while (most < kept && (most == 0 || sampler->top_p >= 1 || reached < sampler->top_p * sum))
+        reached += exp(logits[order[most++]] - top);
+    while (most > 1 && exp(logits[order[most - 1]] - top) < sampler->min_p)
+        most--;
+    return most;
+}
+
+static void test_shortlist_is_that_of_a_full_sort(void **state) {
+    (void)state;
+    enum { COUNT = 3000 };
+    static float logits[COUNT];
+    static int order[COUNT];
+    static bool kept[COUNT];
+    for (int round = 0; round < 300; round++) {
+        random_state = (uint64_t)round;
+        double width = round % 3 == 0 ? 0.5 : 12, steps = round % 2 ? 4 : 1e6; /* few different ones: many equals */
+        for (size_t i = 0; i < COUNT; i++)
+            logits[i] = (float)(floor(uniform() * width * steps) / steps - 3);
+        struct tl_llama_sampler sampler = {.temperature = 0.2 + uniform(),
+                                           .top_p = round % 5 < 2 ? 1 : uniform(),
+                                           .min_p = round % 5 == 3 ? uniform() / 4 : 0,
+                                           .top_k = round % 5 == 1 || round % 7 == 2 ? 1 + (size_t)(uniform() * 90)
+                                                                                     : 0};
+        size_t expected = naive_kept(&sampler, logits, COUNT, order);
+        tl_llama_shortlist(&sampler, &scratch, logits, COUNT, logits[order[0]]);
+        size_t found = scratch.count;
+        memset(kept, 0, sizeof kept);
+        for (size_t i = 0; i < found; i++) {
+            assert_false(kept[scratch.items[i].id]);
+            kept[scratch.items[i].id] = true;
+        }
+        /* Sums are rounded differently: at most one at the edge. */
+        size_t different = found > expected ? found - expected : expected - found;
+        if (sampler.top_p < 1 || (sampler.top_k == 0 && sampler.temperature < 0.5))
+            assert_true(different <= 1 || (sampler.top_p >= 1 && found < expected));
+        else
+            assert_int_equal(different, 0);
+        for (size_t i = 0; i < (found < expected ? found : expected); i++)
+            assert_true(kept[order[i]]);
+    }
+}
+
+/* Of the allowed ones the likeliest, or one drawn as if there were no others. */
+static bool allows_high(void *context, llama_token id) {
+    ++*(int *)context;
+    return id >= 2000;
+}
+
+static void test_refusals_in_a_large_vocabulary(void **state) {
+    (void)state;
+    enum { COUNT = 3000 };
+    static float logits[COUNT];
+    for (double temperature = 0; temperature < 2; temperature++) {
+        double share[3] = {0};
+        for (int round = 0; round < (temperature > 0 ? 3000 : 1); round++) {
+            for (size_t i = 0; i < COUNT; i++)
+                logits[i] = i < 2000 ? 5 : -40;
+            logits[2100] = logf(0.6f);
+            logits[2200] = logf(0.4f);
+            struct tl_llama_sampler sampler = {.temperature = temperature, .top_p = 1, .random = (uint64_t)round};
+            int asked = 0;
+            llama_token id = tl_llama_sample(&sampler, &scratch, logits, COUNT, allows_high, &asked);
+            share[id == 2100 ? 0 : id == 2200 ? 1
+                                              : 2]++;
+        }
+        assert_int_equal(share[2], 0);
+        if (temperature > 0)
+            assert_true(fabs(share[0] / 3000 - 0.6) < 0.03);
+    }
+}
+
+/* ---- bias and penalties ---- */
+
+static void test_adjustments(void **state) {
+    (void)state;
+    struct tl_llama_bias biases[] = {{1, 2.5f}, {3, -100}};
+    struct tl_llama_sampler sampler = {.biases = biases, .bias_count = 2, .repetition = 2, .frequency = 0.5, .presence = 0.25};
+    const llama_token prompt[] = {0, 2}, written[] = {2, 2, 1};
+    tl_llama_sampler_saw(&sampler, prompt, 2, false);
+    for (size_t i = 0; i < 3; i++)
+        tl_llama_sampler_saw(&sampler, &written[i], 1, true);
+    float logits[] = {4, 1.5f, -1, 7, 3};
+    tl_llama_sampler_adjust(&sampler, logits, 5);
+    const float expected[] = {2, 2 - 0.75f, -2 - 1.25f, -93, 3};
+    for (size_t i = 0; i < 5; i++)
+        assert_true(fabsf(logits[i] - expected[i]) < 1e-5f);
+    sampler.biases = NULL;
+    tl_llama_sampler_fini(&sampler);
+
+    /* Without penalties nothing is kept; with one of what is written the prompt is not. */
+    struct tl_llama_sampler none = {.repetition = 1}, frequency = {.frequency = 1};
+    tl_llama_sampler_saw(&none, prompt, 2, true);
+    assert_null(none.seen);
+    tl_llama_sampler_saw(&frequency, prompt, 2, false);
+    assert_null(frequency.seen);
+    for (llama_token id = 0; id < 1000; id++) {
+        llama_token twice[] = {id * 7, id * 7};
+        tl_llama_sampler_saw(&frequency, twice, 2, true);
+    }
+    assert_int_equal(frequency.seen_count, 1000);
+    static float many[7001];
+    tl_llama_sampler_adjust(&frequency, many, 7000);
+    for (size_t i = 0; i < 7000; i++)
+        assert_true(many[i] == (i % 7 == 0 ? -2 : 0));
+    tl_llama_sampler_fini(&frequency);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_greedy),
         cmocka_unit_test(test_frequencies),
         cmocka_unit_test(test_seed_repeats),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_shortlist_is_that_of_a_full_sort),
+        cmocka_unit_test(test_refusals_in_a_large_vocabulary),
+        cmocka_unit_test(test_adjustments),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     tl_llama_candidates_fini(&scratch);
