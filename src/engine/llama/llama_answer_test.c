@@ -408,7 +408,16 @@ static void test_wrong_attributes(void **state) {
         tl_arena_fini(&decode.arena);
         tl_str_fini(&decode.deltas);
     }
-    static const char *const ranges[][2] = {{"temperature", "-1"}, {"top_p", "1.5"}, {"frequency_penalty", "3"}, {"presence_penalty", "-3"}, {"repetition_penalty", "0"}, {"max_tokens", "0"}, {"logprobs", "21"}, {"top_k", "-1"}};
+    static const char *const ranges[][2] = {
+        {"temperature", "-1"},
+        {"top_p", "1.5"},
+        {"frequency_penalty", "3"},
+        {"presence_penalty", "-3"},
+        {"repetition_penalty", "0"},
+        {"max_tokens", "0"},
+        {"logprobs", "21"},
+        {"top_k", "-1"},
+    };
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
         struct decode decode;
         struct tl_error error = {0};
