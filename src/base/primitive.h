@@ -118,6 +118,7 @@ const char *tl_capability_name(enum tl_capability capability); /* "embed" */
  *            format:string "text" | "list"; items:integer for a list; item_tokens:integer bound per item (48)
  *            on_error:string, of a list that breaks off or cannot be read: "skip" gives the items that are whole, none
  *            maybe; "fail" is a failure (skip). A list of fewer items than were asked for, or of none, is no error
+ *            continues:bool (false) it takes over the place with the engine that the prefill of its kv gives up
  * parse      on_error:string as decode
  * map        streamed:bool (false) items are taken as they come
  *            slice:integer, items are cut into lists of at most `slice` (absent: single items)

@@ -41,6 +41,7 @@ static const struct known_attribute table[] = {
     {TL_OP_DECODE, "format", TL_ATTRIBUTE_STRING, 0, " text list "},
     {TL_OP_DECODE, "items", TL_ATTRIBUTE_INTEGER, 0, NULL},
     {TL_OP_DECODE, "item_tokens", TL_ATTRIBUTE_INTEGER, 1, NULL},
+    {TL_OP_DECODE, "continues", TL_ATTRIBUTE_BOOL, 0, NULL},
     {TL_OP_DECODE, "on_error", TL_ATTRIBUTE_STRING, 0, " skip fail "},
     {TL_OP_PARSE, "on_error", TL_ATTRIBUTE_STRING, 0, " skip fail "},
     {TL_OP_MAP, "streamed", TL_ATTRIBUTE_BOOL, 0, NULL},

@@ -28,6 +28,7 @@ static const struct tl_pass known[] = {
     {"stages", tl_pass_stages, ""},
     {"pipeline_decode", tl_pass_pipeline_decode, ""},
     {"split_prefill", tl_pass_split_prefill, ""},
+    {"overlap", tl_pass_overlap, ""},
 };
 
 enum { KNOWN = sizeof known / sizeof *known };

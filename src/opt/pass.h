@@ -26,6 +26,7 @@ tl_pass_function tl_pass_share;
 tl_pass_function tl_pass_stages;
 tl_pass_function tl_pass_pipeline_decode;
 tl_pass_function tl_pass_split_prefill;
+tl_pass_function tl_pass_overlap;
 
 /* The runner with passes that are not in the table, for its tests. */
 struct tl_pass {

@@ -189,6 +189,7 @@ static void write_node(struct freezer *freezer, const struct tl_node *node, stru
     out->attributes = &node->attributes;
     out->first_output = place->first_output;
     out->output_count = (uint16_t)node->output_count;
+    out->continues = tl_attributes_bool(&node->attributes, "continues", false);
     out->streamed = node->op == TL_OP_MAP && tl_attributes_bool(&node->attributes, "streamed", false);
     out->cost_ms = freezer->predictions[node->number].cost;
     out->rank = freezer->predictions[node->number].rank;

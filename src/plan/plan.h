@@ -47,6 +47,7 @@ struct tl_plan_node {
                                      that); held until the region is complete */
     uint16_t capture_count;
     bool streamed;                /* map: takes items as they come */
+    bool continues;               /* takes over the place with the engine that the node before it gives up */
     bool pieces;                  /* some streamed map takes this node's list items as they come */
     double cost_ms;               /* predicted, of one item alone on its engine; of regions what opening them takes */
     double rank;                  /* upward rank: predicted ms from its start to the end of the query */

@@ -21,8 +21,8 @@ static uint32_t free_units(const struct instance *instance) {
 
 static struct sched_item *first_of(const struct tl_sched *sched, uint32_t number) {
     const struct instance *instance = &sched->instances[number];
-    return tl_lane_earlier(sched, tl_lane_first(sched, &sched->groups[instance->group].lane),
-                           tl_lane_first(sched, &instance->lane));
+    return tl_lane_front(sched, tl_lane_first(sched, &sched->groups[instance->group].lane),
+                         tl_lane_first(sched, &instance->lane));
 }
 
 bool tl_batch_is_open(const struct tl_sched *sched, uint32_t number, struct sched_item **first) {

@@ -121,6 +121,7 @@ void tl_engine_enqueue(struct node_state *node) {
                  : units > UINT32_MAX ? UINT32_MAX
                                       : (uint32_t)units,
         .tenant = run->tenant_number,
+        .continues = plan->continues,
     };
     item->node = node;
     item->group = run->groups[plan->engine];

@@ -46,6 +46,7 @@ struct tl_ready {
     uint32_t depth;        /* nodes on the longest way from it to the end, itself included; 0 unless `depths` */
     uint32_t units;        /* size: texts, rows, pairs; at least 1 */
     uint32_t tenant;       /* number */
+    bool continues;        /* it takes over a place: offered before all that do not, whatever the policy */
     float base, share;     /* predicted: a call for it alone takes base + share, joining one that is made anyway share */
     double key, tie;       /* set by the policy's `order` */
 };

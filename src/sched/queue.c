@@ -1,9 +1,14 @@
-/* queue.c: queues of ready items in the policy's order. */
+/* queue.c: queues of ready items in the policy's order, those in front that take over the place of another. */
 #include "base/error.h"
 #include "base/mem.h"
 #include "sched/sched_impl.h"
 
 /* ---- a heap ---- */
+
+bool tl_lane_ahead(const struct sched_item *a, const struct sched_item *b) {
+    if (a->ready.continues != b->ready.continues) return a->ready.continues;
+    return tl_ready_before(&a->ready, &b->ready);
+}
 
 static void put(struct queue *queue, size_t place, struct sched_item *item) {
     queue->items[place] = item;
@@ -11,16 +16,16 @@ static void put(struct queue *queue, size_t place, struct sched_item *item) {
 }
 
 static void sift_up(struct queue *queue, size_t place, struct sched_item *item) {
-    for (; place > 0 && tl_ready_before(&item->ready, &queue->items[(place - 1) / 2]->ready); place = (place - 1) / 2)
+    for (; place > 0 && tl_lane_ahead(item, queue->items[(place - 1) / 2]); place = (place - 1) / 2)
         put(queue, place, queue->items[(place - 1) / 2]);
     put(queue, place, item);
 }
 
 static void sift_down(struct queue *queue, size_t place, struct sched_item *item) {
     for (size_t child; (child = 2 * place + 1) < queue->count; place = child) {
-        if (child + 1 < queue->count && tl_ready_before(&queue->items[child + 1]->ready, &queue->items[child]->ready))
+        if (child + 1 < queue->count && tl_lane_ahead(queue->items[child + 1], queue->items[child]))
             child++;
-        if (!tl_ready_before(&queue->items[child]->ready, &item->ready)) break;
+        if (!tl_lane_ahead(queue->items[child], item)) break;
         put(queue, place, queue->items[child]);
     }
     put(queue, place, item);
@@ -74,10 +79,15 @@ struct sched_item *tl_lane_earlier(const struct tl_sched *sched, struct sched_it
     return tl_ready_before(&a->ready, &b->ready) ? a : b;
 }
 
+struct sched_item *tl_lane_front(const struct tl_sched *sched, struct sched_item *a, struct sched_item *b) {
+    if (a && b && a->ready.continues != b->ready.continues) return a->ready.continues ? a : b;
+    return tl_lane_earlier(sched, a, b);
+}
+
 struct sched_item *tl_lane_first(const struct tl_sched *sched, const struct lane *lane) {
     struct sched_item *first = NULL;
     for (size_t i = 0; i < lane->active_count; i++)
-        first = tl_lane_earlier(sched, first, lane->queues[lane->active[i]].items[0]);
+        first = tl_lane_front(sched, first, lane->queues[lane->active[i]].items[0]);
     return first;
 }
 

@@ -355,7 +355,11 @@ void tl_lane_push(struct tl_sched *sched, struct lane *lane, struct sched_item *
 void tl_lane_remove(struct tl_sched *sched, struct lane *lane, struct sched_item *item);
 /* The first in order; of a fair policy, of the tenant that was served least. NULL when empty. */
 struct sched_item *tl_lane_first(const struct tl_sched *sched, const struct lane *lane);
-/* Which of the two goes first; either may be NULL. */
+/* Whether a stands in front of b in a queue. */
+bool tl_lane_ahead(const struct sched_item *a, const struct sched_item *b);
+/* Which of the two is offered first: what takes over a place, then the earlier one. Either may be NULL. */
+struct sched_item *tl_lane_front(const struct tl_sched *sched, struct sched_item *a, struct sched_item *b);
+/* Which of the two is earlier in order; either may be NULL. */
 struct sched_item *tl_lane_earlier(const struct tl_sched *sched, struct sched_item *a, struct sched_item *b);
 void tl_lane_fini(struct lane *lane);
 

@@ -151,7 +151,7 @@ static size_t check_lane(struct check *check, const struct lane *lane, const cha
             if (item->node->phase != NODE_QUEUED || item->node->instance->run->phase != RUN_LIVE)
                 finding(check, "%s is in a queue but not queued", item->item.label);
             if (item->place != i) finding(check, "%s does not know its place in the queue", item->item.label);
-            if (i > 0 && tl_ready_before(&item->ready, &queue->items[(i - 1) / 2]->ready))
+            if (i > 0 && tl_lane_ahead(item, queue->items[(i - 1) / 2]))
                 finding(check, "the queue of %s is out of order at %zu", name, i);
         }
     }

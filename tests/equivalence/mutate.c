@@ -176,6 +176,49 @@ static bool prefill_other_prompt(struct tl_node *node, struct tl_random *random)
     return false;
 }
 
+/* ---- a region begins too early, or with the wrong value ---- */
+
+static bool region_orders_effect(const struct tl_node *node) {
+    for (size_t i = 0; node->regions[0] && i < node->wait_count; i++)
+        if (node->waits[i].node->op == TL_OP_INGEST) return true;
+    return false;
+}
+
+static bool has_initial(const struct tl_node *node) {
+    const struct tl_input *initial = node->op == TL_OP_FOLD ? input(node, "initial") : NULL;
+    return initial && tl_graph_type(initial->from).base == TL_TYPE_TEXT;
+}
+
+static bool begin_with_other(struct tl_node *node, struct tl_random *random) {
+    (void)random;
+    struct tl_input *initial = input(node, "initial");
+    struct tl_ref other = parameter_like(node->body->graph->root, initial->from);
+    bool same = other.node == initial->from.node && other.port == initial->from.port;
+    initial->from = other;
+    return !same;
+}
+
+/* ---- a decode goes on from another prompt ---- */
+
+static struct tl_ref other_prefix(const struct tl_node *node) {
+    const struct tl_body *body = node->body;
+    for (size_t i = 0; i < body->node_count && body->nodes[i] != node; i++)
+        if (body->nodes[i] != node->inputs[0].from.node &&
+            (body->nodes[i]->op == TL_OP_PREFILL || body->nodes[i]->op == TL_OP_FULL_PREFILL))
+            return tl_graph_output(body->nodes[i], 0);
+    return (struct tl_ref){0};
+}
+
+static bool continues_one_of_two(const struct tl_node *node) {
+    return tl_attributes_bool(&node->attributes, "continues", false) && other_prefix(node).node;
+}
+
+static bool continue_other(struct tl_node *node, struct tl_random *random) {
+    (void)random;
+    node->inputs[0].from = other_prefix(node);
+    return true;
+}
+
 /* ---- all ---- */
 
 static const struct {
@@ -190,6 +233,9 @@ static const struct {
     {"same_item", "each lane works on the same value", has_lanes, take_the_same_in_each_lane},
     {"share_unequal", "unequal primitives are taken for equal", has_unequal, share_unequal},
     {"cut_too_far", "a prompt is cut after what is known", is_cut, cut_too_far},
+    {"region_early", "a region begins before an ingest that it comes after", region_orders_effect, drop_waits},
+    {"initial", "a fold begins with another value", has_initial, begin_with_other},
+    {"continue_other", "a decode goes on from another prompt", continues_one_of_two, continue_other},
     {"other_prefix", "a prefix of another prompt is prefilled", is_cut, prefill_other_prompt},
 };
 
