@@ -9,7 +9,6 @@ struct cost_line {
     bool known;     /* false: the default of the capability */
     double base, unit, token;
     uint32_t limit; /* most units of one call; 0: no bound */
-    uint32_t batch; /* largest efficient batch as it was measured; 0: follows from the line */
 };
 
 enum { COST_STEPS = 16 };

@@ -213,8 +213,5 @@ uint32_t tl_cost_slice(const struct tl_cost *cost, const char *name, enum tl_pri
 }
 
 uint32_t tl_cost_batch(const struct tl_cost *cost, const char *name, enum tl_primitive op) {
-    const struct cost_engine *engine = tl_cost_find(cost, name);
-    if (engine && engine->lines[op].batch)
-        return engine->lines[op].batch;
     return tl_cost_batch_of(cost, name, op, TL_COST_TYPICAL_TOKENS);
 }

@@ -93,7 +93,6 @@ static void read_line(struct reader *reader, const json_t *kind, const json_t *f
     *line = (struct cost_line){
         .known = true,
         .limit = get_count(reader, kind, "limit"),
-        .batch = get_count(reader, kind, "batch"),
     };
     size_t before = enter(reader, "fit");
     line->base = get_number(reader, fit, "base");

@@ -16,7 +16,7 @@ static const char good[] =
     "{\"version\": 1, \"engines\": {"
     "\"embedder\": {\"type\": \"embed\", \"device\": \"cpu\", \"model_digest\": \"abc\", \"threads\": 2,"
     " \"written\": \"2026-01-02T03:04:05Z\", \"settings\": {\"context_size\": 512},"
-    " \"kinds\": {\"embed\": {\"fit\": {\"base\": 3, \"unit\": 0.5, \"token\": 0.25}, \"limit\": 32, \"batch\": 16,"
+    " \"kinds\": {\"embed\": {\"fit\": {\"base\": 3, \"unit\": 0.5, \"token\": 0.25}, \"limit\": 32,"
     "  \"samples\": 40, \"median_error\": 0.05, \"points\": []}}},"
     "\"llm\": {\"type\": \"llama\", \"device\": \"cpu\", \"model_digest\": \"def\", \"threads\": 2,"
     " \"written\": \"2026-01-02T03:04:05Z\", \"settings\": {},"
@@ -57,7 +57,7 @@ static void a_profile_gives_its_models(void **state) {
     assert_string_equal(tl_cost_written(cost, "reranker"), "");
     assert_near(call(cost, "embedder", (struct tl_cost_work){TL_OP_EMBED, 4, 100, 0, 0}), 3 + 2 + 25);
     assert_near(item(cost, "embedder", (struct tl_cost_work){TL_OP_EMBED, 65, 100, 0, 0}), 9 + 32.5 + 25);
-    assert_int_equal(tl_cost_batch(cost, "embedder", TL_OP_EMBED), 16);
+    assert_int_equal(tl_cost_batch(cost, "embedder", TL_OP_EMBED), 1); /* the base is small beside 256 tokens */
     assert_int_equal(tl_cost_get_quality(cost, "embedder", TL_OP_EMBED).samples, 40);
     assert_near(tl_cost_get_quality(cost, "llm", TL_OP_PARTIAL_DECODE).median_error, 0.02);
 

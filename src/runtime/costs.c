@@ -45,8 +45,8 @@ static void check_engine(const struct tl_config *config, const struct tl_config_
     json_decref(settings);
 }
 
-struct tl_cost *tl_runtime_costs(const struct tl_config *config, struct tl_str *notices) {
-    struct tl_cost *cost = load(tl_config_profile(config), notices);
+struct tl_cost *tl_runtime_costs(const struct tl_config *config, const char *path, struct tl_str *notices) {
+    struct tl_cost *cost = load(path, notices);
     for (size_t i = 0; i < tl_config_engine_count(config); i++) {
         const struct tl_config_engine *engine = tl_config_engine(config, i);
         if (strcmp(engine->type, "emulated") == 0)

@@ -51,7 +51,7 @@ static struct tl_config *load_config(const struct tl_runtime_options *options, s
 
 static struct tl_cost *load_costs(const struct tl_config *config) {
     struct tl_str notices = TL_STR_INIT;
-    struct tl_cost *cost = tl_runtime_costs(config, &notices);
+    struct tl_cost *cost = tl_runtime_costs(config, tl_config_profile(config), &notices);
     if (notices.length)
         tl_log(TL_LOG_WARN, "%.*s", (int)notices.length - 1, notices.data);
     tl_str_fini(&notices);

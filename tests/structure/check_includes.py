@@ -9,7 +9,7 @@ from sources import code_only, files, lines_matching, relative, report
 BELOW = {
     "base": [],
     "schema": ["base"],
-    "graph": ["base"],
+    "graph": ["base", "schema"],
     "workflow": ["base", "graph", "builtin", "schema"],
     "cost": ["base", "graph"],
     "opt": ["base", "graph", "workflow", "cost", "builtin"],
@@ -19,12 +19,13 @@ BELOW = {
     "models": ["base"],
     "bench": ["base", "engine"],
     "indexer": ["base", "engine"],
+    "profiler": ["base", "engine", "cost"],
     "sched": ["base", "graph", "workflow", "cost", "opt", "plan", "engine", "builtin"],
 }
 BELOW["sim"] = [*BELOW["sched"], "sched", "engine/emulated"]
 BELOW["runtime"] = [*BELOW["sched"], "sched", "models", "indexer"]
 BELOW["server"] = [*BELOW["runtime"], "runtime", "engine/emulated"]
-BELOW["cli"] = [*BELOW["server"], "server", "sim", "bench"]
+BELOW["cli"] = [*BELOW["server"], "server", "sim", "profiler", "bench"]
 
 # What a folder may see beyond that: (folder, header) and why.
 EXCEPTIONS = {
