@@ -504,7 +504,14 @@ static int run(const struct options *options) {
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
-    if (tl_cli_open_runtime(options->shape.config, &options->shape.settings, &session.runtime, &error) != TL_OK)
+    /* There is no later query that could profit, unless it is asked for. */
+    struct tl_cli_list settings = {0};
+    tl_cli_list_add(&settings, "prewarm=false");
+    for (size_t i = 0; i < options->shape.settings.count; i++)
+        tl_cli_list_add(&settings, options->shape.settings.items[i]);
+    enum tl_status opened = tl_cli_open_runtime(options->shape.config, &settings, &session.runtime, &error);
+    tl_cli_list_fini(&settings);
+    if (opened != TL_OK)
         return tl_cli_fail("run", &error);
     pthread_mutex_init(&session.lock, NULL);
     pthread_cond_init(&session.changed, NULL);

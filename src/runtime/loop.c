@@ -44,6 +44,8 @@ static void act_cancel(struct tl_runtime *runtime, const struct tl_action *actio
 }
 
 static void act_finished(struct tl_runtime *runtime, const struct tl_action *action) {
+    if (tl_runtime_prewarm_finished(runtime, action))
+        return;
     struct tl_run_record *record = tl_runtime_live_run(runtime, action->as.finished.run);
     TL_ASSERT(record);
     tl_runtime_run_finished(runtime, record, action->as.finished.status, action->as.finished.message,
@@ -93,6 +95,10 @@ static void step(struct tl_runtime *runtime, struct tl_event *event, struct tl_r
         case TL_ACTION_WAKE: act_wake(runtime, action->as.wake.at, now); break;
         }
     }
+}
+
+void tl_runtime_step(struct tl_runtime *runtime, struct tl_event *event) {
+    step(runtime, event, NULL);
 }
 
 /* The scheduler asks for a wake once: one that came too early would be the last. */
@@ -178,6 +184,7 @@ static void cancel_run(struct tl_runtime *runtime, uint64_t run) {
 }
 
 static void on_submit(struct tl_runtime *runtime, struct tl_run_record *record) {
+    tl_runtime_prewarm_yield(runtime);
     struct tl_event event = {.kind = TL_EVENT_RUN_SUBMITTED};
     tl_run_id run = record->id; /* the record may be gone after the step */
     event.as.submitted.run = record->id;
@@ -276,7 +283,12 @@ static void handle(struct tl_runtime *runtime, struct tl_message *message) {
         break;
     case TL_MESSAGE_CANCEL_ALL:
         runtime->cancelling_all = true;
+        tl_runtime_prewarm_yield(runtime);
         cancel_all(runtime);
+        break;
+    case TL_MESSAGE_PREWARM:
+        tl_runtime_prewarm_add(runtime, message->plan);
+        tl_plan_unref(message->plan);
         break;
     case TL_MESSAGE_SHUT_DOWN:
         runtime->shutting_down = true;
@@ -313,6 +325,7 @@ static void on_wake(uv_async_t *wake) {
     }
     runtime->follows = false;
     atomic_fetch_add_explicit(&runtime->handled, count, memory_order_relaxed);
+    tl_runtime_prewarm_go_on(runtime);
     go_on_shutting_down(runtime);
 }
 

@@ -100,6 +100,12 @@ static enum tl_status make_plan(struct tl_runtime *runtime, const struct tl_work
     return status;
 }
 
+static void keep_plan(struct tl_runtime *runtime, struct tl_plan_key key, struct tl_plan *plan) {
+    tl_plan_cache_put(runtime->plans, key, plan);
+    if (plan->prefix_count > 0 && tl_config_prewarm(runtime->config))
+        tl_runtime_post(runtime, &(struct tl_message){.kind = TL_MESSAGE_PREWARM, .plan = tl_plan_ref(plan)});
+}
+
 enum tl_status tl_runtime_plan_for(struct tl_runtime *runtime, const struct tl_workflow *workflow,
                                    const struct tl_query_shape *shape, const struct tl_request *request,
                                    struct tl_plan **plan, struct tl_error *error) {
@@ -121,7 +127,7 @@ enum tl_status tl_runtime_plan_for(struct tl_runtime *runtime, const struct tl_w
     if (!*plan) {
         status = make_plan(runtime, workflow, shape, &options, plan, error);
         if (status == TL_OK)
-            tl_plan_cache_put(runtime->plans, key, *plan);
+            keep_plan(runtime, key, *plan);
     }
     tl_mem_free((void *)options.passes);
     return status;

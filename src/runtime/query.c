@@ -51,6 +51,33 @@ enum tl_status tl_runtime_open_engine(struct tl_runtime *runtime, const char *na
     return status;
 }
 
+static const char *documents_input(const struct tl_workflow *workflow) {
+    for (size_t i = 0; i < tl_workflow_input_count(workflow); i++) {
+        const struct tl_workflow_input *input = tl_workflow_input(workflow, i);
+        if (tl_type_equal(input->type, TL_TYPE_OF(DOCUMENT, 1)))
+            return input->name;
+    }
+    return NULL;
+}
+
+/* A plan as queries of this workflow will have: with a collection where they may have documents instead. So what its
+ * prompts begin with can be computed before the first of them. */
+static void plan_ahead(struct tl_runtime *runtime, const struct tl_workflow *workflow) {
+    size_t count = tl_workflow_input_count(workflow);
+    const char **given = tl_mem_alloc((count + 1) * sizeof *given);
+    struct tl_query_shape shape = {.given = given, .collection = documents_input(workflow) != NULL};
+    const struct tl_request request = {.size = sizeof request};
+    struct tl_plan *plan = NULL;
+    for (size_t i = 0; i < count; i++) {
+        const struct tl_workflow_input *input = tl_workflow_input(workflow, i);
+        if (!tl_type_equal(input->type, TL_TYPE_OF(DOCUMENT, 1)))
+            given[shape.given_count++] = input->name;
+    }
+    tl_runtime_plan_for(runtime, workflow, &shape, &request, &plan, NULL); /* it is no failure when there is none */
+    tl_plan_unref(plan);
+    tl_mem_free(given);
+}
+
 enum tl_status tl_runtime_prepare(struct tl_runtime *runtime, tl_workflow_id id, struct tl_error *error) {
     if (!tl_runtime_enter(runtime, error))
         return TL_ERR_USAGE;
@@ -69,6 +96,8 @@ enum tl_status tl_runtime_prepare(struct tl_runtime *runtime, tl_workflow_id id,
     }
     if (status == TL_OK)
         status = tl_runtime_open_engines(runtime, engines, count, error);
+    if (status == TL_OK)
+        plan_ahead(runtime, workflow);
     tl_mem_free(engines);
     tl_runtime_leave(runtime);
     return status;
@@ -83,15 +112,6 @@ struct query {
     const char **given;
     size_t given_count;
 };
-
-static const char *documents_input(const struct tl_workflow *workflow) {
-    for (size_t i = 0; i < tl_workflow_input_count(workflow); i++) {
-        const struct tl_workflow_input *input = tl_workflow_input(workflow, i);
-        if (tl_type_equal(input->type, TL_TYPE_OF(DOCUMENT, 1)))
-            return input->name;
-    }
-    return NULL;
-}
 
 static enum tl_status check_sources(const struct tl_request *request, struct query *query, struct tl_error *error) {
     if (request->document_count == 0)

@@ -1,4 +1,5 @@
 /* runtime.c: the public functions of teola.h and those of runtime.h: opening, workflows, runs. */
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -80,6 +81,7 @@ static void dispose(struct tl_runtime *runtime) {
     for (struct tl_run_record *record; (record = tl_id_table_next(&runtime->runs, &cursor));)
         tl_runtime_record_destroy(record);
     tl_id_table_fini(&runtime->runs);
+    tl_runtime_prewarm_fini(runtime);
     tl_plan_cache_destroy(runtime->plans);
     for (size_t i = 0; i < runtime->workflow_count; i++)
         tl_workflow_destroy(runtime->workflows[i]);
@@ -167,6 +169,7 @@ void tl_runtime_get_counters(struct tl_runtime *runtime, struct tl_runtime_count
     *counters = (struct tl_runtime_counters){
         .messages = atomic_load_explicit(&runtime->handled, memory_order_relaxed),
         .wakes = atomic_load_explicit(&runtime->wakes, memory_order_relaxed),
+        .prefixes_warmed = atomic_load_explicit(&runtime->prewarm.warmed, memory_order_relaxed),
     };
     size_t entries;
     tl_plan_cache_counters(runtime->plans, &counters->plans_cached, &counters->plans_made, &entries);
@@ -278,7 +281,9 @@ enum tl_status tl_runtime_submit(struct tl_runtime *runtime, const struct tl_req
     *run = 0;
     if (copy_sized(&request, sizeof request, given, "tl_request", error) != TL_OK || !tl_runtime_enter(runtime, error))
         return TL_ERR_USAGE;
+    atomic_fetch_add_explicit(&runtime->submitting, 1, memory_order_acq_rel);
     enum tl_status status = submit(runtime, &request, run, error);
+    atomic_fetch_sub_explicit(&runtime->submitting, 1, memory_order_acq_rel);
     tl_runtime_leave(runtime);
     return status;
 }

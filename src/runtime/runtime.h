@@ -42,6 +42,7 @@ struct tl_runtime_counters {
     uint64_t wakes;         /* times that the loop woke up */
     uint64_t plans_cached;  /* plans taken from the cache */
     uint64_t plans_made;
+    uint64_t prefixes_warmed; /* beginnings of prompts computed ahead */
 };
 void tl_runtime_get_counters(struct tl_runtime *runtime, struct tl_runtime_counters *counters);
 

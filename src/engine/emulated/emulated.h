@@ -14,6 +14,7 @@
  *   llm          one iteration: iteration_ms + prompt_token_ms x new prompt tokens
  *                + sequence_ms x (sequences decoding - 1); the iteration that ends a prefill yields
  *                the first token. Text is words chosen by a hash of the prompt.
+ * With `prefixes` it keeps what prompts begin with that is static: a later prompt that begins so goes on from there.
  * A list has as many items as were asked for; list_spread n: up to n more or fewer, as models do;
  * list_broken n: about every nth breaks off within an item, as models do that know no grammar.
  * A token is four bytes of text, rounded up; one word of output is one token.
@@ -34,7 +35,7 @@ struct emulated_settings {
     double scale;
     double embed_ms, embed_token_ms, score_ms, score_token_ms, ingest_ms, ingest_row_ms, search_ms, search_query_ms;
     double document_ms, web_ms, tool_ms, iteration_ms, prompt_token_ms, sequence_ms;
-    bool hang, pool;
+    bool hang, pool, prefixes;
 };
 
 /* Chunks and vectors of one collection. Shared by the engine and, when it is temporary, by the
@@ -72,6 +73,8 @@ struct emulated_engine {
     const struct tl_emit *emit;
     struct emulated_job *first; /* list, best rank first, then in order of arrival */
     struct emulated_collection *collections;
+    char **prefixes; /* static beginnings that are kept, canonical */
+    size_t prefix_count, prefix_capacity;
     uint64_t submitted;
     uint64_t temporaries; /* made so far: numbers for their names */
     bool llm_was_last;

@@ -90,6 +90,7 @@ static enum tl_status read_settings(struct emulated_settings *s, const json_t *s
         {.name = "list_broken", .integer = &s->list_broken, .minimum = 0, .maximum = 1e9},
         {.name = "fail_every", .integer = &s->fail_every, .minimum = 0, .maximum = 1e9},
         {.name = "hang", .boolean = &s->hang},
+        {.name = "prefixes", .boolean = &s->prefixes},
         {.name = "embed_ms", .number = &s->embed_ms, .maximum = most_ms},
         {.name = "embed_token_ms", .number = &s->embed_token_ms, .maximum = most_ms},
         {.name = "score_ms", .number = &s->score_ms, .maximum = most_ms},
@@ -164,6 +165,7 @@ static void emulated_describe(const struct tl_engine *base, struct tl_engine_des
         .dimension = settings->capabilities & (1u << TL_CAPABILITY_EMBED) ? (uint32_t)settings->dimension : 0,
         .streams = true,
         .keeps_kv = true,
+        .keeps_prefixes = llm && settings->prefixes,
         .model = "emulated",
         .model_digest = "",
     };
@@ -176,6 +178,9 @@ static void emulated_destroy(struct tl_engine *base) {
         engine->collections = collection->next;
         tl_emulated_collection_unref(collection);
     }
+    for (size_t i = 0; i < engine->prefix_count; i++)
+        tl_mem_free(engine->prefixes[i]);
+    tl_mem_free(engine->prefixes);
     tl_mem_free(engine->base.name);
     tl_mem_free(engine);
 }

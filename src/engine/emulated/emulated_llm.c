@@ -44,6 +44,32 @@ static size_t common_prefix(const char *a, size_t a_length, const char *b, size_
     return i;
 }
 
+/* The longest of the kept beginnings that this text has too, in bytes. */
+static size_t kept_prefix(const struct emulated_engine *engine, const struct tl_str *text) {
+    size_t longest = 0;
+    for (size_t i = 0; i < engine->prefix_count; i++) {
+        size_t length = strlen(engine->prefixes[i]);
+        length = common_prefix(text->data, text->length, engine->prefixes[i], length);
+        longest = length > longest ? length : longest;
+    }
+    return longest;
+}
+
+/* Keeps the static beginning of a prompt that has been computed. */
+static void keep_prefix(struct emulated_engine *engine, const struct tl_prompt *prompt) {
+    struct tl_prompt beginning = {.parts = prompt->parts};
+    while (beginning.count < prompt->count && prompt->parts[beginning.count].flags & TL_PART_STATIC)
+        beginning.count++;
+    struct tl_str text = TL_STR_INIT;
+    canonical(&beginning, &text);
+    if (text.length > kept_prefix(engine, &text)) {
+        engine->prefixes = tl_mem_grow(engine->prefixes, &engine->prefix_capacity, engine->prefix_count + 1,
+                                       sizeof *engine->prefixes);
+        engine->prefixes[engine->prefix_count++] = tl_str_detach(&text);
+    }
+    tl_str_fini(&text);
+}
+
 static enum tl_status start_prefill(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error) {
     const struct tl_item *item = job->item;
     /* A prefix that another instance holds is as good as none: the whole prompt is here. */
@@ -55,6 +81,9 @@ static enum tl_status start_prefill(struct emulated_engine *engine, struct emula
                             (unsigned long long)tokens, (long long)engine->settings.context_tokens);
     if (kv)
         reused = common_prefix(job->text.data, job->text.length, kv->text, kv->length) / 4;
+    uint64_t kept = kept_prefix(engine, &job->text) / 4;
+    if (kept > reused)
+        reused = kept;
     job->usage.units = 1;
     job->usage.tokens_in = tokens;
     job->usage.tokens_reused = reused;
@@ -138,6 +167,8 @@ static void write_word(struct emulated_engine *engine, struct emulated_job *job)
 }
 
 static struct tl_value *prefilled(struct emulated_engine *engine, struct emulated_job *job) {
+    if (engine->settings.prefixes)
+        keep_prefix(engine, &job->item->inputs[0]->as.prompt);
     struct emulated_kv *kv = tl_mem_zalloc(sizeof *kv);
     kv->resource.release = release_kv;
     kv->resource.owner = engine;

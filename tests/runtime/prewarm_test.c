@@ -1,0 +1,141 @@
+/* prewarm_test.c: what prompts begin with is computed before the first query and after a new one's plan, never in the
+ * way of a query, and nobody hears of it. */
+#include "runtime/emulated.h"
+
+#include <sched.h>
+
+#include "runtime/runtime.h"
+
+static const char question[] = "{\"question\": \"Where does the amber river meet the coast?\"}";
+
+static uint64_t warmed(struct tl_runtime *runtime) {
+    struct tl_runtime_counters counters;
+    tl_runtime_get_counters(runtime, &counters);
+    return counters.prefixes_warmed;
+}
+
+/* The runtime is idle: what is wanted comes by itself. */
+static void wait_until_warmed(struct tl_runtime *runtime, uint64_t count) {
+    while (warmed(runtime) < count)
+        sched_yield();
+}
+
+static void prepare(struct tl_runtime *runtime, tl_workflow_id workflow) {
+    struct tl_error error = {0};
+    if (tl_runtime_prepare(runtime, workflow, &error) != TL_OK)
+        fail_msg("%s", error.message);
+}
+
+/* Tokens that the first prefill of the answer found computed, and how many primitives ran. */
+static json_int_t reused_by_first(const json_t *result, size_t *items) {
+    const json_t *list = json_object_get(result, "items");
+    *items = json_array_size(list);
+    for (size_t i = 0; i < *items; i++) {
+        const json_t *item = json_array_get(list, i);
+        if (strstr(text_in(item, "primitive"), "prefill"))
+            return json_integer_value(json_object_get(item, "tokens_reused"));
+    }
+    fail_msg("no prefill");
+    return 0;
+}
+
+static json_t *query(struct tl_runtime *runtime, tl_workflow_id workflow) {
+    struct tl_request request = ask(workflow, question);
+    request.flags = TL_REQUEST_ITEMS;
+    return finish(runtime, submit(runtime, &request), TL_OK);
+}
+
+/* Prepared: the first query already finds the static beginning, of at least 8 tokens, that both prompts of the naive
+ * workflow have. */
+static void the_first_query_finds_them(void **state) {
+    (void)state;
+    size_t items[2];
+    json_int_t reused[2];
+    for (int on = 0; on < 2; on++) {
+        struct tl_runtime *runtime =
+            open_emulated("llm.prefixes=true", on ? "prewarm=true" : "prewarm=false", NULL);
+        tl_workflow_id workflow = load(runtime, "naive-rag");
+        prepare(runtime, workflow);
+        prepare(runtime, workflow);
+        if (on)
+            wait_until_warmed(runtime, 1);
+        json_t *result = query(runtime, workflow);
+        assert_int_equal(json_integer_value(json_object_get(result, "run")), 1); /* it is the first */
+        reused[on] = reused_by_first(result, &items[on]);
+        json_decref(result);
+        assert_int_equal(warmed(runtime), on ? 1 : 0);
+        tl_runtime_close(runtime);
+    }
+    assert_int_equal(reused[0], 0);
+    assert_true(reused[1] >= 8);
+    assert_int_equal(items[0], items[1]);
+}
+
+/* Not prepared: the plan of the first query brings them, and they are computed when it has ended. */
+static void the_second_query_finds_them(void **state) {
+    (void)state;
+    struct tl_runtime *runtime = open_emulated("llm.prefixes=true", NULL);
+    tl_workflow_id workflow = load(runtime, "advanced-rag");
+    size_t items;
+    json_decref(query(runtime, workflow));
+    wait_until_warmed(runtime, 2);
+    json_t *result = query(runtime, workflow);
+    assert_true(reused_by_first(result, &items) >= 8);
+    json_decref(result);
+    tl_runtime_close(runtime);
+}
+
+/* Engines that keep nothing are not bothered, engines that are not open are not opened. */
+static void nothing_is_done_in_vain(void **state) {
+    (void)state;
+    struct tl_runtime *runtime = open_emulated(NULL);
+    tl_workflow_id workflow = load(runtime, "naive-rag");
+    prepare(runtime, workflow);
+    json_decref(query(runtime, workflow));
+    json_decref(query(runtime, workflow));
+    assert_int_equal(warmed(runtime), 0);
+    tl_runtime_close(runtime);
+}
+
+/* An engine that never ends what it was given: a query gets past, and closing does not wait for ever. */
+static void queries_and_closing_do_not_wait(void **state) {
+    (void)state;
+    struct tl_runtime *runtime = open_emulated("llm.prefixes=true", "llm.hang=true", NULL);
+    tl_workflow_id workflow = load(runtime, "naive-rag");
+    for (int i = 0; i < 3; i++) {
+        prepare(runtime, workflow);
+        struct tl_request request = ask(workflow, question);
+        tl_run_id run = submit(runtime, &request);
+        tl_runtime_cancel(runtime, run);
+        json_decref(finish(runtime, run, TL_ERR_CANCELLED));
+    }
+    assert_int_equal(warmed(runtime), 0);
+    tl_runtime_close(runtime);
+}
+
+/* Queries come while beginnings are computed: cancelled and tried again, in the end they are all there: the advanced
+ * workflow has two, of which one is the naive workflow's too. */
+static void what_is_put_off_is_done_later(void **state) {
+    (void)state;
+    struct tl_runtime *runtime = open_emulated("llm.prefixes=true", "llm.scale=0.05", NULL);
+    tl_workflow_id workflows[] = {load(runtime, "naive-rag"), load(runtime, "advanced-rag")};
+    for (int i = 0; i < 6; i++) {
+        prepare(runtime, workflows[i % 2]);
+        json_decref(query(runtime, workflows[(i + 1) % 2]));
+    }
+    wait_until_warmed(runtime, 2);
+    json_decref(query(runtime, workflows[0]));
+    assert_int_equal(warmed(runtime), 2);
+    tl_runtime_close(runtime);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_query_finds_them),
+        cmocka_unit_test(the_second_query_finds_them),
+        cmocka_unit_test(nothing_is_done_in_vain),
+        cmocka_unit_test(queries_and_closing_do_not_wait),
+        cmocka_unit_test(what_is_put_off_is_done_later),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
