@@ -32,7 +32,8 @@
  * Results. A JSON object; members may be added in later versions:
  *     {
  *       "run": 1, "workflow": "naive-rag",
- *       "status": "done",               // or "failed", "cancelled", "expired" (deadline)
+ *       "status": "done",               // or "failed", "cancelled", "expired" (deadline), "refused" (a limit;
+ *                                       // "retry_after_ms" says when to try again)
  *       "error": {"status": "engine failure", "message": "..."},   // unless done; status: tl_status_name
  *       "outputs": {"answer": "...", "sources": [...]},    // unless it ended early: what the workflow's `outputs:` names
  *       "text": "...",                  // what was streamed: the whole answer, or as much as there was

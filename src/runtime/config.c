@@ -393,6 +393,7 @@ static void read_scalars(struct tl_config *config, struct tl_diagnostics *findin
     else if (!text)
         config->timeout_ms = (uint64_t)(seconds * 1000);
     read_passes(config, findings);
+    tl_config_read_limits(config, findings);
     read_prewarm(config, findings);
     read_profile(config, findings);
     const json_t *bytes = json_object_get(config->root, "memo_bytes");

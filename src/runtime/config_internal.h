@@ -22,6 +22,8 @@ struct tl_config {
     bool prewarm;
     char *profile; /* path; "": none */
     size_t memo_bytes;
+    struct tl_sched_limits limits;
+    uint32_t retries;
 };
 
 /* What the file says under a top key, a name below it and a setting below that, such as "engines", "llm", "model";
@@ -33,6 +35,9 @@ const struct tl_yaml_node *tl_config_written(const struct tl_config *config, con
  * laid over them. False: see findings. */
 bool tl_config_gather(struct tl_config *config, const struct tl_config_options *options,
                       struct tl_diagnostics *findings);
+
+/* ---- config_limits.c ---- */
+void tl_config_read_limits(struct tl_config *config, struct tl_diagnostics *findings);
 
 /* Members of an engine that are not settings of its type. */
 bool tl_config_is_engine_key(const char *key);

@@ -18,13 +18,14 @@ static const char defaults[] = "engines:\n"
                                "  documents: {type: documents}\n"
                                "optimize: cost\n"
                                "policy: critical_path\n"
+                               "retries: 1\n"
                                "memo_bytes: 67108864\n"
                                "prewarm: true\n";
 
 /* Those from `optimize` on may be set by flags and the environment too. */
-static const char *const top_keys[] = {"store", "models", "devices", "engines", "optimize", "passes",
-                                       "policy", "timeout", "profile", "memo_bytes", "prewarm"};
-#define FIRST_SCALAR 4
+static const char *const top_keys[] = {"store",   "models",  "devices", "engines", "limits",     "optimize", "passes",
+                                       "policy",  "timeout", "retries", "profile", "memo_bytes", "prewarm"};
+#define FIRST_SCALAR 5
 static const char *const engine_keys[] = {"type", "device", "instances"};
 #define TOP_KEY_COUNT (sizeof top_keys / sizeof top_keys[0])
 
@@ -118,12 +119,13 @@ static void check_file(const struct tl_yaml_node *root, struct tl_diagnostics *f
         bool engines = strcmp(key->text, "engines") == 0;
         if (!is_top_key(key->text)) {
             const char *nearest = tl_str_nearest(key->text, top_keys, TOP_KEY_COUNT);
-            tl_yaml_error(findings, key, "unknown setting '%s'; %s%s%s", key->text,
-                          nearest ? "did you mean '" : "there are: ",
-                          nearest ? nearest
-                                  : "store, models, devices, engines, optimize, passes, policy, timeout, profile, "
-                                    "memo_bytes, prewarm",
-                          nearest ? "'?" : "");
+            tl_yaml_error(
+                findings, key, "unknown setting '%s'; %s%s%s", key->text, nearest ? "did you mean '" : "there are: ",
+                nearest
+                    ? nearest
+                    : "store, models, devices, engines, limits, optimize, passes, policy, timeout, retries, profile, "
+                      "memo_bytes, prewarm",
+                nearest ? "'?" : "");
         } else if ((engines || strcmp(key->text, "models") == 0) && value->kind != TL_YAML_MAP) {
             tl_yaml_error(findings, value, "'%s' must be a mapping from names to settings", key->text);
         }
@@ -210,7 +212,7 @@ static void lay_flag(json_t *root, const char *setting, struct tl_diagnostics *f
         const char *nearest = tl_str_nearest(name, top_keys, TOP_KEY_COUNT);
         tl_diagnostics_add(
             findings, TL_SEVERITY_ERROR, 0, 0, "'%s' cannot be set here; expected ENGINE.SETTING=VALUE, or %s", setting,
-            nearest ? nearest : "store, optimize, passes, policy, timeout, profile, memo_bytes or prewarm");
+            nearest ? nearest : "store, optimize, passes, policy, timeout, retries, profile, memo_bytes or prewarm");
     }
     json_decref(value);
     tl_mem_free(name);

@@ -207,6 +207,13 @@ static void what_is_wrong_is_said(void **state) {
            "configuration:7:9: error: there is no policy 'lifo'; there are critical_path, fifo, topology, throughput, "
            "per_invocation\n"
            "configuration:8:10: error: 'timeout' must be a time such as 500ms, 30s or 2m\n");
+    expect("limits: {runs: many, work: soon, tenant_run: 3}\nretries: -1\n", NULL, 0,
+           "configuration:1:16: error: limits: 'runs' must be a whole number of runs; 0: no limit\n"
+           "configuration:1:28: error: limits: 'work' must be a time such as 30s or 2m; 0: no limit\n"
+           "configuration:1:46: error: limits: unknown limit 'tenant_run'; did you mean 'tenant_runs'?\n"
+           "configuration:2:10: error: 'retries' must be a whole number from 0 to 10\n");
+    expect("limits: 3\n", NULL, 0,
+           "configuration:1:9: error: 'limits' must be a mapping such as {runs: 100, tenant_runs: 20}\n");
     expect("engines: [llm]\n", NULL, 0,
            "configuration:1:10: error: 'engines' must be a mapping from names to settings\n");
     expect("engines: {llm: x}\n", NULL, 0,

@@ -48,6 +48,7 @@ static void act_finished(struct tl_runtime *runtime, const struct tl_action *act
         return;
     struct tl_run_record *record = tl_runtime_live_run(runtime, action->as.finished.run);
     TL_ASSERT(record);
+    record->retry_after = action->as.finished.retry_after_ms;
     tl_runtime_run_finished(runtime, record, action->as.finished.status, action->as.finished.message,
                             action->as.finished.outputs, action->as.finished.output_count);
 }
@@ -118,8 +119,8 @@ static struct tl_run_record *record_of(struct tl_runtime *runtime, const struct 
     return tl_runtime_live_run(runtime, tl_sched_item_run(item));
 }
 
-/* Before the scheduler frees the item. */
-static void record_outcome(struct tl_runtime *runtime, struct tl_run_record *record, const struct tl_message *message) {
+/* Before the scheduler frees the item. True when text of it has gone to the user. */
+static bool record_outcome(struct tl_runtime *runtime, struct tl_run_record *record, const struct tl_message *message) {
     struct tl_runtime_item *held = tl_id_table_remove(&runtime->items, message->item->id);
     TL_ASSERT(held);
     if (record) {
@@ -138,12 +139,20 @@ static void record_outcome(struct tl_runtime *runtime, struct tl_run_record *rec
         };
         tl_report_add(&record->report, &item);
     }
+    bool shown = held->shown;
     tl_mem_free(held);
+    return shown;
+}
+
+static void on_shown(struct tl_runtime *runtime, const struct tl_item *item) {
+    struct tl_runtime_item *held = tl_id_table_get(&runtime->items, item->id);
+    if (held)
+        held->shown = true;
 }
 
 static void on_outcome(struct tl_runtime *runtime, struct tl_message *message) {
     struct tl_run_record *record = record_of(runtime, message->item);
-    record_outcome(runtime, record, message);
+    bool shown = record_outcome(runtime, record, message);
     struct tl_event event = {.kind = TL_EVENT_ITEM_DONE};
     if (message->kind == TL_MESSAGE_DONE) {
         event.as.done.item = message->item;
@@ -155,6 +164,7 @@ static void on_outcome(struct tl_runtime *runtime, struct tl_message *message) {
         event.as.failed.item = message->item;
         event.as.failed.status = message->status;
         event.as.failed.message = message->text;
+        event.as.failed.shown = shown;
     }
     step(runtime, &event, record);
     tl_mem_free(message->outputs);
@@ -254,6 +264,7 @@ static void handle(struct tl_runtime *runtime, struct tl_message *message) {
         on_piece(runtime, message);
         break;
     case TL_MESSAGE_DELTA:
+        on_shown(runtime, message->item);
         if ((record = record_of(runtime, message->item)))
             tl_runtime_run_delta(record, message->text, message->size);
         break;

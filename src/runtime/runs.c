@@ -67,6 +67,7 @@ static const char *outcome_name(enum tl_status status) {
     case TL_OK: return "done";
     case TL_ERR_CANCELLED: return "cancelled";
     case TL_ERR_DEADLINE: return "expired";
+    case TL_ERR_BUSY: return "refused";
     default: return "failed";
     }
 }
@@ -98,6 +99,8 @@ static char *result_text(const struct tl_run_record *record, enum tl_status stat
                             json_pack("{s:s, s:s}", "status", tl_status_name(status), "message", message));
     else
         json_object_set_new(result, "outputs", outputs_json(record->plan->root, outputs, count));
+    if (record->retry_after)
+        json_object_set_new(result, "retry_after_ms", json_integer((json_int_t)record->retry_after));
     json_t *text = json_stringn(record->text.data, record->text.length);
     json_object_set_new(result, "text", text ? text : json_string(""));
     json_object_set_new(result, "notices", record->report.notices ? json_incref(record->report.notices) : json_array());

@@ -116,6 +116,8 @@ enum tl_status tl_runtime_open(const struct tl_runtime_options *given, struct tl
         .builtin = tl_builtin_execute,
         .memo_bytes = tl_config_memo_bytes(config),
         .cost = runtime->cost,
+        .limits = *tl_config_limits(config),
+        .retries = tl_config_retries(config),
     });
     tl_runtime_engines_init(runtime);
     enum tl_status status = tl_runtime_loop_start(runtime, error);

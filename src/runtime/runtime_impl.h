@@ -62,6 +62,7 @@ struct tl_run_record {
     uint64_t overhead;      /* ns that the runtime itself worked for it: planning, scheduling, values */
     struct tl_str text;     /* what was streamed */
     struct tl_report report;
+    uint64_t retry_after;   /* ms; of a refused run, else 0 */
     bool finished;          /* the lock's, with the two below */
     enum tl_status status;
     char *result;
@@ -75,6 +76,7 @@ struct tl_runtime_item {
     uint32_t instance;
     uint32_t batch;   /* number of the RUN action */
     uint32_t batch_items;
+    bool shown;       /* text of it has gone to the user */
 };
 
 /* Beginnings of prompts that are computed ahead (prewarm.c). */

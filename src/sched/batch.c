@@ -60,6 +60,7 @@ static size_t offer(struct tl_sched *sched, uint32_t number, size_t *passed) {
     while (count < OFFER_LIMIT && *passed < PASSED_LIMIT) {
         struct sched_item *item = first_of(sched, number);
         if (!item || (units >= room && look_behind-- == 0)) break;
+        if (count > 0 && of_ready(sched->offered[0])->overtaken >= MOST_OVERTAKEN) break;
         uint32_t best = item->pinned ? number : tl_predict_best(sched, item, number);
         take_out(sched, item);
         if (best == number) {
@@ -72,7 +73,7 @@ static size_t offer(struct tl_sched *sched, uint32_t number, size_t *passed) {
             sched->passed =
                 tl_mem_grow(sched->passed, &sched->passed_capacity, *passed + 1, sizeof(struct sched_item *));
             sched->passed[(*passed)++] = item;
-            sched->instances[best].passed_ms += item->ready.share;
+            if (best != NO_INSTANCE) sched->instances[best].passed_ms += item->ready.share;
         }
     }
     forget_passed(sched, group);
@@ -115,9 +116,9 @@ static uint64_t choose(struct tl_sched *sched, uint32_t number, size_t count) {
     return any ? 0 : choice.wait_until;
 }
 
-/* When to look again although nothing happens: where the better instance should be done, or a little later. */
+/* When to look again although nothing happens: when the better instance should be done, or a little later. */
 static void wait_for_better(struct tl_sched *sched, struct instance *instance) {
-    instance->waits_until = sched->now + TL_NS_PER_MS;
+    instance->waits_until = sched->now + 10 * TL_NS_PER_MS;
     for (size_t i = 0; i < sched->groups[instance->group].instance_count; i++) {
         const struct instance *other = &sched->instances[sched->groups[instance->group].instances[i]];
         if (other == instance || other->calls_held == 0) continue;
@@ -147,6 +148,7 @@ size_t tl_batch_form(struct tl_sched *sched, uint32_t number) {
         tl_engine_hold(sched, number, item);
         taken++;
     }
+    if (taken > 0 && sched->reasons[0] == TL_REASON_NONE) of_ready(sched->offered[0])->overtaken++;
     if (taken == 0 && passed > 0 && instance->waits_until == 0) wait_for_better(sched, instance);
     if (taken > 0) sched->counters.batches++;
     return taken;

@@ -17,7 +17,7 @@ static const struct tl_resource *resource_of(const struct tl_value *value) {
  * is to be prefilled carries its whole prompt, so that another instance can compute the prefix again. */
 static void find_place(struct tl_sched *sched, struct sched_item *item) {
     const struct group *group = &sched->groups[item->group];
-    item->near = NO_INSTANCE;
+    item->near = item->avoid = NO_INSTANCE;
     for (size_t i = 0; i < item->item.input_count; i++) {
         const struct tl_resource *resource = resource_of(item->item.inputs[i]);
         if (!resource) continue;
@@ -132,6 +132,13 @@ void tl_engine_enqueue(struct node_state *node) {
     node->item = item;
     node->phase = NODE_QUEUED;
     enter_queue(sched, item);
+    tl_fault_cannot_run(item);
+}
+
+void tl_engine_requeue(struct tl_sched *sched, struct sched_item *item) {
+    item->node->phase = NODE_QUEUED;
+    enter_queue(sched, item);
+    tl_fault_cannot_run(item);
 }
 
 void tl_engine_hasten(struct node_state *node, const struct node_state *other) {
@@ -264,7 +271,7 @@ static bool wants(const struct tl_sched *sched, uint32_t number, struct sched_it
 static bool add_turn(struct tl_sched *sched, uint32_t number, size_t count) {
     const struct instance *instance = &sched->instances[number];
     struct sched_item *first;
-    if (!wants(sched, number, &first)) return false;
+    if (instance->lost || !wants(sched, number, &first)) return false;
     bool waiting = first != NULL;
     for (struct sched_item *item = instance->held; instance->more && item; item = item->next_here)
         first = tl_lane_earlier(sched, first, item);
@@ -300,7 +307,8 @@ static void dispatch_device(struct tl_sched *sched, struct device *device) {
  * quantum at a time like a device of one. */
 static void dispatch_alone(struct tl_sched *sched, uint32_t number) {
     struct sched_item *first;
-    if (!sched->instances[number].busy && wants(sched, number, &first)) run_instance(sched, number);
+    const struct instance *instance = &sched->instances[number];
+    if (!instance->busy && !instance->lost && wants(sched, number, &first)) run_instance(sched, number);
 }
 
 void tl_sched_dispatch(struct tl_sched *sched) {

@@ -346,6 +346,7 @@ void tl_item_outcome(struct tl_sched *sched, const struct tl_event *event) {
     TL_ASSERT(run->sched == sched && node->phase == NODE_HELD);
     if (event->kind == TL_EVENT_ITEM_PIECE) {
         size_t position = event->as.piece.position;
+        item->shown = true;
         if (run->phase == RUN_LIVE && tl_recall_position(node, &position))
             tl_instance_piece(node->instance, node->plan->first_output, position, event->as.piece.value);
         else
@@ -361,6 +362,8 @@ void tl_item_outcome(struct tl_sched *sched, const struct tl_event *event) {
     }
     if (event->kind == TL_EVENT_ITEM_FAILED) {
         sched->counters.items_failed++;
+        item->shown |= event->as.failed.shown;
+        if (tl_fault_retry(item, event->as.failed.status)) return;
         fail_for(node, &item->item, event->as.failed.status, event->as.failed.message);
         return;
     }

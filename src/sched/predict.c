@@ -149,18 +149,29 @@ double tl_predict_end(const struct tl_sched *sched, const struct sched_item *ite
 }
 
 static bool can_take(const struct instance *instance) {
+    if (instance->lost) return false;
     return instance->held_items == 0 || instance->description.batch_units == 0 ||
            instance->held_units < instance->description.batch_units;
+}
+
+/* It failed with the item before, and there are others. */
+static bool must_avoid(const struct tl_sched *sched, const struct sched_item *item, uint32_t number) {
+    if (item->avoid != number) return false;
+    const struct group *group = &sched->groups[item->group];
+    for (size_t i = 0; i < group->instance_count; i++)
+        if (group->instances[i] != number && !sched->instances[group->instances[i]].lost) return true;
+    return false;
 }
 
 uint32_t tl_predict_best(const struct tl_sched *sched, const struct sched_item *item, uint32_t number) {
     const struct group *group = &sched->groups[item->group];
     if (group->instance_count == 1) return number;
-    uint32_t best = number;
-    double end = tl_predict_end(sched, item, number);
+    bool elsewhere = must_avoid(sched, item, number);
+    uint32_t best = elsewhere ? NO_INSTANCE : number;
+    double end = elsewhere ? INFINITY : tl_predict_end(sched, item, number);
     for (size_t i = 0; i < group->instance_count; i++) {
         uint32_t other = group->instances[i];
-        if (other == number || !can_take(&sched->instances[other])) continue;
+        if (other == number || !can_take(&sched->instances[other]) || must_avoid(sched, item, other)) continue;
         double other_end = tl_predict_end(sched, item, other);
         if (other_end < end - 0.01) { /* 10 µs: less is no difference */
             best = other;

@@ -132,8 +132,29 @@ static bool resolve_engines(struct run *run) {
     return true;
 }
 
+/* Nothing of a refused run is kept. */
+static bool refuse(struct tl_sched *sched, const struct tl_event *event) {
+    const char *what = NULL, *tenant = event->as.submitted.tenant ? event->as.submitted.tenant : "";
+    double after = tl_limit_refuses(sched, tenant, event->as.submitted.plan->critical_ms, &what);
+    if (after <= 0) return false;
+    struct tl_action *finished = tl_sched_act(sched, TL_ACTION_RUN_FINISHED);
+    uint64_t ms = (uint64_t)after + 1;
+    char message[160];
+    snprintf(message, sizeof message, "%s; try again after %llu ms", what, (unsigned long long)ms);
+    finished->as.finished.run = event->as.submitted.run;
+    finished->as.finished.status = TL_ERR_BUSY;
+    finished->as.finished.message = tl_run_keep_text(sched, message);
+    finished->as.finished.retry_after_ms = ms;
+    for (size_t i = 0; i < event->as.submitted.input_count; i++) tl_value_unref(event->as.submitted.inputs[i]);
+    tl_plan_unref(event->as.submitted.plan);
+    sched->counters.runs_refused++;
+    return true;
+}
+
 void tl_run_submit(struct tl_sched *sched, const struct tl_event *event) {
     TL_ASSERT(tl_run_find(sched, event->as.submitted.run) == NULL);
+    sched->counters.runs_submitted++;
+    if (refuse(sched, event)) return;
     struct run *run = tl_mem_zalloc(sizeof *run);
     tl_arena_init(&run->arena);
     run->sched = sched;
@@ -144,10 +165,9 @@ void tl_run_submit(struct tl_sched *sched, const struct tl_event *event) {
     run->priority = event->as.submitted.priority;
     const char *tenant = event->as.submitted.tenant ? event->as.submitted.tenant : "";
     run->tenant = tl_arena_strndup(&run->arena, tenant, strlen(tenant));
-    run->tenant_number = tl_tenant_enter(sched, run->tenant);
+    tl_limit_enter(sched, run);
     if (sched->policy->depths) tl_depths_measure(run);
     table_insert(sched, run);
-    sched->counters.runs_submitted++;
 
     const struct tl_plan_body *root = run->plan->root;
     size_t count = event->as.submitted.input_count;
@@ -181,7 +201,7 @@ void tl_run_end(struct run *run, enum tl_status status, const char *message, str
     TL_ASSERT(run->phase == RUN_LIVE);
     run->phase = RUN_ENDED;
     heap_remove(sched, run);
-    tl_tenant_leave(sched, run->tenant_number);
+    tl_limit_leave(sched, run);
     tl_engine_drop_queued(run);
     tl_recall_end_run(run);
     for (struct sched_item *item = run->held; item; item = item->next) {

@@ -145,6 +145,8 @@ void tl_sched_step(struct tl_sched *sched, const struct tl_event *event, struct 
         if (run && run->phase == RUN_LIVE) tl_run_end(run, TL_ERR_CANCELLED, "cancelled", NULL);
         break;
     }
+    case TL_EVENT_INSTANCE_LOST: tl_fault_lose(sched, event->as.step.instance); break;
+    case TL_EVENT_INSTANCE_BACK: tl_fault_find(sched, event->as.step.instance); break;
     case TL_EVENT_TIME: break;
     }
     tl_sched_drain(sched);

@@ -16,9 +16,10 @@
  * Words. A *run* is one query on one plan. A *body instance* is one instantiation of a body of the plan
  * with a slot for each value. An *item* is one node of one body instance that an engine executes.
  *
- * Life of a run: running → done | failed | cancelled | expired. When it ends early its waiting items are
- * dropped, those that engines hold are cancelled, RUN_FINISHED is emitted at once, and its memory goes
- * when the last item has come back. Nothing of it starts after its end.
+ * Life of a run: refused at once when a limit is reached (RUN_FINISHED with TL_ERR_BUSY, before any work), or
+ * running → done | failed | cancelled | expired. When it ends early its waiting items are dropped, those that engines
+ * hold are cancelled, RUN_FINISHED is emitted at once, and its memory goes when the last item has come back. Nothing of
+ * it starts after its end.
  *
  * Invariants (tl_sched_is_valid checks them; tests call it after each step):
  *   1. an item is handed to an engine only when all its inputs are there and all nodes it waits for are complete
@@ -52,6 +53,12 @@
 struct tl_sched;
 struct tl_policy;
 
+/* How much may be under way at once; 0: no bound. What a run adds to the work is what its plan predicts for it alone. */
+struct tl_sched_limits {
+    size_t runs, tenant_runs;
+    double work_ms, tenant_work_ms;
+};
+
 struct tl_sched_config {
     const struct tl_policy *policy; /* NULL: the default, critical_path */
     /* Executes a builtin primitive (render, aggregate, ...) inside the step: pure, microseconds. Writes one
@@ -59,6 +66,8 @@ struct tl_sched_config {
     enum tl_status (*builtin)(const struct tl_item *item, struct tl_value **outputs, size_t count,
                               struct tl_error *error);
     const struct tl_cost *cost; /* predicts how long work takes; borrowed until destroy; NULL: the defaults */
+    struct tl_sched_limits limits;
+    uint32_t retries;           /* how often a failed item is tried again where that is safe (fault.c) */
     uint32_t most_instances; /* body instances of one run, a bound against runaway workflows; 0: 100,000 */
     size_t memo_bytes;       /* of results kept for later runs of plans that share (memo.h); 0: none are */
 };
@@ -83,6 +92,8 @@ enum tl_event_kind {
     TL_EVENT_ITEM_PIECE,
     TL_EVENT_STEP_DONE,  /* the quantum that a RUN action asked for is over; after the outcomes it produced */
     TL_EVENT_CANCEL,     /* unknown runs are ignored */
+    TL_EVENT_INSTANCE_LOST, /* what it held is taken back: no events of those items may come any more */
+    TL_EVENT_INSTANCE_BACK, /* it takes work again; nothing of what it had is there */
     TL_EVENT_TIME,       /* deadlines are looked at (also at every other event) */
 };
 
@@ -111,6 +122,7 @@ struct tl_event {
             struct tl_item *item;
             enum tl_status status;
             const char *message;           /* borrowed for the call */
+            bool shown;                    /* text of it has gone to the user: it is not tried again */
         } failed;
         struct {
             struct tl_item *item;
@@ -118,7 +130,7 @@ struct tl_event {
             struct tl_value *value;        /* reference is taken */
         } piece;
         struct {
-            uint32_t instance;
+            uint32_t instance;             /* also of INSTANCE_LOST and INSTANCE_BACK */
             bool more;                     /* the engine holds items that need another quantum */
         } step;
         struct {
@@ -151,10 +163,11 @@ struct tl_action {
         } cancel;
         struct {
             uint64_t run;
-            enum tl_status status;        /* TL_OK, or why it ended: ENGINE..., CANCELLED, DEADLINE */
+            enum tl_status status;        /* TL_OK, or why it ended: ENGINE..., CANCELLED, DEADLINE, BUSY */
             const char *message; /* sentence naming primitive, sizes of its inputs and the cause; "" when OK */
             struct tl_value **outputs; /* one per root result; the caller's references; NULL unless OK */
             size_t output_count;
+            uint64_t retry_after_ms; /* TL_ERR_BUSY: the run was refused before any work; when to try again */
         } finished;
         struct {
             uint64_t run;
@@ -189,8 +202,8 @@ const char *tl_sched_item_reason(const struct tl_item *item); /* why it was take
 const char *tl_sched_item_step_id(const struct tl_item *item); /* workflow step; "" for none */
 
 struct tl_sched_counters {
-    uint64_t runs_submitted, runs_done, runs_failed, runs_cancelled, runs_expired;
-    uint64_t items_started, items_done, items_failed, builtins;
+    uint64_t runs_submitted, runs_refused, runs_done, runs_failed, runs_cancelled, runs_expired;
+    uint64_t items_started, items_done, items_failed, items_retried, builtins;
     uint64_t batches; /* RUN actions with items */
     uint64_t quanta; /* RUN actions in all */
     size_t runs_live; /* not yet freed, those that wait for their last items included */

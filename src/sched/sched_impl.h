@@ -80,7 +80,11 @@ struct sched_item {
     uint32_t instance;  /* that holds it; or the only one that may take it while pinned */
     uint32_t near;      /* the instance where the prefix that it extends lives; NO_INSTANCE: no matter where */
     bool pinned;        /* an input's resource lives in `instance` */
-    bool cancelling;    /* the engine has been told */
+    bool cancelling;    /* the engine has been told, or need not be */
+    bool shown;         /* some of its output has gone on */
+    uint32_t tries;     /* after the first */
+    uint32_t overtaken; /* how often it was the first offered and only later ones were taken */
+    uint32_t avoid;     /* an instance that failed with it; NO_INSTANCE: none */
     enum tl_reason reason;
     float far;          /* ms more where the prefix is not */
     float row;          /* a decode's: ms that it adds to an iteration */
@@ -157,6 +161,7 @@ struct run {
     bool changes_store;        /* the plan has a primitive that changes a collection */
     struct recall *recalls;    /* newest first */
     uint32_t tenant_number;
+    double work;               /* predicted ms that it counts for */
     uint32_t **depths;         /* by body and node; NULL unless the policy looks at them */
     enum run_phase phase;
     struct body_instance *root;
@@ -215,6 +220,7 @@ struct instance {
     uint32_t device;           /* TL_SCHED_NO_DEVICE for POOL and LOOP */
     const void *owner;
     struct lane lane;          /* what it alone may take */
+    bool lost;                 /* it takes nothing until it is back */
     bool busy;                 /* a quantum is in flight */
     bool more;                 /* it holds items that need a quantum */
     uint64_t last_served;
@@ -237,6 +243,7 @@ struct instance {
 struct tenant {
     char *name;
     size_t runs;               /* live */
+    double work;               /* predicted ms of those */
     double served;             /* ms of work given to engines; of a tenant that was away, lifted to the least of those there */
 };
 
@@ -263,6 +270,10 @@ struct tl_sched {
     struct run **heap;         /* by deadline */
     size_t heap_count, heap_capacity;
     struct run *reap;          /* ended runs to look at */
+    size_t live_runs;          /* that have not ended */
+    double live_work;          /* predicted ms of those */
+    double ms_per_run;         /* between ends of runs while some are live; smoothed; 0: not known */
+    uint64_t last_end;
     struct departed *departed;
     struct tenant *tenants;
     size_t tenant_count, tenant_capacity;
@@ -368,6 +379,21 @@ uint32_t tl_tenant_enter(struct tl_sched *sched, const char *name); /* a run of 
 void tl_tenant_leave(struct tl_sched *sched, uint32_t tenant);
 void tl_tenant_fini(struct tl_sched *sched);
 
+/* ---- limit.c ---- */
+/* ms after which a run of so much work is worth another try, and why it is refused now; 0: it is let in. */
+double tl_limit_refuses(const struct tl_sched *sched, const char *tenant, double work_ms, const char **what);
+void tl_limit_enter(struct tl_sched *sched, struct run *run);
+void tl_limit_leave(struct tl_sched *sched, struct run *run);
+
+/* ---- fault.c ---- */
+/* Puts a failed item back into the queue; false when it must not be tried again. */
+bool tl_fault_retry(struct sched_item *item, enum tl_status status);
+/* Ends the run of an item that no instance can execute any more; false when one can. */
+bool tl_fault_cannot_run(struct sched_item *item);
+bool tl_fault_is_gone(const struct tl_sched *sched, const struct group *group); /* no instance is left */
+void tl_fault_lose(struct tl_sched *sched, uint32_t instance);
+void tl_fault_find(struct tl_sched *sched, uint32_t instance); /* it is back */
+
 /* ---- depth.c ---- */
 void tl_depths_measure(struct run *run);
 
@@ -376,13 +402,16 @@ void tl_depths_measure(struct run *run);
 void tl_predict_item(const struct tl_sched *sched, struct sched_item *item);
 /* ms from now until the item's outcome when the instance gets it next. */
 double tl_predict_end(const struct tl_sched *sched, const struct sched_item *item, uint32_t instance);
-/* The instance of its group where the item's outcome is there first, `instance` when no other is better. */
+/* The instance of its group where the item's outcome is there first, `instance` when no other is better; NO_INSTANCE when
+ * the item must wait for one that is full. */
 uint32_t tl_predict_best(const struct tl_sched *sched, const struct sched_item *item, uint32_t instance);
 /* Keeps account of what the instance holds. */
 void tl_predict_started(struct tl_sched *sched, struct sched_item *item, bool first);
 void tl_predict_ended(struct tl_sched *sched, struct sched_item *item, const struct tl_usage *usage);
 
 /* ---- batch.c: what an instance takes of a queue ---- */
+/* An item that was overtaken so often is offered alone from then on, until the instance has room for it. */
+#define MOST_OVERTAKEN 16
 /* Whether the instance could take anything; then the first in order is `*first`. */
 bool tl_batch_is_open(const struct tl_sched *sched, uint32_t instance, struct sched_item **first);
 /* Takes the next batch of the instance out of the queue into instance->batch; returns how many. */
@@ -396,6 +425,7 @@ void tl_engine_drop_queued(struct run *run);
 /* usage: of a complete one, else NULL */
 void tl_engine_item_back(struct sched_item *item, const struct tl_usage *usage);
 void tl_engine_hold(struct tl_sched *sched, uint32_t instance, struct sched_item *item);
+void tl_engine_requeue(struct tl_sched *sched, struct sched_item *item); /* one that an instance gave back */
 struct lane *tl_engine_lane(struct tl_sched *sched, const struct sched_item *item);
 void tl_engine_step_done(struct tl_sched *sched, uint32_t instance, bool more);
 void tl_sched_dispatch(struct tl_sched *sched);

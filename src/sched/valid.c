@@ -150,6 +150,8 @@ static size_t check_lane(struct check *check, const struct lane *lane, const cha
             const struct sched_item *item = queue->items[i];
             if (item->node->phase != NODE_QUEUED || item->node->instance->run->phase != RUN_LIVE)
                 finding(check, "%s is in a queue but not queued", item->item.label);
+            if (item->overtaken > MOST_OVERTAKEN)
+                finding(check, "%s was overtaken %u times", item->item.label, item->overtaken);
             if (item->place != i) finding(check, "%s does not know its place in the queue", item->item.label);
             if (i > 0 && tl_lane_ahead(item, queue->items[(i - 1) / 2]))
                 finding(check, "the queue of %s is out of order at %zu", name, i);
@@ -166,7 +168,9 @@ static void check_idle(struct check *check, uint32_t number) {
     const struct instance *instance = &sched->instances[number];
     const struct group *group = &sched->groups[instance->group];
     bool device_busy = instance->device != TL_SCHED_NO_DEVICE && sched->devices[instance->device].busy;
-    if (instance->busy || device_busy || instance->held_items > 0 || sched->undispatched) return;
+    if (instance->lost && (instance->busy || instance->held_items > 0 || instance->lane.count > 0))
+        finding(check, "instance %u of %s is lost but has work", number, group->name);
+    if (instance->busy || instance->lost || device_busy || instance->held_items > 0 || sched->undispatched) return;
     if (group->lane.count + instance->lane.count > 0 && instance->waits_until <= sched->now)
         finding(check, "instance %u of %s is idle while %zu items are ready", number, group->name,
                 group->lane.count + instance->lane.count);

@@ -21,7 +21,7 @@ struct future {
     uint64_t at, number;
     enum tl_event_kind kind;
     struct tl_item *item;
-    uint32_t instance;
+    uint32_t instance, epoch;
     bool failing;
     size_t position; /* of a piece */
 };
@@ -36,6 +36,7 @@ struct held {
 
 struct place { /* an instance */
     enum tl_executor executor;
+    uint32_t epoch; /* how often it was lost: what it was about to say before is not said */
     struct held *held;
     size_t count, capacity;
 };
@@ -53,6 +54,7 @@ struct world {
     size_t outcome_capacity;
     struct tl_str order, streams;
     const char *tenant;
+    double priority;
     uint64_t units;
 };
 
@@ -65,6 +67,7 @@ static bool earlier(const struct future *a, const struct future *b) {
 }
 
 static void schedule(struct world *world, struct future future) {
+    future.epoch = world->places[future.instance].epoch;
     future.number = ++world->number;
     world->heap = tl_mem_grow(world->heap, &world->heap_capacity, world->heap_count + 1, sizeof *world->heap);
     size_t i = world->heap_count++;
@@ -172,6 +175,33 @@ static enum tl_status builtin(const struct tl_item *item, struct tl_value **outp
 
 /* ---- engines ---- */
 
+/* How long something takes that usually takes up to `usual`. */
+static uint64_t delay(struct world *world, uint32_t instance, uint64_t usual) {
+    uint64_t time = 1 + next_random(world) % usual;
+    if (world->options.slow && instance % 2) time *= 10;
+    if (world->options.hang > 0 && (double)(next_random(world) % 1000000) < world->options.hang * 1e6)
+        time += UINT64_C(1000000);
+    return time;
+}
+
+static void release(struct tl_resource *resource) { tl_mem_free(resource); }
+
+/* A prefix or a collection that lives in the instance. */
+static struct tl_value *resident(struct world *world, uint32_t instance, struct tl_type type, uint64_t seed) {
+    struct tl_resource *resource = tl_mem_zalloc(sizeof *resource);
+    resource->release = release;
+    resource->owner = &world->places[instance];
+    if (type.base == TL_TYPE_KV) return tl_value_kv(resource, (uint32_t)(seed % 1000));
+    char text[32];
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)seed);
+    return tl_value_index(text, resource, 0);
+}
+
+static struct tl_value *make(struct world *world, uint32_t instance, struct tl_type type, uint64_t seed) {
+    bool resides = type.depth == 0 && (type.base == TL_TYPE_KV || type.base == TL_TYPE_INDEX);
+    return world->options.keep && resides ? resident(world, instance, type, seed) : world_value(type, seed);
+}
+
 static void take(struct world *world, uint32_t instance, struct tl_item *item) {
     struct place *place = &world->places[instance];
     const struct tl_plan_node *plan = ((struct sched_item *)item)->node->plan;
@@ -186,15 +216,16 @@ static void take(struct world *world, uint32_t instance, struct tl_item *item) {
         held.outputs = tl_mem_zalloc((held.output_count + 1) * sizeof *held.outputs);
         uint64_t hash = hash_item(item);
         for (size_t i = 0; i < held.output_count; i++)
-            held.outputs[i] = by_element ? each(item, slots[plan->first_output + i].type)
-                                         : world_value(slots[plan->first_output + i].type, tl_hash_u64(hash, i));
+            held.outputs[i] = by_element
+                                  ? each(item, slots[plan->first_output + i].type)
+                                  : make(world, instance, slots[plan->first_output + i].type, tl_hash_u64(hash, i));
     }
     place->held = tl_mem_grow(place->held, &place->capacity, place->count + 1, sizeof *place->held);
     place->held[place->count++] = held;
     tl_str_printf(&world->order, "%s%s", world->order.length ? " " : "", item->label);
     if (item->stream) tl_str_printf(&world->streams, "%s%s", world->streams.length ? " " : "", item->label);
     if (place->executor != TL_EXECUTOR_LOOP) return;
-    uint64_t at = world->now + 1 + next_random(world) % 1000;
+    uint64_t at = world->now + delay(world, instance, 1000);
     if (item->pieces && !failing && held.outputs[0]->type.depth > 0)
         for (size_t i = 0; i < held.outputs[0]->as.list.count; i++, at += 1 + next_random(world) % 100)
             schedule(world,
@@ -281,6 +312,7 @@ static void finished(struct world *world, const struct tl_action *action) {
     outcome->status = action->as.finished.status;
     outcome->message = tl_mem_strdup(action->as.finished.message);
     outcome->at = world->now;
+    outcome->retry_after_ms = action->as.finished.retry_after_ms;
     if (outcome->status != TL_OK) return;
     json_t *all = json_array();
     for (size_t i = 0; i < action->as.finished.output_count; i++) {
@@ -298,14 +330,14 @@ static void act(struct world *world, const struct tl_action *action) {
         for (size_t i = 0; i < action->as.run.count; i++) take(world, instance, action->as.run.items[i]);
         world->trace = tl_hash_u64(action->as.run.count, tl_hash_u64(instance, world->trace));
         if (world->places[instance].executor != TL_EXECUTOR_LOOP)
-            schedule(world, (struct future){.at = world->now + 1 + next_random(world) % 1000,
+            schedule(world, (struct future){.at = world->now + delay(world, instance, 1000),
                                             .kind = TL_EVENT_STEP_DONE,
                                             .instance = instance});
         break;
     }
     case TL_ACTION_CANCEL_ITEM: {
         struct held *held = find_held(world, action->as.cancel.instance, action->as.cancel.item);
-        assert_non_null(held);
+        if (!held) break; /* the instance was lost */
         held->cancelled = true;
         held->quanta = held->quanta ? 1 : 0;
         break;
@@ -340,7 +372,11 @@ struct world *world_create(const struct world_options *options) {
     tl_str_init(&world->order);
     tl_str_init(&world->streams);
     tl_actions_init(&world->actions);
-    struct tl_sched_config config = {.policy = options->policy, .builtin = builtin, .memo_bytes = options->memo_bytes};
+    struct tl_sched_config config = {.policy = options->policy,
+                                     .builtin = builtin,
+                                     .memo_bytes = options->memo_bytes,
+                                     .retries = options->retries,
+                                     .limits = options->limits};
     world->sched = tl_sched_create(&config);
     unsigned devices = options->devices ? options->devices : 1;
     for (unsigned d = 0; d < devices; d++) tl_sched_add_device(world->sched, "cpu");
@@ -357,9 +393,16 @@ struct world *world_create(const struct world_options *options) {
                                                         .model_digest = ""};
             uint32_t device =
                 executor == TL_EXECUTOR_DEVICE ? (uint32_t)(next_random(world) % devices) : TL_SCHED_NO_DEVICE;
-            uint32_t number = tl_sched_add_instance(world->sched, options->engines[e], &description, device, NULL);
+            uint32_t number = tl_sched_add_instance(world->sched, options->engines[e], &description, device,
+                                                    &world->places[e * instances + i]);
             world->places[number].executor = executor;
         }
+    }
+    for (unsigned i = 0; i < options->losses; i++) {
+        uint32_t instance = (uint32_t)(next_random(world) % world->place_count);
+        uint64_t at = 1 + next_random(world) % 20000, back = at + 1 + next_random(world) % 5000;
+        schedule(world, (struct future){.at = at, .kind = TL_EVENT_INSTANCE_LOST, .instance = instance});
+        schedule(world, (struct future){.at = back, .kind = TL_EVENT_INSTANCE_BACK, .instance = instance});
     }
     return world;
 }
@@ -395,11 +438,33 @@ uint64_t world_submit(struct world *world, struct tl_plan *plan, struct tl_value
     event.as.submitted.input_count = count;
     event.as.submitted.deadline = deadline;
     event.as.submitted.tenant = world->tenant;
+    event.as.submitted.priority = world->priority;
     step(world, &event);
     return world->runs;
 }
 
 void world_set_tenant(struct world *world, const char *tenant) { world->tenant = tenant; }
+
+void world_set_priority(struct world *world, double priority) { world->priority = priority; }
+
+void world_lose(struct world *world, uint32_t instance) {
+    struct place *place = &world->places[instance];
+    struct tl_event event = {.kind = TL_EVENT_INSTANCE_LOST, .now = world->now};
+    place->epoch++;
+    for (size_t i = 0; i < place->count; i++) {
+        for (size_t k = 0; k < place->held[i].output_count; k++) tl_value_unref(place->held[i].outputs[k]);
+        tl_mem_free(place->held[i].outputs);
+    }
+    place->count = 0;
+    event.as.step.instance = instance;
+    step(world, &event);
+}
+
+void world_find(struct world *world, uint32_t instance) {
+    struct tl_event event = {.kind = TL_EVENT_INSTANCE_BACK, .now = world->now};
+    event.as.step.instance = instance;
+    step(world, &event);
+}
 
 void world_cancel(struct world *world, uint64_t run) {
     struct tl_event event = {.kind = TL_EVENT_CANCEL, .now = world->now};
@@ -418,7 +483,13 @@ bool world_advance(struct world *world) {
     if (world->heap_count == 0) return false;
     struct future future = pop(world);
     world->now = future.at > world->now ? future.at : world->now;
-    if (future.kind == TL_EVENT_STEP_DONE)
+    if (future.kind == TL_EVENT_INSTANCE_LOST)
+        world_lose(world, future.instance);
+    else if (future.kind == TL_EVENT_INSTANCE_BACK)
+        world_find(world, future.instance);
+    else if (future.epoch != world->places[future.instance].epoch)
+        return true; /* it was lost meanwhile */
+    else if (future.kind == TL_EVENT_STEP_DONE)
         finish_quantum(world, future.instance);
     else if (future.kind == TL_EVENT_ITEM_PIECE)
         send_piece(world, find_held(world, future.instance, future.item), future.position);

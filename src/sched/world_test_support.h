@@ -14,6 +14,12 @@ struct world_options {
     unsigned instances;        /* of each engine */
     uint32_t batch_units;
     double failure;            /* probability that an item fails */
+    double hang;               /* probability that an instance stands still for long with an item */
+    unsigned losses;           /* so many times an instance, chosen by seed, is lost at some time and comes back */
+    bool slow;                 /* every second instance is ten times slower */
+    bool keep;                 /* prefixes and collections live in the instance that made them */
+    uint32_t retries;
+    struct tl_sched_limits limits;
     size_t memo_bytes;         /* 0: nothing is remembered */
     const struct tl_policy *policy;
     /* Engine names; the executor kind is chosen by seed. */
@@ -28,6 +34,7 @@ struct world_outcome {
     char *message;
     char *outputs;             /* JSON text of the results; NULL unless OK */
     uint64_t at;               /* virtual ns */
+    uint64_t retry_after_ms;
 };
 
 struct world *world_create(const struct world_options *options);
@@ -38,6 +45,10 @@ uint64_t world_submit(struct world *world, struct tl_plan *plan, struct tl_value
                       uint64_t deadline);
 /* On whose behalf runs are submitted from now on; borrowed. */
 void world_set_tenant(struct world *world, const char *tenant);
+void world_set_priority(struct world *world, double priority); /* of runs that are submitted from now on */
+/* The instance is lost now; world_find: it is back. */
+void world_lose(struct world *world, uint32_t instance);
+void world_find(struct world *world, uint32_t instance);
 void world_cancel(struct world *world, uint64_t run);
 /* Lets the next thing happen; false when nothing is left to happen. */
 bool world_advance(struct world *world);

@@ -50,14 +50,23 @@ static struct sim_event pop(struct tl_sim *sim) {
 
 void tl_sim_let_pass(void *context, uint64_t nanoseconds) {
     struct tl_sim *sim = context;
+    const struct sim_instance *instance = &sim->instances[sim->stepping];
     double factor = sim->config.jitter > 0 ? 1 + sim->config.jitter * (2 * draw(sim) - 1) : 1;
+    if (instance->factor > 0) factor *= instance->factor;
     sim->spent += (uint64_t)((double)nanoseconds * factor);
+    if (instance->hangs_until > sim->now + sim->spent) sim->spent = instance->hangs_until - sim->now;
+}
+
+static void place(const struct tl_sim *sim, struct sim_event *event) {
+    event->instance = tl_sched_item_instance(event->item);
+    event->epoch = sim->instances[event->instance].epoch;
 }
 
 static void on_done(void *context, struct tl_item *item, struct tl_value **outputs, size_t count,
                     const struct tl_usage *usage) {
     struct tl_sim *sim = context;
     struct sim_event event = {.kind = SIM_OUTCOME, .at = sim->now + sim->spent, .item = item, .count = (uint32_t)count};
+    place(sim, &event);
     TL_ASSERT(count <= SIM_OUTPUTS);
     for (size_t i = 0; i < count; i++) event.outputs[i] = outputs[i];
     event.usage = *usage;
@@ -67,21 +76,20 @@ static void on_done(void *context, struct tl_item *item, struct tl_value **outpu
 
 static void on_fail(void *context, struct tl_item *item, enum tl_status status, const char *message) {
     struct tl_sim *sim = context;
-    tl_sim_schedule(sim, (struct sim_event){.kind = SIM_OUTCOME,
-                                            .at = sim->now + sim->spent,
-                                            .item = item,
-                                            .status = status,
-                                            .message = tl_mem_strdup(message)});
+    if (sim->muted) return;
+    struct sim_event event = {.kind = SIM_OUTCOME, .at = sim->now + sim->spent, .item = item, .status = status};
+    event.message = tl_mem_strdup(message);
+    place(sim, &event);
+    tl_sim_schedule(sim, event);
 }
 
 static void on_piece(void *context, struct tl_item *item, size_t position, struct tl_value *value) {
     struct tl_sim *sim = context;
-    tl_sim_schedule(sim, (struct sim_event){.kind = SIM_PIECE,
-                                            .at = sim->now + sim->spent,
-                                            .item = item,
-                                            .outputs = {value},
-                                            .count = 1,
-                                            .position = position});
+    struct sim_event event = {.kind = SIM_PIECE, .at = sim->now + sim->spent, .item = item, .count = 1};
+    event.outputs[0] = value;
+    event.position = position;
+    place(sim, &event);
+    tl_sim_schedule(sim, event);
 }
 
 static void on_delta(void *context, struct tl_item *item, const char *text, size_t length) {
@@ -135,6 +143,7 @@ static void act_run(struct tl_sim *sim, const struct tl_action *action) {
         sim->results[tl_sched_item_run(items[i]) - 1].items++;
         if (sim->config.record) record_start(sim, number, items[i]);
     }
+    sim->stepping = number;
     if (action->as.run.count > 0) engine->ops->submit(engine, items, action->as.run.count);
     bool more = engine->ops->step(engine);
     instance->computing = true;
@@ -144,6 +153,7 @@ static void act_run(struct tl_sim *sim, const struct tl_action *action) {
     tl_sim_schedule(sim, (struct sim_event){.kind = SIM_QUANTUM_OVER,
                                             .at = sim->now + sim->spent,
                                             .instance = number,
+                                            .epoch = instance->epoch,
                                             .more = more});
     sim->spent = 0;
 }
@@ -167,6 +177,7 @@ static void act_finished(struct tl_sim *sim, const struct tl_action *action) {
     if (++result->endings > 1) return;
     result->status = action->as.finished.status;
     result->message = tl_mem_strdup(action->as.finished.message);
+    result->retry_after_ms = action->as.finished.retry_after_ms;
     if (result->status != TL_OK) return;
     const struct tl_plan *plan = sim->plans[action->as.finished.run - 1];
     result->outputs = json_object();
@@ -177,9 +188,20 @@ static void act_finished(struct tl_sim *sim, const struct tl_action *action) {
     }
 }
 
+/* Whatever has happened before it. */
+static bool leads_to_step(const struct tl_sim *sim, const struct sim_event *event) {
+    switch (event->kind) {
+    case SIM_SUBMIT: return true;
+    case SIM_OUTCOME:
+    case SIM_PIECE:
+    case SIM_QUANTUM_OVER: return event->epoch == sim->instances[event->instance].epoch;
+    default: return false;
+    }
+}
+
 static void step(struct tl_sim *sim, struct tl_event *event) {
     event->now = sim->now;
-    event->follows = sim->heap_count > 0 && sim->heap[0].at == sim->now;
+    event->follows = sim->heap_count > 0 && sim->heap[0].at == sim->now && leads_to_step(sim, &sim->heap[0]);
     trace(sim, tl_hash_u64(sim->now, event->kind));
     tl_sched_step(sim->sched, event, &sim->actions);
     for (size_t i = 0; i < sim->actions.count; i++) {
@@ -271,6 +293,43 @@ static void do_leave(struct tl_sim *sim, uint64_t run) {
     step(sim, &out);
 }
 
+/* The engine drops what it holds, and what it was about to say is not said. */
+static void lose(struct tl_sim *sim, uint32_t number) {
+    struct sim_instance *instance = &sim->instances[number];
+    struct tl_event out = {.kind = TL_EVENT_INSTANCE_LOST};
+    instance->epoch++;
+    instance->computing = false;
+    instance->cancel_count = 0;
+    sim->muted = true;
+    instance->engine->ops->close(instance->engine);
+    sim->muted = false;
+    out.as.step.instance = number;
+    step(sim, &out);
+}
+
+static void do_fault(struct tl_sim *sim, const struct sim_event *event) {
+    struct sim_instance *instance = &sim->instances[event->instance];
+    bool over = event->kind == SIM_FAULT_OVER;
+    switch (event->fault) {
+    case TL_SIM_SLOW: instance->factor = over ? 0 : event->factor; break;
+    case TL_SIM_HANG: instance->hangs_until = over ? 0 : event->until; break;
+    case TL_SIM_LOST:
+        if (over) {
+            struct tl_event out = {.kind = TL_EVENT_INSTANCE_BACK};
+            out.as.step.instance = event->instance;
+            step(sim, &out);
+        } else {
+            lose(sim, event->instance);
+        }
+        break;
+    }
+}
+
+static void drop(struct sim_event *event) {
+    for (uint32_t i = 0; i < event->count; i++) tl_value_unref(event->outputs[i]);
+    tl_mem_free(event->message);
+}
+
 bool tl_sim_advance(struct tl_sim *sim) {
     if (sim->wake && (sim->heap_count == 0 || sim->wake < sim->heap[0].at)) {
         struct tl_event out = {.kind = TL_EVENT_TIME};
@@ -282,12 +341,19 @@ bool tl_sim_advance(struct tl_sim *sim) {
     if (sim->heap_count == 0) return false;
     struct sim_event event = pop(sim);
     sim->now = event.at;
+    bool of_engine = event.kind == SIM_OUTCOME || event.kind == SIM_PIECE || event.kind == SIM_QUANTUM_OVER;
+    if (of_engine && event.epoch != sim->instances[event.instance].epoch) {
+        drop(&event);
+        return true;
+    }
     switch (event.kind) {
     case SIM_OUTCOME: do_outcome(sim, &event); break;
     case SIM_PIECE: do_piece(sim, &event); break;
     case SIM_QUANTUM_OVER: do_quantum_over(sim, &event); break;
     case SIM_SUBMIT: do_submit(sim, &event); break;
     case SIM_LEAVE: do_leave(sim, event.run); break;
+    case SIM_FAULT:
+    case SIM_FAULT_OVER: do_fault(sim, &event); break;
     }
     return true;
 }

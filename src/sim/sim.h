@@ -32,6 +32,8 @@ struct tl_sim_config {
     uint64_t seed;                  /* of jitter and failures */
     const struct tl_policy *policy; /* NULL: the default */
     double jitter;                  /* each quantum takes its time x (1 + jitter x r), r evenly in -1..1; below 1 */
+    struct tl_sched_limits limits;  /* what is let in */
+    uint32_t retries;               /* of failed items where that is safe */
     size_t memo_bytes;              /* of results kept for later runs of plans that share; 0: none are */
     double failure;                 /* probability that an item's outcome is a failure, 0..1 */
     bool record;                    /* keep each item's story (tl_sim_items); else counters and results only */
@@ -47,6 +49,20 @@ uint32_t tl_sim_add_device(struct tl_sim *sim, const char *name);
  * engine/emulated/emulated.h; NULL: the defaults). `device` is ignored when the settings say executor: pool. */
 enum tl_status tl_sim_add_engine(struct tl_sim *sim, const char *name, const json_t *settings, uint32_t device,
                                  struct tl_error *error);
+
+/* ---- faults ---- */
+enum tl_sim_fault_kind {
+    TL_SIM_SLOW, /* its quanta take `factor` times as long */
+    TL_SIM_HANG, /* a quantum that begins then ends when the fault does */
+    TL_SIM_LOST, /* what it holds is gone; it takes nothing until it is back */
+};
+struct tl_sim_fault {
+    enum tl_sim_fault_kind kind;
+    uint32_t instance; /* in the order of tl_sim_add_engine */
+    uint64_t at, until;
+    double factor;
+};
+void tl_sim_break(struct tl_sim *sim, const struct tl_sim_fault *fault); /* not in the past */
 
 /* ---- load ---- */
 struct tl_sim_request {
@@ -75,6 +91,7 @@ struct tl_sim_result {
     unsigned endings;       /* 1 when it has ended; anything but 0 or 1 is a scheduler's bug */
     enum tl_status status;
     char *message;          /* "" when OK; NULL before the end */
+    uint64_t retry_after_ms; /* TL_ERR_BUSY: it was refused */
     json_t *outputs;        /* {"name": value}; NULL unless OK */
     uint64_t submitted;
     uint64_t first_text;    /* when the first text for the user was there; 0: none was streamed */

@@ -8,7 +8,7 @@
 
 #define SIM_OUTPUTS 4 /* of one item; signatures have no more */
 
-enum sim_event_kind { SIM_OUTCOME, SIM_PIECE, SIM_QUANTUM_OVER, SIM_SUBMIT, SIM_LEAVE };
+enum sim_event_kind { SIM_OUTCOME, SIM_PIECE, SIM_QUANTUM_OVER, SIM_SUBMIT, SIM_LEAVE, SIM_FAULT, SIM_FAULT_OVER };
 
 struct sim_request {
     size_t input_count;
@@ -21,7 +21,8 @@ struct sim_request {
 struct sim_event {
     uint64_t at, sequence;
     enum sim_event_kind kind;
-    uint32_t instance; /* QUANTUM_OVER */
+    uint32_t instance; /* not of SUBMIT and LEAVE */
+    uint32_t epoch;    /* of that: what was to come of it before it was lost does not */
     bool more;
     struct tl_item *item; /* OUTCOME, PIECE */
     enum tl_status status;
@@ -32,12 +33,18 @@ struct sim_event {
     size_t position;
     uint64_t run;                /* SUBMIT, LEAVE */
     struct sim_request *request; /* SUBMIT; owned */
+    enum tl_sim_fault_kind fault;
+    uint64_t until;
+    double factor;
 };
 
 struct sim_instance {
     struct tl_engine *engine;
     struct tl_sim_instance about;
     bool computing;           /* a quantum is in flight */
+    uint32_t epoch;           /* how often it was lost */
+    double factor;            /* of the time of its quanta; 0: 1 */
+    uint64_t hangs_until;
     struct tl_item **cancels; /* that came during it */
     size_t cancel_count, cancel_capacity;
 };
@@ -51,6 +58,8 @@ struct tl_sim {
     struct tl_emulated_world world;
     uint64_t steps;
     uint64_t now, spent; /* spent: by the quantum that is being computed */
+    uint32_t stepping;   /* the instance that is computing it */
+    bool muted;          /* a lost engine drops what it holds: nobody hears of it */
     uint64_t wake;       /* when the scheduler wants to look at deadlines; 0: never */
     uint64_t random, trace;
     struct sim_event *heap;

@@ -254,6 +254,108 @@ static void failures_are_injected(void **state) {
     tl_plan_unref(plan);
 }
 
+static void a_slow_or_hanging_engine_takes_longer(void **state) {
+    (void)state;
+    struct tl_plan *plan = plan_of(question_graph);
+    struct tl_sim *sim = sim_with(&(struct tl_sim_config){.seed = 1}, false);
+    tl_sim_break(sim, &(struct tl_sim_fault){.kind = TL_SIM_SLOW, .instance = 0, .until = 10 * MS, .factor = 3});
+    tl_sim_break(sim, &(struct tl_sim_fault){.kind = TL_SIM_HANG, .instance = 1, .at = 70 * MS, .until = 200 * MS});
+    uint64_t run = submit(sim, plan, 0, 0, 0);
+    tl_sim_run(sim);
+    const struct tl_sim_item *embed = item_called(sim, "search/embed"), *search = item_called(sim, "search/search");
+    assert_int_equal(embed->end - embed->start, 3 * 25400000);
+    assert_int_equal(search->end, 200 * MS);
+    assert_int_equal(tl_sim_result(sim, run)->status, TL_OK);
+    finish(sim);
+    tl_plan_unref(plan);
+}
+
+static void a_lost_engine_gives_its_work_to_another(void **state) {
+    (void)state;
+    struct tl_plan *plan = plan_of(question_graph);
+    struct tl_sim *sim = sim_with(&(struct tl_sim_config){.seed = 1, .retries = 1}, false);
+    add_engine(sim, "embedder", "embed", tl_sim_add_device(sim, "gpu"));
+    tl_sim_break(sim, &(struct tl_sim_fault){.kind = TL_SIM_LOST, .instance = 0, .at = 10 * MS, .until = 500 * MS});
+    uint64_t run = submit(sim, plan, 0, 0, 0), alone = submit(sim, plan, 20 * MS, 0, 0);
+    tl_sim_run(sim);
+    assert_int_equal(tl_sim_result(sim, run)->status, TL_OK);
+    assert_int_equal(tl_sim_result(sim, alone)->status, TL_OK);
+    struct tl_sched_counters counters;
+    tl_sim_get_counters(sim, &counters);
+    assert_int_equal(counters.items_retried, 1);
+    finish(sim);
+    tl_plan_unref(plan);
+}
+
+static void beyond_the_limit_it_refuses(void **state) {
+    (void)state;
+    struct tl_plan *plan = plan_of(question_graph);
+    struct tl_sim *sim = sim_with(&(struct tl_sim_config){.seed = 1, .limits = {.runs = 1}}, false);
+    uint64_t run = submit(sim, plan, 0, 0, 0), refused = submit(sim, plan, 5 * MS, 0, 0);
+    tl_sim_run(sim);
+    assert_int_equal(tl_sim_result(sim, run)->status, TL_OK);
+    assert_int_equal(tl_sim_result(sim, refused)->status, TL_ERR_BUSY);
+    assert_int_equal(tl_sim_result(sim, refused)->ended, 5 * MS);
+    assert_true(tl_sim_result(sim, refused)->retry_after_ms > 0);
+    finish(sim);
+    tl_plan_unref(plan);
+}
+
+/* Three prompts with one prefix, two instances: one goes where it computes the prefix again, because it is done there
+ * earlier than behind the other two. */
+static const char siblings_graph[] = "graph \"siblings\" {\n"
+                                     "  parameters (question:text, items:text[])\n"
+                                     "  %1: prompt = render \"a/head\" (question: $question) "
+                                     "{template=\"[[\\\"user\\\",\\\"{question}\\\"]]\", parts=1}\n"
+                                     "  %2: kv = partial_prefill \"a/part\" @llm (prompt: %1)\n"
+                                     "  %3: kv[] list = map \"a/map\" (items: $items) {\n"
+                                     "    parameters (item:text, index:number)\n"
+                                     "    %4: prompt = render \"a/render\" (question: $question, item: $item) "
+                                     "{template=\"[[\\\"user\\\",\\\"{question}{item}\\\"]]\"}\n"
+                                     "    %5: kv = full_prefill \"a/full\" @llm (prompt: %4, kv: %2)\n"
+                                     "    results (list: %5)\n"
+                                     "  }\n"
+                                     "  results (list: %3)\n"
+                                     "}\n";
+
+static struct tl_value *long_text(char letter, size_t tokens) {
+    char *text = tl_mem_alloc(4 * tokens);
+    memset(text, letter, 4 * tokens);
+    struct tl_value *value = tl_value_text(text, 4 * tokens);
+    tl_mem_free(text);
+    return value;
+}
+
+/* ms until all three are there, with a prefix of so many tokens. `reused`: how many had it where they were. */
+static double siblings(size_t prefix, unsigned *reused) {
+    struct tl_plan *plan = plan_of(siblings_graph);
+    struct tl_sim *sim = sim_with(&(struct tl_sim_config){.seed = 1}, false);
+    add_engine(sim, "llm", "llm", tl_sim_add_device(sim, "gpu"));
+    struct tl_value *items[] = {long_text('a', 256), long_text('b', 256), long_text('c', 256)};
+    struct tl_value *inputs[] = {long_text('q', prefix), tl_value_list(TL_TYPE_OF(TEXT, 0), items, 3)};
+    tl_sim_submit(sim, &(struct tl_sim_request){.plan = plan, .inputs = inputs, .input_count = 2});
+    tl_sim_run(sim);
+    assert_int_equal(tl_sim_result(sim, 1)->status, TL_OK);
+    size_t count;
+    const struct tl_sim_item *list = tl_sim_items(sim, &count);
+    *reused = 0;
+    for (size_t i = 0; i < count; i++) *reused += list[i].op == TL_OP_FULL_PREFILL && list[i].usage.tokens_reused > 0;
+    double ms = (double)(tl_sim_result(sim, 1)->ended - item_called(sim, "a/part")->end) / MS;
+    finish(sim);
+    tl_plan_unref(plan);
+    return ms;
+}
+
+static void a_prefix_pulls_but_does_not_bind(void **state) {
+    (void)state;
+    unsigned reused;
+    double ms = siblings(200, &reused);
+    assert_int_equal(reused, 2);
+    assert_true(ms > 18 + 2 * 0.24 * 256 - 1 && ms < 18 + 2 * 0.24 * 256 + 4); /* two there, one with its prefix elsewhere */
+    siblings(800, &reused);
+    assert_int_equal(reused, 3); /* to compute that again takes longer than to wait */
+}
+
 static void it_stops_where_it_is_told_and_can_be_dropped(void **state) {
     (void)state;
     struct tl_plan *plan = plan_of(question_graph);
@@ -289,6 +391,10 @@ int main(void) {
         cmocka_unit_test(a_client_leaves_within_a_quantum),
         cmocka_unit_test(a_deadline_ends_a_run),
         cmocka_unit_test(failures_are_injected),
+        cmocka_unit_test(a_slow_or_hanging_engine_takes_longer),
+        cmocka_unit_test(a_lost_engine_gives_its_work_to_another),
+        cmocka_unit_test(beyond_the_limit_it_refuses),
+        cmocka_unit_test(a_prefix_pulls_but_does_not_bind),
         cmocka_unit_test(it_stops_where_it_is_told_and_can_be_dropped),
         cmocka_unit_test(bad_settings_are_said),
     };

@@ -20,6 +20,8 @@ struct tl_sim *tl_sim_create(const struct tl_sim_config *config) {
         &(struct tl_sched_config){.policy = config->policy,
                                   .builtin = tl_builtin_execute,
                                   .memo_bytes = config->memo_bytes,
+                                  .limits = config->limits,
+                                  .retries = config->retries,
                                   .cost = sim->cost});
     return sim;
 }
@@ -83,6 +85,20 @@ enum tl_status tl_sim_add_engine(struct tl_sim *sim, const char *name, const jso
         (struct sim_instance){.engine = engine, .about = {.engine = tl_mem_strdup(name), .device = device}};
     tl_sched_add_instance(sim->sched, name, &description, device, engine);
     return TL_OK;
+}
+
+void tl_sim_break(struct tl_sim *sim, const struct tl_sim_fault *fault) {
+    TL_ASSERT(fault->at >= sim->now && fault->until >= fault->at && fault->instance < sim->instance_count);
+    struct sim_event event = {.kind = SIM_FAULT,
+                              .at = fault->at,
+                              .instance = fault->instance,
+                              .fault = fault->kind,
+                              .until = fault->until,
+                              .factor = fault->factor};
+    tl_sim_schedule(sim, event);
+    event.kind = SIM_FAULT_OVER;
+    event.at = fault->until;
+    tl_sim_schedule(sim, event);
 }
 
 uint64_t tl_sim_submit(struct tl_sim *sim, const struct tl_sim_request *request) {
