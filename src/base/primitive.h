@@ -115,7 +115,15 @@ const char *tl_capability_name(enum tl_capability capability); /* "embed" */
  * score      (none)
  * decode     max_tokens:integer (256) temperature:number (0) top_p:number (1) top_k:integer (0) min_p:number (0)
  *            seed:integer (0), stop:string (JSON array of strings), ignore_eos:bool (false) write to max_tokens
- *            format:string "text" | "list"; items:integer for a list; item_tokens:integer bound per item (48)
+ *            repetition_penalty:number (1) frequency_penalty:number (0) presence_penalty:number (0)
+ *            logit_bias:string (JSON object of token ids and numbers)
+ *            logprobs:integer (absent: none) likeliest alternatives told per token, 0 to 20; a second output, json
+ *            format:string "text" (text) | "list" (text[]) | "json" (json; json[] when the schema is an array) |
+ *            "choice" (text) | "tool_call" (json)
+ *            list: items:integer (3) min_items:integer (items) item_tokens:integer bound per item (48)
+ *            json: schema:string (JSON Schema; absent: any object)   choice: choices:string (JSON array of strings)
+ *            tool_call: tools:string (JSON array as in the OpenAI API), tool_choice:string "required" | "auto"
+ *            (required); the output is {"content", "tool_calls": [{"name", "arguments"}]}
  *            on_error:string, of a list that breaks off or cannot be read: "skip" gives the items that are whole, none
  *            maybe; "fail" is a failure (skip). A list of fewer items than were asked for, or of none, is no error
  *            continues:bool (false) it takes over the place with the engine that the prefill of its kv gives up

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "graph/graph_impl.h"
+#include "schema/schema.h"
 
 struct known_attribute {
     enum tl_primitive op;
@@ -38,8 +39,19 @@ static const struct known_attribute table[] = {
     {TL_OP_DECODE, "min_p", TL_ATTRIBUTE_NUMBER, 0, NULL},
     {TL_OP_DECODE, "seed", TL_ATTRIBUTE_INTEGER, INT64_MIN, NULL},
     {TL_OP_DECODE, "stop", TL_ATTRIBUTE_STRING, 0, NULL},
-    {TL_OP_DECODE, "format", TL_ATTRIBUTE_STRING, 0, " text list "},
+    {TL_OP_DECODE, "ignore_eos", TL_ATTRIBUTE_BOOL, 0, NULL},
+    {TL_OP_DECODE, "repetition_penalty", TL_ATTRIBUTE_NUMBER, 0, NULL},
+    {TL_OP_DECODE, "frequency_penalty", TL_ATTRIBUTE_NUMBER, 0, NULL},
+    {TL_OP_DECODE, "presence_penalty", TL_ATTRIBUTE_NUMBER, 0, NULL},
+    {TL_OP_DECODE, "logit_bias", TL_ATTRIBUTE_STRING, 0, NULL},
+    {TL_OP_DECODE, "logprobs", TL_ATTRIBUTE_INTEGER, 0, NULL},
+    {TL_OP_DECODE, "schema", TL_ATTRIBUTE_STRING, 0, NULL},
+    {TL_OP_DECODE, "choices", TL_ATTRIBUTE_STRING, 0, NULL},
+    {TL_OP_DECODE, "tools", TL_ATTRIBUTE_STRING, 0, NULL},
+    {TL_OP_DECODE, "tool_choice", TL_ATTRIBUTE_STRING, 0, " required auto "},
+    {TL_OP_DECODE, "format", TL_ATTRIBUTE_STRING, 0, " text list json choice tool_call "},
     {TL_OP_DECODE, "items", TL_ATTRIBUTE_INTEGER, 0, NULL},
+    {TL_OP_DECODE, "min_items", TL_ATTRIBUTE_INTEGER, 1, NULL},
     {TL_OP_DECODE, "item_tokens", TL_ATTRIBUTE_INTEGER, 1, NULL},
     {TL_OP_DECODE, "continues", TL_ATTRIBUTE_BOOL, 0, NULL},
     {TL_OP_DECODE, "on_error", TL_ATTRIBUTE_STRING, 0, " skip fail "},
@@ -140,18 +152,50 @@ static void check_aggregate(const struct check *check) {
     }
 }
 
+/* Whether the schema is one of an array, whose elements are then the output; findings when it is none. */
+static bool is_array_schema(const struct check *check, const char *text) {
+    struct tl_error error = {0};
+    struct tl_schema *schema = NULL;
+    json_t *json = json_loads(text, 0, NULL);
+    if (json == NULL)
+        ERROR(check, "attribute \"%s\" is no JSON", "schema");
+    else if (tl_schema_compile(json, "schema", &schema, &error) != TL_OK)
+        ERROR(check, "%s", error.message);
+    bool array = schema != NULL && tl_schema_is_array(schema);
+    tl_schema_free(schema);
+    json_decref(json);
+    return array;
+}
+
 static void check_decode(const struct check *check) {
-    bool list = strcmp(tl_attributes_string(&check->node->attributes, "format", "text"), "list") == 0;
-    struct tl_type output = check->node->outputs[0].type;
-    char text[24];
-    if (!tl_type_equal(output, list ? TL_TYPE_OF(TEXT, 1) : TL_TYPE_OF(TEXT, 0)))
-        ERROR(check, "its output is %s, expected %s", tl_type_print(output, text), list ? "text[]" : "text");
+    const struct tl_node *node = check->node;
+    const char *format = tl_attributes_string(&node->attributes, "format", "text");
+    const char *schema = tl_attributes_string(&node->attributes, "schema", NULL);
+    struct tl_type expected = TL_TYPE_OF(TEXT, 0), output = node->outputs[0].type;
+    if (strcmp(format, "list") == 0)
+        expected = TL_TYPE_OF(TEXT, 1);
+    else if (strcmp(format, "tool_call") == 0)
+        expected = TL_TYPE_OF(JSON, 0);
+    else if (strcmp(format, "json") == 0)
+        expected = TL_TYPE_OF(JSON, schema != NULL && is_array_schema(check, schema));
+    char found[24], wanted[24];
+    if (!tl_type_equal(output, expected))
+        ERROR(check, "its output is %s, expected %s", tl_type_print(output, found), tl_type_print(expected, wanted));
+    if (node->output_count > 1 && !tl_type_equal(node->outputs[1].type, TL_TYPE_OF(JSON, 0)))
+        ERROR(check, "its second output, the log probabilities, is %s, expected json",
+              tl_type_print(node->outputs[1].type, found));
+}
+
+/* A decode that tells log probabilities has them as a second output. */
+static size_t outputs_expected(const struct tl_node *node) {
+    bool decode = node->op == TL_OP_DECODE || node->op == TL_OP_PARTIAL_DECODE;
+    return decode && tl_attributes_find(&node->attributes, "logprobs") != NULL ? 2 : 1;
 }
 
 void tl_graph_check_built_outputs(const struct tl_node *node, unsigned line, struct tl_diagnostics *findings) {
     struct check check = {.node = node, .line = line, .findings = findings};
-    if (node->output_count != 1)
-        ERROR(&check, "it has %zu outputs, expected 1", node->output_count);
+    if (node->output_count != outputs_expected(node))
+        ERROR(&check, "it has %zu outputs, expected %zu", (size_t)node->output_count, outputs_expected(node));
     else if (node->op == TL_OP_AGGREGATE)
         check_aggregate(&check);
     else if (node->op == TL_OP_DECODE || node->op == TL_OP_PARTIAL_DECODE)
