@@ -259,6 +259,22 @@ static void expect_passes(const struct tl_config *config, const char *expected) 
     tl_str_fini(&all);
 }
 
+static void memory_is_bounded(void **state) {
+    (void)state;
+    struct tl_config *config = load("");
+    assert_int_equal(tl_config_memo_bytes(config), 64 << 20);
+    tl_config_destroy(config);
+    config = load("memo_bytes: 0\n");
+    assert_int_equal(tl_config_memo_bytes(config), 0);
+    tl_config_destroy(config);
+    config = load_with("memo_bytes: 0\n", (const char *const[]){"memo_bytes=1000"}, 1, true);
+    assert_int_equal(tl_config_memo_bytes(config), 1000);
+    tl_config_destroy(config);
+    expect("memo_bytes: much\n", NULL, 0,
+           "configuration:1:13: error: 'memo_bytes' must be a whole number of bytes, such as 67108864, or 0 to remember "
+           "nothing\n");
+}
+
 static void passes_and_prewarming_are_switched(void **state) {
     (void)state;
     struct tl_config *config = load("");
@@ -320,6 +336,7 @@ int main(void) {
         cmocka_unit_test(variables_are_replaced),
         cmocka_unit_test(what_is_wrong_is_said),
         cmocka_unit_test(bombs_are_refused),
+        cmocka_unit_test(memory_is_bounded),
         cmocka_unit_test(passes_and_prewarming_are_switched),
         cmocka_unit_test(durations),
     };

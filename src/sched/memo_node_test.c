@@ -57,6 +57,17 @@ static const char ingests[] = "graph \"ingests\" {\n"
                               "  results (hits: %2, index: %1)\n"
                               "}\n";
 
+static const char streamed[] = "graph \"streamed\" {\n"
+                               "  parameters (texts:text[], collection:index)\n"
+                               "  %1: vector[] = embed \"embed\" @embedder (input: $texts)\n"
+                               "  %2: hit[][] hits = map \"each\" (items: %1) {streamed=true} {\n"
+                               "    parameters (item:vector, index:number)\n"
+                               "    %3: hit[] = search \"search\" @store (query: $item, index: $collection) {count=3}\n"
+                               "    results (hits: %3)\n"
+                               "  }\n"
+                               "  results (hits: %2)\n"
+                               "}\n";
+
 /* texts[i] is "t<from + i>", modulo `modulus` unless that is 0. */
 static struct tl_value *texts(unsigned from, unsigned count, unsigned modulus) {
     struct tl_value *items[64];
@@ -264,6 +275,46 @@ static void test_searches_go_by_version(void **state) {
     tl_plan_unref(writes);
 }
 
+/* A region that takes list items as they come gets what is known first, and what engines announce in its place. */
+static void test_known_items_are_passed_on(void **state) {
+    (void)state;
+    struct tl_plan *plan = plan_of(streamed, true), *apart = plan_of(streamed, false);
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct world *world = world_with(seed, 1 << 20, 0), *plain = world_with(seed, 0, 0);
+        uint64_t runs[4], expected[4];
+        for (unsigned i = 0; i < 4; i++) {
+            struct tl_value *inputs[] = {texts(7 - 2 * i, 6 + i, 0), tl_value_index("c", NULL, 1)};
+            struct tl_value *again[] = {tl_value_ref(inputs[0]), tl_value_ref(inputs[1])};
+            runs[i] = world_submit(world, plan, inputs, 2, 0);
+            expected[i] = world_submit(plain, apart, again, 2, 0);
+            for (uint64_t steps = seed % 9; steps > 0 && world_advance(world); steps--)
+                ;
+        }
+        if (seed % 3 == 0) world_cancel(world, runs[seed % 4]);
+        world_run(world);
+        world_run(plain);
+        for (unsigned i = 0; i < 4; i++) {
+            const struct world_outcome *outcome = world_result(world, runs[i]);
+            if (outcome->status == TL_ERR_CANCELLED && seed % 3 == 0 && i == seed % 4) continue;
+            assert_string_equal(outcome->outputs, world_result(plain, expected[i])->outputs);
+        }
+        world_destroy(world);
+        world_destroy(plain);
+    }
+    /* All are known: the searches begin at once. */
+    struct world *world = world_with(1, 1 << 20, 0);
+    for (int i = 0; i < 2; i++) {
+        struct tl_value *inputs[] = {texts(0, 5, 0), tl_value_index("c", NULL, (uint64_t)i + 1)};
+        world_submit(world, plan, inputs, 2, 0);
+        if (i == 1) assert_true(world_units(world) > 10);
+        world_run(world);
+        assert_int_equal(world_units(world), i == 0 ? 10 : 15);
+    }
+    world_destroy(world);
+    tl_plan_unref(plan);
+    tl_plan_unref(apart);
+}
+
 /* ---- many runs at once ---- */
 
 static uint64_t mix(uint64_t *state) { return *state = tl_hash_u64(*state, 17); }
@@ -351,6 +402,7 @@ int main(void) {
         cmocka_unit_test(test_the_urgent_hasten_what_they_await),
         cmocka_unit_test(test_tenants_and_plans_are_kept_apart),
         cmocka_unit_test(test_searches_go_by_version),
+        cmocka_unit_test(test_known_items_are_passed_on),
         cmocka_unit_test(test_crowds_share_and_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
