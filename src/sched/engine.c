@@ -101,6 +101,7 @@ void tl_engine_enqueue(struct node_state *node) {
         .input_names = plan->input_names,
         .input_count = plan->input_count,
         .deadline = run->deadline,
+        .tenant = run->tenant,
         .stream = tl_node_streams_to_user(node),
         .pieces = plan->pieces,
     };

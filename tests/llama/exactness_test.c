@@ -1,7 +1,7 @@
 /* exactness_test.c: at temperature 0
  *   - the same token ids go into the model whether a prefill is split or not, wherever it is cut;
  *   - what comes out is equal with one query and with eight at once, forked or not;
- *   - parked and restored KV gives the same logits to the bit.
+ *   - KV that was saved and loaded gives the same logits to the bit.
  * Kernels round differently by the shape of a batch (a chunk of 17 tokens or of 128, one row or
  * eight), so where shapes differ, logits are compared within TOLERANCE and by their largest. */
 #include <math.h>
@@ -83,6 +83,13 @@ static struct recorder *record(struct tl_conformance *run) {
     struct tl_llama_engine *engine = (struct tl_llama_engine *)tl_conformance_engine(run);
     engine->hooks = (struct tl_llama_hooks){.context = recorder, .fed = on_fed, .logits = on_logits};
     return recorder;
+}
+
+/* Nothing that was computed before is found any more. */
+static void clear_cache(struct tl_conformance *run) {
+    struct tl_llama_engine *engine = (struct tl_llama_engine *)tl_conformance_engine(run);
+    tl_llama_drain(engine);
+    tl_llm_clear(engine->core, true);
 }
 
 static void forget(struct recorder *recorder) {
@@ -225,6 +232,7 @@ static void test_split_at_part_borders(void **state) {
     struct tl_str text = TL_STR_INIT;
     for (unsigned cuts = 1; cuts < 1u << (PART_COUNT - 1); cuts++) {
         struct tl_value *kv = NULL;
+        clear_cache(run);
         for (size_t known = 1; known < PART_COUNT; known++) {
             if (!(cuts & 1u << (known - 1)))
                 continue;
@@ -265,6 +273,7 @@ static void test_split_at_random_places(void **state) {
         char known[1024];
         snprintf(known, sizeof known, "%.*s", (int)cut, all.data);
         const char *begun[] = {known};
+        clear_cache(run);
         struct tl_value *kv = tl_llama_test_kv(run, TL_OP_PARTIAL_PREFILL, tl_llama_test_prompt(begun, 1, true), NULL);
         kv = tl_llama_test_kv(run, TL_OP_FULL_PREFILL, tl_llama_test_prompt(parts, PART_COUNT, false), kv);
         decode(run, kv, &text);
@@ -295,6 +304,7 @@ static void test_one_query_and_eight(void **state) {
         ids[i] = decode(run, tl_llama_test_kv(run, TL_OP_PREFILL, tl_llama_test_ask(questions[i]), NULL), &texts[i]);
     }
     struct recorder *together = record(run);
+    clear_cache(run);
     struct tl_conformance_held *prefills[8], *decodes[8];
     for (size_t i = 0; i < 8; i++)
         prefills[i] = tl_llama_test_prefill(run, TL_OP_PREFILL, tl_llama_test_ask(questions[i]), NULL);
@@ -332,7 +342,7 @@ static void test_forks(void **state) {
     struct tl_value *kv = tl_llama_test_kv(run, TL_OP_PREFILL, tl_llama_test_ask(questions[2]), NULL);
     struct tl_str text = TL_STR_INIT;
     uint64_t alone = decode(run, tl_value_ref(kv), &text);
-    assert_int_equal(engine->counters.forks, 0);
+    assert_int_equal(tl_llama_count(engine).saves, 0);
     struct tl_conformance_held *held[3];
     for (size_t i = 0; i < 3; i++) {
         struct tl_conformance_item item;
@@ -340,7 +350,9 @@ static void test_forks(void **state) {
         held[i] = tl_conformance_submit(run, &item);
     }
     tl_conformance_finish(run);
-    assert_int_equal(engine->counters.forks, 2);
+    assert_int_equal(tl_llama_count(engine).saves, 1); /* with the first one's text behind it */
+    assert_int_equal(tl_llama_count(engine).loads, 2);
+    assert_int_equal(tl_llama_count(engine).lost, 0);
     for (size_t i = 0; i < 3; i++) {
         if (compare_logits(record_of(recorder, alone), record_of(recorder, tl_conformance_item_of(held[i])->id)))
             assert_string_equal(tl_conformance_outcome(held[i])->outputs[0]->as.text.data, text.data);
@@ -354,7 +366,7 @@ static void test_forks(void **state) {
 
 /* With one sequence each decode pushes the other prefix out to host memory. The shapes of the
  * calls are the same, so the logits must be too, to the bit. */
-static void test_parked_and_restored(void **state) {
+static void test_saved_and_loaded(void **state) {
     (void)state;
     struct tl_conformance *run = open_engine("\"context_size\": 256, \"parallel\": 1, \"reserve\": 64, \"threads\": 1");
     struct tl_llama_engine *engine = (struct tl_llama_engine *)tl_conformance_engine(run);
@@ -363,11 +375,11 @@ static void test_parked_and_restored(void **state) {
     struct tl_value *kv = tl_llama_test_kv(run, TL_OP_PREFILL, tl_llama_test_ask(questions[2]), NULL);
     uint64_t before = decode(run, tl_value_ref(kv), &first);
     struct tl_value *other = tl_llama_test_kv(run, TL_OP_PREFILL, tl_llama_test_ask(questions[3]), NULL);
-    assert_int_equal(engine->counters.parks, 1);
-    assert_true(engine->counters.parked_bytes > 0);
+    assert_int_equal(tl_llama_count(engine).saves, 1);
+    assert_true(tl_llama_count(engine).saved_bytes > 0);
     decode(run, other, &second);
     uint64_t after = decode(run, tl_value_ref(kv), &second);
-    assert_true(engine->counters.restores >= 1);
+    assert_true(tl_llama_count(engine).loads >= 1);
     assert_string_equal(first.data, second.data);
     const struct record *a = record_of(recorder, before), *b = record_of(recorder, after);
     assert_int_equal(a->rows, b->rows);
@@ -376,6 +388,106 @@ static void test_parked_and_restored(void **state) {
     tl_value_unref(kv);
     tl_str_fini(&first);
     tl_str_fini(&second);
+    forget(recorder);
+    tl_conformance_close(run);
+    tl_mem_free(recorder);
+}
+
+/* The second time everything is found, in each layout: the same ids stand in the KV, and what is written is the same. */
+static void test_cached_and_uncached(void **state) {
+    (void)state;
+    for (int unified = 0; unified < 2; unified++) {
+        struct tl_conformance *run = open_engine(
+            unified ? "\"context_size\": 512, \"parallel\": 2, \"reserve\": 64, \"threads\": 1, \"kv\": \"unified\""
+                    : "\"context_size\": 512, \"parallel\": 2, \"reserve\": 64, \"threads\": 1");
+        struct tl_llama_engine *engine = (struct tl_llama_engine *)tl_conformance_engine(run);
+        struct recorder *recorder = record(run);
+        struct whole whole;
+        run_whole(run, recorder, &whole);
+        struct tl_str text = TL_STR_INIT;
+        for (int round = 0; round < 3; round++) {
+            struct tl_llm_counters before = tl_llama_count(engine);
+            decode(run, tl_llama_test_kv(run, TL_OP_PREFILL, tl_llama_test_prompt(parts, PART_COUNT, false), NULL),
+                   &text);
+            const struct record *decoded = &recorder->records[recorder->count - 1];
+            assert_int_equal(decoded->ids[whole.prompt - 1], whole.ids[whole.prompt - 1]);
+            assert_int_equal(tl_llama_count(engine).computed - before.computed, 1); /* the last token of the prompt */
+            assert_int_equal(tl_llama_count(engine).lost, 0);
+            if (compare_logits(&whole.decoded, decoded))
+                assert_string_equal(text.data, whole.text.data);
+            forget(recorder);
+        }
+        tl_str_fini(&text);
+        free_whole(&whole);
+        tl_conformance_close(run);
+        tl_mem_free(recorder);
+    }
+}
+
+/* A decode whose only sequence is taken from it in the middle goes on with the same tokens, none of them computed
+ * again. */
+static void test_preempted_and_alone(void **state) {
+    (void)state;
+    struct tl_conformance *run = open_engine("\"context_size\": 256, \"parallel\": 1, \"reserve\": 64, \"threads\": 1");
+    struct tl_llama_engine *engine = (struct tl_llama_engine *)tl_conformance_engine(run);
+    struct recorder *recorder = record(run);
+    struct tl_str text = TL_STR_INIT;
+    struct tl_value *kv = tl_llama_test_kv(run, TL_OP_PREFILL, tl_llama_test_ask(questions[6]), NULL);
+    uint64_t alone = decode(run, tl_value_ref(kv), &text);
+    struct tl_conformance_item item;
+    tl_llama_test_decode(run, kv, MOST_ROWS, &item);
+    struct tl_conformance_held *held = tl_conformance_submit(run, &item);
+    for (int i = 0; i < 6; i++)
+        tl_conformance_step(run);
+    assert_false(tl_conformance_outcome(held)->finished);
+    struct tl_conformance_held *urgent =
+        tl_llama_test_prefill(run, TL_OP_PREFILL, tl_llama_test_ask(questions[7]), NULL);
+    tl_llm_first(engine->core)->next->rank = 1e9;
+    while (!tl_conformance_outcome(urgent)->finished)
+        tl_conformance_step(run);
+    assert_false(tl_conformance_outcome(held)->finished);
+    tl_conformance_finish(run);
+    assert_int_equal(tl_llama_count(engine).preemptions, 1);
+    assert_int_equal(tl_llama_count(engine).lost, 0);
+    const struct record *a = record_of(recorder, alone);
+    const struct record *b = record_of(recorder, tl_conformance_item_of(held)->id);
+    assert_int_equal(a->rows, b->rows);
+    for (size_t row = 0; row < a->rows; row++) /* calls of the same shapes, so to the bit */
+        assert_memory_equal(a->logits[row], b->logits[row], VOCABULARY * sizeof(float));
+    assert_memory_equal(a->ids, b->ids, sizeof a->ids);
+    assert_string_equal(tl_conformance_outcome(held)->outputs[0]->as.text.data, text.data);
+    tl_str_fini(&text);
+    forget(recorder);
+    tl_conformance_close(run);
+    tl_mem_free(recorder);
+}
+
+/* Eight prompts with one beginning, all at once: the beginning is computed once, and each gets its own continuation. */
+static void test_a_shared_beginning(void **state) {
+    (void)state;
+    struct tl_conformance *run =
+        open_engine("\"context_size\": 256, \"parallel\": 8, \"reserve\": 64, \"threads\": 1, \"chunk\": 64");
+    struct tl_llama_engine *engine = (struct tl_llama_engine *)tl_conformance_engine(run);
+    struct recorder *recorder = record(run);
+    struct tl_conformance_held *held[8];
+    size_t asked = 0, fed = 0;
+    for (size_t i = 0; i < 8; i++) {
+        const char *two[] = {parts[1], questions[i]};
+        held[i] = tl_llama_test_prefill(run, TL_OP_PREFILL, tl_llama_test_prompt(two, 2, false), NULL);
+    }
+    tl_conformance_finish(run);
+    llama_token ids[MOST_TOKENS];
+    size_t whole = merged(recorder, ids), first = recorder->records[0].end;
+    assert_true(whole > 0);
+    for (size_t i = 0; i < 8; i++) {
+        const struct record *record = record_of(recorder, tl_conformance_item_of(held[i])->id);
+        asked += tl_conformance_outcome(held[i])->usage.tokens_in;
+        for (size_t k = 0; k < record->end; k++)
+            fed += record->ids[k] >= 0;
+    }
+    assert_int_equal(fed, tl_llama_count(engine).computed);
+    assert_true(asked > 8 * 40);
+    assert_true(fed < first + 7 * 20); /* one whole prompt, and seven questions */
     forget(recorder);
     tl_conformance_close(run);
     tl_mem_free(recorder);
@@ -394,7 +506,10 @@ int main(void) {
         cmocka_unit_test(test_split_at_random_places),
         cmocka_unit_test(test_one_query_and_eight),
         cmocka_unit_test(test_forks),
-        cmocka_unit_test(test_parked_and_restored),
+        cmocka_unit_test(test_saved_and_loaded),
+        cmocka_unit_test(test_cached_and_uncached),
+        cmocka_unit_test(test_preempted_and_alone),
+        cmocka_unit_test(test_a_shared_beginning),
     };
     return cmocka_run_group_tests(tests, NULL, report);
 }

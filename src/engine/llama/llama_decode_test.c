@@ -249,31 +249,32 @@ static void poison(void *context, const struct tl_item *item, const float *logit
         ((float *)logits)[count / 2] = NAN;
 }
 
-/* Who waits for a sequence while its prefix is parked leaves the snapshot alone. */
-static void test_waiting_for_a_parked_prefix(void **state) {
+/* A decode that waits for the only sequence finds its saved prefix when its turn comes, and computes its last token
+ * alone. */
+static void test_waiting_for_the_only_sequence(void **state) {
     (void)state;
-    struct tl_conformance *run =
-        open_engine("\"context_size\": 256, \"parallel\": 1, \"reserve\": 64, \"threads\": 1");
-    struct tl_value *parked = ask(run, "Count from one to ten in words.");
+    struct tl_conformance *run = open_engine("\"context_size\": 256, \"parallel\": 1, \"reserve\": 64, \"threads\": 1");
+    struct tl_value *saved = ask(run, "Count from one to ten in words.");
     struct tl_value *other = ask(run, "Write something about the sea.");
-    struct tl_llama_counters before = tl_llama_count(engine_of(run));
-    assert_int_equal(before.parks, 1);
+    struct tl_llm_counters before = tl_llama_count(engine_of(run));
+    assert_int_equal(before.saves, 1);
     struct tl_conformance_item item;
     tl_llama_test_decode(run, tl_value_ref(other), 8, &item);
     struct tl_conformance_held *first = tl_conformance_submit(run, &item);
     tl_conformance_step(run);
-    tl_llama_test_decode(run, tl_value_ref(parked), 8, &item);
+    tl_llama_test_decode(run, tl_value_ref(saved), 8, &item);
     struct tl_conformance_held *second = tl_conformance_submit(run, &item);
     for (size_t i = 0; i < 4; i++)
         tl_conformance_step(run);
     assert_false(tl_conformance_outcome(first)->finished);
-    struct tl_llama_counters waiting = tl_llama_count(engine_of(run));
-    assert_int_equal(waiting.parks, before.parks);
-    assert_int_equal(waiting.parked_bytes, before.parked_bytes);
+    struct tl_llm_counters waiting = tl_llama_count(engine_of(run));
+    assert_int_equal(waiting.saves, before.saves);
+    assert_int_equal(waiting.saved_bytes, before.saved_bytes);
     tl_conformance_finish(run);
     assert_int_equal(tl_conformance_outcome(second)->usage.tokens_computed, 1);
+    assert_int_equal(tl_llama_count(engine_of(run)).lost, 0);
     assert_true(strlen(text_of(first)) > 0 && strlen(text_of(second)) > 0);
-    tl_value_unref(parked);
+    tl_value_unref(saved);
     tl_value_unref(other);
     tl_conformance_close(run);
 }
@@ -331,7 +332,8 @@ static void test_failures_stay_with_their_item(void **state) {
     tl_conformance_close(run);
 }
 
-/* Handles outlive the engine, and those of another engine are refused. */
+/* Handles outlive the engine. Nothing can be decoded from one of another engine; a prefill with one computes what it
+ * does not know. */
 static void test_handles_of_others(void **state) {
     (void)state;
     struct tl_conformance *first = open_engine(SMALL);
@@ -340,6 +342,12 @@ static void test_handles_of_others(void **state) {
     struct tl_conformance *second = open_engine(SMALL);
     struct tl_conformance_held *held = decode_with(second, kv, 4, NULL, NULL);
     assert_int_equal(tl_conformance_outcome(held)->status, TL_ERR_INVALID);
+    held = tl_llama_test_prefill(second, TL_OP_FULL_PREFILL, tl_llama_test_ask("Hello"), tl_value_ref(kv));
+    tl_conformance_finish(second);
+    const struct tl_usage *usage = &tl_conformance_outcome(held)->usage;
+    assert_int_equal(tl_conformance_outcome(held)->status, TL_OK);
+    assert_int_equal(usage->tokens_reused, 0);
+    assert_int_equal(usage->tokens_computed, usage->tokens_in - 1);
     tl_conformance_close(second);
     tl_value_unref(kv);
 }
@@ -378,7 +386,7 @@ int main(void) {
         cmocka_unit_test(test_seeds),
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_trimming_is_reported),
-        cmocka_unit_test(test_waiting_for_a_parked_prefix),
+        cmocka_unit_test(test_waiting_for_the_only_sequence),
         cmocka_unit_test(test_failures_stay_with_their_item),
         cmocka_unit_test(test_handles_of_others),
         cmocka_unit_test(test_released_on_other_threads),

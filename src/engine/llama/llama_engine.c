@@ -2,6 +2,8 @@
  * this folder; see llama_internal.h for who does what. */
 #include "engine/llama/llama_internal.h"
 
+#include <string.h>
+
 #include "base/error.h"
 #include "base/mem.h"
 #include "engine/engines.h"
@@ -29,13 +31,23 @@ static void llama_engine_destroy(struct tl_engine *base) {
         llama_model_free(engine->model);
     tl_llama_candidates_fini(&engine->candidates);
     tl_llama_pieces_fini(&engine->pieces);
-    tl_mem_free(engine->resident);
     tl_mem_free(engine->model_path);
     tl_mem_free(engine->model_name);
     tl_mem_free(engine->model_digest);
+    tl_mem_free(engine->kv);
+    tl_mem_free(engine->keep);
     tl_mem_free(engine->gpu_devices);
     tl_mem_free(engine->base.name);
     tl_mem_free(engine);
+}
+
+/* A setting that is one of two words, or absent. */
+static enum tl_status check_choice(const char *setting, const char *value, const char *one, const char *other,
+                                   struct tl_error *error) {
+    if (!value || strcmp(value, one) == 0 || strcmp(value, other) == 0)
+        return TL_OK;
+    return tl_error_set(error, TL_ERR_INVALID, "llama: setting %s must be \"%s\" or \"%s\"; found \"%s\"", setting, one,
+                        other, value);
 }
 
 static enum tl_status llama_engine_create(const char *name, const json_t *settings, struct tl_engine **out,
@@ -44,10 +56,13 @@ static enum tl_status llama_engine_create(const char *name, const json_t *settin
     engine->base.ops = &tl_llama_engine;
     engine->base.name = tl_mem_strdup(name);
     engine->parallel = 8;
-    engine->chunk = 128;
+    engine->chunk = 256;
+    engine->quantum_ms = 200;
+    engine->preempt_margin = 10000;
     engine->gpu_layers = -1;
     engine->reserve = 256;
-    engine->park_bytes = (int64_t)1 << 30;
+    engine->cache_bytes = (int64_t)512 << 20;
+    engine->pin_bytes = (int64_t)128 << 20;
     const struct tl_setting table[] = {
         {.name = "model", .text = &engine->model_path, .required = true},
         {.name = "model_digest", .text = &engine->model_digest},
@@ -58,9 +73,18 @@ static enum tl_status llama_engine_create(const char *name, const json_t *settin
         {.name = "gpu_layers", .integer = &engine->gpu_layers, .minimum = -1, .maximum = 10000},
         {.name = "gpu_devices", .text = &engine->gpu_devices},
         {.name = "reserve", .integer = &engine->reserve, .minimum = 1, .maximum = 1 << 20},
-        {.name = "park_bytes", .integer = &engine->park_bytes, .minimum = 0, .maximum = 1e15},
+        {.name = "quantum_ms", .number = &engine->quantum_ms, .minimum = 0, .maximum = 1e6},
+        {.name = "kv", .text = &engine->kv},
+        {.name = "keep", .text = &engine->keep},
+        {.name = "cache_bytes", .integer = &engine->cache_bytes, .minimum = 0, .maximum = 1e15},
+        {.name = "pin_bytes", .integer = &engine->pin_bytes, .minimum = 0, .maximum = 1e15},
+        {.name = "preempt_margin", .number = &engine->preempt_margin, .minimum = -1, .maximum = 1e15},
     };
     enum tl_status status = tl_settings_read("llama", settings, table, sizeof table / sizeof table[0], error);
+    if (status == TL_OK)
+        status = check_choice("kv", engine->kv, "stream", "unified", error);
+    if (status == TL_OK)
+        status = check_choice("keep", engine->keep, "all", "held", error);
     if (status != TL_OK) {
         llama_engine_destroy(&engine->base);
         return status;
@@ -70,10 +94,22 @@ static enum tl_status llama_engine_create(const char *name, const json_t *settin
     return TL_OK;
 }
 
-/* Sequences and rows of a call, as open_context asks for them. */
+static bool is_unified(const struct tl_llama_engine *engine) {
+    return engine->kv && strcmp(engine->kv, "unified") == 0;
+}
+
+/* Sequences that compute at once, and rows of a call, as open_context asks for them. */
 static uint32_t wanted_sequences(const struct tl_llama_engine *engine) {
     size_t most = llama_max_parallel_sequences();
     return (size_t)engine->parallel > most ? (uint32_t)most : (uint32_t)engine->parallel;
+}
+
+/* Ids of sequences. Where they share the cells, there are more of them, for prefixes that nobody computes in. */
+static uint32_t sequence_ids(const struct tl_llama_engine *engine) {
+    size_t most = llama_max_parallel_sequences(), wanted = (size_t)wanted_sequences(engine);
+    if (is_unified(engine))
+        wanted *= 4;
+    return (uint32_t)(wanted < most ? wanted : most);
 }
 
 static uint32_t wanted_batch(const struct tl_llama_engine *engine) {
@@ -109,15 +145,16 @@ static uint32_t wanted_context(const struct tl_llama_engine *engine) {
 }
 
 static enum tl_status open_context(struct tl_llama_engine *engine, struct tl_error *error) {
-    engine->sequences = wanted_sequences(engine);
+    uint32_t running = wanted_sequences(engine);
+    engine->sequences = sequence_ids(engine);
     engine->context_tokens = wanted_context(engine);
     struct llama_context_params params = llama_context_default_params();
-    params.n_ctx = engine->context_tokens * engine->sequences;
+    params.n_ctx = engine->context_tokens * running;
     params.n_seq_max = engine->sequences;
     params.n_batch = wanted_batch(engine);
     params.n_ubatch = params.n_batch;
     params.n_outputs_max = engine->sequences; /* logits are asked for where a token is sampled only */
-    params.kv_unified = false;
+    params.kv_unified = is_unified(engine);
     params.swa_full = true; /* else a sequence could not be cut back to a prefix */
     params.no_perf = true;
     engine->context = llama_init_from_model(engine->model, params);
@@ -125,7 +162,7 @@ static enum tl_status open_context(struct tl_llama_engine *engine, struct tl_err
         return tl_error_set(error, TL_ERR_NO_MEMORY,
                             "model file '%s': no context for %u sequences of %u tokens can be made; lower the settings "
                             "parallel or context_size",
-                            engine->model_path, engine->sequences, engine->context_tokens);
+                            engine->model_path, running, engine->context_tokens);
     engine->memory = llama_get_memory(engine->context);
     if (!engine->memory || !llama_model_has_decoder(engine->model) || llama_model_has_encoder(engine->model))
         return tl_error_set(error, TL_ERR_INVALID, "model file '%s' is no model that writes text", engine->model_path);
@@ -138,14 +175,41 @@ static enum tl_status open_context(struct tl_llama_engine *engine, struct tl_err
     return tl_llama_attach_pool(engine->context, threads, &engine->pool, error);
 }
 
+/* Where sequences share cells, a prefix that was not used for so many steps leaves them: all others attend to it. */
+#define UNIFIED_IDLE_STEPS 32
+
+static void open_core(struct tl_llama_engine *engine) {
+    const struct tl_llm_limits limits = {
+        .sequences = engine->sequences,
+        .running = wanted_sequences(engine),
+        .context_tokens = engine->context_tokens,
+        .cells = is_unified(engine) ? llama_n_ctx(engine->context) : 0,
+        .call_tokens = engine->batch_tokens,
+        .chunk = (uint32_t)engine->chunk,
+        .chunk_least = 32,
+        .quantum_ms = engine->quantum_ms,
+        .cache_bytes = (uint64_t)engine->cache_bytes,
+        .pin_bytes = (uint64_t)engine->pin_bytes,
+        .preempt_margin = engine->preempt_margin,
+        .idle_steps = is_unified(engine) ? UNIFIED_IDLE_STEPS : 0,
+        /* A state that has gone on cannot go back: these are served, and share only what is whole. */
+        .whole_only = llama_model_is_recurrent(engine->model) || llama_model_is_hybrid(engine->model),
+        .held_only = engine->keep && strcmp(engine->keep, "held") == 0,
+    };
+    const struct tl_llm_storage storage = tl_llama_storage(engine);
+    engine->core = tl_llm_create(&limits, &storage);
+}
+
 static enum tl_status llama_engine_open(struct tl_engine *base, const struct tl_emit *emit, struct tl_error *error) {
     struct tl_llama_engine *engine = engine_of(base);
     engine->emit = emit;
     const struct tl_llama_loading loading = {
         .path = engine->model_path, .gpu_layers = (int32_t)engine->gpu_layers, .gpu_devices = engine->gpu_devices};
     const struct tl_llama_extent extent = extent_of(engine);
-    enum tl_status status = tl_llama_memory_check(engine->model_path, &extent, "lower the settings parallel or context_size, "
-                                                  "or choose a smaller model", error);
+    enum tl_status status = tl_llama_memory_check(engine->model_path, &extent,
+                                                  "lower the settings parallel or context_size, "
+                                                  "or choose a smaller model",
+                                                  error);
     if (status == TL_OK)
         status = tl_llama_load(&loading, &engine->model, error);
     if (status == TL_OK)
@@ -156,9 +220,9 @@ static enum tl_status llama_engine_open(struct tl_engine *base, const struct tl_
     engine->vocabulary = (size_t)llama_vocab_n_tokens(engine->vocab);
     tl_llama_pieces_init(&engine->pieces, engine->vocab);
     engine->batch = llama_batch_init((int32_t)engine->batch_tokens, 0, 1);
-    engine->resident = tl_mem_zalloc(engine->sequences * sizeof(struct tl_llama_span *));
     tl_llama_template_init(&engine->template, engine->model);
     engine->released = tl_llama_released_create();
+    open_core(engine);
     return TL_OK;
 }
 
@@ -167,12 +231,13 @@ static void llama_engine_describe(const struct tl_engine *base, struct tl_engine
     *description = (struct tl_engine_description){
         .capabilities = 1u << TL_CAPABILITY_LLM,
         .executor = TL_EXECUTOR_DEVICE,
-        .batch_units = engine->sequences,
+        .batch_units = 2 * wanted_sequences(engine), /* the next ones wait here: they may want what is computed now */
         .batch_tokens = (uint32_t)engine->chunk,
-        .sequences = engine->sequences,
+        .sequences = wanted_sequences(engine),
         .context_tokens = engine->context_tokens,
         .streams = true,
         .keeps_kv = true,
+        .keeps_prefixes = engine->pin_bytes > 0,
         .model = engine->model_name,
         .model_digest = engine->model_digest ? engine->model_digest : "",
     };
@@ -190,37 +255,34 @@ static void llama_engine_submit(struct tl_engine *base, struct tl_item **items, 
 static bool llama_engine_step(struct tl_engine *base) {
     struct tl_llama_engine *engine = engine_of(base);
     tl_llama_iterate(engine);
-    return engine->items != NULL;
+    return tl_llm_first(engine->core) != NULL;
 }
 
 static void llama_engine_cancel(struct tl_engine *base, struct tl_item *item) {
     struct tl_llama_engine *engine = engine_of(base);
-    struct tl_llama_item *held = engine->items;
-    while (held && held->item != item)
-        held = held->next;
-    if (held)
-        tl_llama_item_fail(engine, held, TL_ERR_CANCELLED, "cancelled after %zu tokens were written", held->answer.written);
+    struct tl_llm_request *request = tl_llm_first(engine->core);
+    while (request && ((struct tl_llama_item *)request->user)->item != item)
+        request = request->next;
+    if (!request)
+        return;
+    struct tl_llama_item *held = request->user;
+    tl_llama_item_fail(engine, held, TL_ERR_CANCELLED, "cancelled after %zu tokens were written", held->answer.written);
 }
 
 static void llama_engine_close(struct tl_engine *base) {
     struct tl_llama_engine *engine = engine_of(base);
-    while (engine->items)
-        tl_llama_item_fail(engine, engine->items, TL_ERR_CANCELLED, "the engine was closed before the item was done");
+    struct tl_llm_request *request;
+    while ((request = tl_llm_first(engine->core)) != NULL)
+        tl_llama_item_fail(engine, request->user, TL_ERR_CANCELLED, "the engine was closed before the item was done");
     tl_llama_drain(engine);
-    tl_llama_sequences_close(engine);
+    tl_llm_destroy(engine->core);
+    engine->core = NULL;
     tl_llama_released_close(engine->released);
     engine->released = NULL;
 }
 
-struct tl_llama_counters tl_llama_count(const struct tl_llama_engine *engine) {
-    struct tl_llama_counters counters = engine->counters;
-    for (const struct tl_llama_prefix *prefix = engine->prefixes; prefix; prefix = prefix->next)
-        counters.prefixes++;
-    for (const struct tl_llama_span *span = engine->spans; span; span = span->next) {
-        counters.spans++;
-        counters.resident += span->sequence >= 0;
-    }
-    return counters;
+struct tl_llm_counters tl_llama_count(const struct tl_llama_engine *engine) {
+    return tl_llm_count(engine->core);
 }
 
 const struct tl_engine_ops tl_llama_engine = {

@@ -1,5 +1,5 @@
 /* llama_engine_test.c: the conformance suite on SmolLM2, with so few sequences that items wait,
- * fork and are parked on the way. */
+ * fork and are saved on the way. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -80,12 +80,16 @@ static void make(struct tl_conformance *run, size_t kind, uint32_t variation, st
 }
 
 static void check_at_rest(struct tl_engine *engine) {
-    struct tl_llama_counters counters = tl_llama_count((struct tl_llama_engine *)engine);
-    assert_int_equal(counters.items, 0);
-    assert_int_equal(counters.prefixes, 0);
-    assert_int_equal(counters.spans, 0);
+    struct tl_llama_engine *llama = (struct tl_llama_engine *)engine;
+    tl_llm_check(llama->core);
+    struct tl_llm_counters counters = tl_llama_count(llama);
+    assert_int_equal(counters.requests, 0);
+    assert_int_equal(counters.handles, 0);
+    tl_llm_clear(llama->core, false); /* nothing that is in the cache is in use */
+    counters = tl_llama_count(llama);
     assert_int_equal(counters.resident, 0);
-    assert_int_equal(counters.parked_bytes, 0);
+    assert_int_equal(counters.saved, counters.pinned);
+    assert_int_equal(counters.saved_bytes, 0);
 }
 
 static const struct tl_conformance_subject subject = {
@@ -101,7 +105,7 @@ static void test_conformance(void **state) {
     tl_conformance_check(&subject);
 }
 
-/* One sequence for everything: whatever is held is parked and restored, and all items end. */
+/* One sequence for everything: whatever is held is saved and loaded, and all items end. */
 static void test_conformance_with_one_sequence(void **state) {
     (void)state;
     tl_llama_test_settings(settings, sizeof settings,
@@ -109,11 +113,21 @@ static void test_conformance_with_one_sequence(void **state) {
     tl_conformance_check(&subject);
 }
 
-/* No room to park: prefixes lose their KV, and are computed again when they are used. */
-static void test_conformance_without_parking(void **state) {
+/* No room to save: prefixes lose their KV, and are computed again when they are used. */
+static void test_conformance_without_saving(void **state) {
     (void)state;
     tl_llama_test_settings(settings, sizeof settings,
-                           "\"context_size\": 256, \"parallel\": 2, \"chunk\": 64, \"threads\": 1, \"park_bytes\": 0");
+                           "\"context_size\": 256, \"parallel\": 2, \"chunk\": 64, \"threads\": 1, "
+                           "\"cache_bytes\": 0, \"pin_bytes\": 0, \"quantum_ms\": 0");
+    tl_conformance_check(&subject);
+}
+
+/* Sequences share the cells: prefixes are shared without copying. */
+static void test_conformance_with_unified_cells(void **state) {
+    (void)state;
+    tl_llama_test_settings(settings, sizeof settings,
+                           "\"context_size\": 256, \"parallel\": 3, \"chunk\": 24, \"threads\": 1, "
+                           "\"kv\": \"unified\", \"keep\": \"held\"");
     tl_conformance_check(&subject);
 }
 
@@ -121,7 +135,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conformance),
         cmocka_unit_test(test_conformance_with_one_sequence),
-        cmocka_unit_test(test_conformance_without_parking),
+        cmocka_unit_test(test_conformance_without_saving),
+        cmocka_unit_test(test_conformance_with_unified_cells),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,170 +1,95 @@
-/* llama_iteration.c: one step of the llama engine.
- *
- * A step gives sequences to waiting items, feeds every writing item its next token in one
- * call, and then computes up to `chunk` tokens of prompts. Decodes and prompt tokens go in calls
- * of their own: together they took as long or longer in every layout that was measured.
- * Waiting items are served strictly in their order (rank, then arrival): who is first waits for
- * the next sequence, and nobody overtakes, so nobody starves within a rank.
- *
- * What may be computed is decided here; llama_engine.c and llama_item.c know no batch. */
+/* llama_iteration.c: one step of the llama engine: the rows that engine/llm has chosen are computed, and what came of
+ * them goes to their items. */
+#include "base/clock.h"
+#include "base/error.h"
 #include "engine/llama/llama_internal.h"
 
-#include "base/error.h"
-#include "base/mem.h"
+static struct tl_llama_item *held_of(const struct tl_llm_range *range) {
+    return range->request->user;
+}
 
-/* Consecutive tokens of one item in a call, from the end of its span on. */
-struct row_range {
-    struct tl_llama_item *held;
-    size_t count;
-    bool logits;       /* of the last one */
-    int32_t last_row;  /* its row in the batch */
-};
-
-/* ---- computing ---- */
-
-static int32_t call(struct tl_llama_engine *engine, struct row_range *ranges, size_t count) {
+static int32_t run(struct tl_llama_engine *engine, const struct tl_llm_call *call) {
     struct llama_batch *batch = &engine->batch;
     batch->n_tokens = 0;
-    for (size_t i = 0; i < count; i++) {
-        struct tl_llama_item *held = ranges[i].held;
-        const struct tl_llama_span *span = held->span;
+    for (size_t i = 0; i < call->count; i++) {
+        const struct tl_llm_range *range = &call->ranges[i];
+        const int32_t *ids = range->request->tokens.ids + range->first;
         /* The library aborts the process on what it finds wrong here. */
-        TL_ASSERT((size_t)batch->n_tokens + ranges[i].count <= engine->batch_tokens);
-        TL_ASSERT(span->sequence >= 0 && (uint32_t)span->sequence < engine->sequences);
-        TL_ASSERT(span->length + ranges[i].count <= held->tokens.count);
-        TL_ASSERT(span->length + ranges[i].count <= engine->context_tokens);
-        for (size_t k = 0; k < ranges[i].count; k++) {
+        TL_ASSERT((size_t)batch->n_tokens + range->count <= engine->batch_tokens);
+        TL_ASSERT(range->sequence < engine->sequences);
+        TL_ASSERT(range->first + range->count <= engine->context_tokens);
+        for (size_t k = 0; k < range->count; k++) {
             int32_t row = batch->n_tokens++;
-            batch->token[row] = held->tokens.ids[span->length + k];
-            batch->pos[row] = (llama_pos)(span->length + k);
+            batch->token[row] = ids[k];
+            batch->pos[row] = (llama_pos)(range->first + k);
             batch->n_seq_id[row] = 1;
-            batch->seq_id[row][0] = span->sequence;
-            batch->logits[row] = ranges[i].logits && k + 1 == ranges[i].count;
-            ranges[i].last_row = row;
+            batch->seq_id[row][0] = (llama_seq_id)range->sequence;
+            batch->logits[row] = range->count - k <= range->logits;
         }
         if (engine->hooks.fed)
-            engine->hooks.fed(engine->hooks.context, held->item, span->length, held->tokens.ids + span->length,
-                              ranges[i].count);
+            engine->hooks.fed(engine->hooks.context, held_of(range)->item, range->first, ids, range->count);
     }
     int32_t result = llama_decode(engine->context, *batch);
+    llama_synchronize(engine->context);
     if (engine->hooks.decode)
         result = engine->hooks.decode(engine->hooks.context, result);
     return result;
 }
 
-static void deliver(struct tl_llama_engine *engine, const struct row_range *range, size_t sequences) {
-    struct tl_llama_item *held = range->held;
-    held->span->length += range->count;
-    held->computed += range->count;
+/* `end` is the row behind the range's last one. */
+static void deliver(struct tl_llama_engine *engine, const struct tl_llm_range *range, size_t sequences, int32_t end) {
+    struct tl_llama_item *held = held_of(range);
     if (sequences > held->batch_units)
         held->batch_units = (uint32_t)sequences;
-    if (!held->decode || held->state == TL_LLAMA_FILLING)
+    tl_llm_computed(engine->core, range->request, range->count);
+    if (range->logits == 0)
         return;
-    held->pending -= range->count;
-    if (!range->logits)
-        return;
-    float *logits = llama_get_logits_ith(engine->context, range->last_row);
+    float *logits = llama_get_logits_ith(engine->context, end - 1);
     if (!logits)
         tl_llama_item_fail(engine, held, TL_ERR_ENGINE, "llama.cpp gave no logits for the token at position %zu",
-                           held->span->length);
+                           range->first + range->count - 1);
     else
         tl_llama_item_logits(engine, held, logits);
 }
 
-/* Computes the ranges. When a call of several fails each is tried alone, so that what goes wrong
- * with one item fails that item only. Items may be finished and gone afterwards. */
-static void compute(struct tl_llama_engine *engine, struct row_range *ranges, size_t count) {
-    int32_t result = call(engine, ranges, count);
+/* When a call of several fails each is tried alone, so that what goes wrong with one item fails that item only. */
+static void compute(struct tl_llama_engine *engine, const struct tl_llm_call *call) {
+    uint64_t begin = tl_clock_now();
+    int32_t result = run(engine, call), row = 0;
     if (result == 0) {
-        for (size_t i = 0; i < count; i++)
-            deliver(engine, &ranges[i], count);
-        return;
-    }
-    for (size_t i = 0; i < count; i++)
-        tl_llama_span_repair(engine, ranges[i].held->span);
-    if (count > 1) {
-        for (size_t i = 0; i < count; i++)
-            compute(engine, &ranges[i], 1);
-        return;
-    }
-    struct tl_llama_item *held = ranges[0].held;
-    tl_llama_item_fail(engine, held, TL_ERR_ENGINE,
-                       "llama.cpp could not compute %zu tokens at position %zu (its code %d)", ranges[0].count,
-                       held->span->length, (int)result);
-}
-
-/* ---- composing ---- */
-
-/* Gives sequences to waiting items, in order. */
-static void admit(struct tl_llama_engine *engine) {
-    for (struct tl_llama_item *held = engine->items, *next; held; held = next) {
-        next = held->next;
-        if (held->state != TL_LLAMA_WAITING)
-            continue;
-        if (!held->decode && tl_llama_reusable(held, held->target) == held->target) {
-            held->reused = held->target;
-            tl_llama_item_filled(engine, held); /* nothing to compute: no sequence needed */
-            continue;
+        tl_llm_measured(engine->core, call, (double)(tl_clock_now() - begin) / (double)TL_NS_PER_MS);
+        for (size_t i = 0; i < call->count; i++) {
+            row += (int32_t)call->ranges[i].count;
+            deliver(engine, &call->ranges[i], call->count, row);
         }
-        if (!tl_llama_span_acquire(engine, held, held->target))
-            return;
-        held->state = TL_LLAMA_FILLING;
-        if (held->span->length >= held->target)
-            tl_llama_item_filled(engine, held);
+        return;
     }
+    for (size_t i = 0; i < call->count; i++)
+        tl_llm_broken(engine->core, call->ranges[i].request);
+    for (size_t i = 0; i < call->count && call->count > 1; i++) {
+        struct tl_llm_range alone = call->ranges[i];
+        if (alone.request->filled == alone.first) /* else it begins anew, in a later step */
+            compute(engine, &(struct tl_llm_call){&alone, 1, alone.count, call->writing});
+    }
+    if (call->count == 1)
+        tl_llama_item_fail(engine, held_of(&call->ranges[0]), TL_ERR_ENGINE,
+                           "llama.cpp could not compute %zu tokens at position %zu (its code %d)",
+                           call->ranges[0].count, call->ranges[0].first, (int)result);
 }
 
-/* Feeds every writing item what it has pending: one token, or a few that a list forces. */
-static void write_all(struct tl_llama_engine *engine) {
-    struct row_range *ranges = tl_mem_alloc(engine->sequences * sizeof *ranges);
-    size_t count = 0, rows = 0;
-    for (struct tl_llama_item *held = engine->items; held && count < engine->sequences; held = held->next) {
-        size_t room = engine->batch_tokens - rows;
-        if (held->state != TL_LLAMA_WRITING || room == 0)
-            continue;
-        size_t take = held->pending < room ? held->pending : room;
-        ranges[count++] = (struct row_range){.held = held, .count = take, .logits = take == held->pending};
-        rows += take;
-    }
-    if (count > 0) {
-        engine->counters.decode_calls++;
-        compute(engine, ranges, count);
-    }
-    tl_mem_free(ranges);
-}
-
-static struct tl_llama_item *first_filling(const struct tl_llama_engine *engine) {
-    struct tl_llama_item *held = engine->items;
-    while (held && held->state != TL_LLAMA_FILLING)
-        held = held->next;
-    return held;
-}
-
-/* Computes prompt tokens, at most `chunk` of them: of the first item, and of the next ones as far
- * as the budget goes. A call each: in a layout of streams, sequences of different lengths would
- * be computed one after the other anyway. */
-static void fill(struct tl_llama_engine *engine) {
-    size_t budget = (size_t)engine->chunk;
-    struct tl_llama_item *held;
-    while (budget > 0 && (held = first_filling(engine)) != NULL) {
-        size_t missing = held->target - held->span->length;
-        size_t take = missing < budget ? missing : budget;
-        budget -= take;
-        struct row_range range = {.held = held, .count = take};
-        engine->counters.fill_calls++;
-        bool last = take == missing;
-        uint64_t id = held->item->id;
-        compute(engine, &range, 1);
-        held = first_filling(engine); /* the same one, unless it failed */
-        if (last && held && held->item->id == id)
-            tl_llama_item_filled(engine, held);
-    }
+static void report_filled(struct tl_llama_engine *engine) {
+    struct tl_llm_request *request;
+    while ((request = tl_llm_next_filled(engine->core)) != NULL)
+        tl_llama_item_filled(engine, request->user);
 }
 
 void tl_llama_iterate(struct tl_llama_engine *engine) {
-    engine->steps++;
     tl_llama_drain(engine);
-    admit(engine);
-    write_all(engine);
-    fill(engine);
+    tl_llm_arrange(engine->core);
+    report_filled(engine);
+    struct tl_llm_call call;
+    while (tl_llm_next_call(engine->core, &call)) {
+        compute(engine, &call);
+        report_filled(engine);
+    }
 }

@@ -353,3 +353,24 @@ enum tl_status tl_llama_prompt_tokens(const struct tl_llama_template *template, 
     tl_mem_free(keep);
     return status;
 }
+
+size_t tl_llama_prompt_static(const struct tl_llama_template *template, const struct tl_prompt *prompt,
+                              const struct tl_llama_tokens *tokens) {
+    struct tl_prompt beginning = {.parts = prompt->parts};
+    while (beginning.count < prompt->count && prompt->parts[beginning.count].flags & TL_PART_STATIC &&
+           !(prompt->parts[beginning.count].flags & TL_PART_TRIMMABLE))
+        beginning.count++;
+    if (beginning.count == 0)
+        return 0;
+    size_t *keep = tl_mem_alloc(beginning.count * sizeof *keep), same = 0;
+    for (size_t i = 0; i < beginning.count; i++)
+        keep[i] = prompt->parts[i].length;
+    struct tl_llama_tokens certain = {0};
+    struct tl_error error = {0};
+    if (tokenise(template, &beginning, keep, true, &certain, &error) == TL_OK)
+        while (same < certain.count && same < tokens->count && certain.ids[same] == tokens->ids[same])
+            same++;
+    tl_llama_tokens_fini(&certain);
+    tl_mem_free(keep);
+    return same;
+}

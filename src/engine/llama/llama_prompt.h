@@ -31,4 +31,9 @@ enum tl_status tl_llama_prompt_tokens(const struct tl_llama_template *template, 
                                       size_t limit, struct tl_llama_tokens *out, bool *open, size_t *trimmed,
                                       struct tl_error *error);
 
+/* How many of a prompt's tokens are certain as soon as the parts at its beginning that are the same for every query
+ * (TL_PART_STATIC) are known: what all these queries share. `tokens` are the whole prompt's. */
+size_t tl_llama_prompt_static(const struct tl_llama_template *template, const struct tl_prompt *prompt,
+                              const struct tl_llama_tokens *tokens);
+
 #endif

@@ -39,7 +39,9 @@ void tl_llm_clear(struct tl_llm_core *core, bool pinned) {
 void tl_llm_destroy(struct tl_llm_core *core) {
     if (!core)
         return;
-    TL_ASSERT(!core->first && !core->handles);
+    TL_ASSERT(!core->first);
+    while (core->handles)
+        tl_llm_handle_release(core, core->handles);
     tl_llm_clear(core, true);
     tl_llm_tree_fini(&core->tree);
     tl_mem_free(core->resident);

@@ -56,6 +56,8 @@ struct tl_llm_limits {
     double quantum_ms;       /* a step should not take longer; 0: no bound but `chunk` */
     uint64_t cache_bytes;    /* of saved copies that are not pinned; storage must tell true sizes */
     uint64_t pin_bytes;      /* of pinned ones */
+    uint64_t idle_steps;     /* a resident copy that nobody computes in and that was not used for so many steps is saved,
+                                where all cells are attended to; 0: it stays until its sequence is wanted */
     uint32_t patience;       /* times that a request lets later ones go first; 0: 32 */
     double preempt_margin;   /* a request is preempted for one whose rank is higher by more than this; < 0: never */
     bool whole_only;         /* sequences cannot be cut (recurrent models): only a whole copy is ever reused */
@@ -187,7 +189,7 @@ struct tl_llm_counters {
 struct tl_llm_core;
 
 struct tl_llm_core *tl_llm_create(const struct tl_llm_limits *limits, const struct tl_llm_storage *storage);
-/* Drops all copies. Requests and handles must have been ended and released. NULL is allowed. */
+/* Drops all copies, frees all handles: these dangle then. Requests must have been ended. NULL is allowed. */
 void tl_llm_destroy(struct tl_llm_core *core);
 
 /* ---- requests ---- */

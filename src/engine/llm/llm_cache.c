@@ -305,6 +305,17 @@ static bool vacate_one(struct tl_llm_core *core, const struct tl_llm_copy *keep)
     return true;
 }
 
+void tl_llm_cool(struct tl_llm_core *core) {
+    for (uint32_t i = 0; i < core->limits.sequences && core->limits.idle_steps > 0; i++) {
+        struct tl_llm_copy *copy = core->resident[i];
+        if (!copy || copy->user || core->step - copy->used <= core->limits.idle_steps)
+            continue;
+        save_rest(core, copy, 0);
+        tl_llm_copy_drop(core, copy);
+        shrink(core, NULL);
+    }
+}
+
 /* Preempts the last in order whose rank is enough below the request's. */
 static bool preempt_one(struct tl_llm_core *core, const struct tl_llm_request *request) {
     struct tl_llm_request *last = NULL;

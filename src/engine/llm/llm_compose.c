@@ -86,6 +86,7 @@ bool tl_llm_arrange(struct tl_llm_core *core) {
     core->step++;
     core->counters.steps++;
     core->filled_some = false;
+    tl_llm_cool(core);
     size_t count = collect_waiting(core);
     bool full = false; /* strictly in order: who cannot be placed is not overtaken */
     for (size_t i = 0; i < count; i++) {

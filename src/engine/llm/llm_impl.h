@@ -55,6 +55,8 @@ void tl_llm_pin(struct tl_llm_core *core, struct tl_llm_request *request);
 /* Whether the request's pinned prefix has yet to be computed and kept. */
 bool tl_llm_pin_wanted(const struct tl_llm_core *core, const struct tl_llm_request *request);
 void tl_llm_copy_drop(struct tl_llm_core *core, struct tl_llm_copy *copy);
+/* Takes copies off sequences that were idle for too long. */
+void tl_llm_cool(struct tl_llm_core *core);
 void tl_llm_drop_unheld(struct tl_llm_core *core); /* for held_only */
 
 /* ---- llm_compose.c ---- */

@@ -540,6 +540,7 @@ static void run_randomly(uint64_t seed) {
                                          .quantum_ms = seed % 4 ? 12 : 0,
                                          .cache_bytes = seed % 6 * 150,
                                          .pin_bytes = seed % 5 * 60,
+                                         .idle_steps = seed % 4 == 3 ? 3 : 0,
                                          .patience = 1 + (uint32_t)(seed % 11),
                                          .preempt_margin = seed % 4 == 1 ? -1 : 0.5,
                                          .whole_only = seed % 8 == 5 && !share,
