@@ -187,7 +187,8 @@ struct tl_ref tl_build_prefill(const struct tl_step *step, struct tl_node *rende
 }
 
 void tl_build_set_sampling(const struct tl_step *step, struct tl_node *decode) {
-    static const char *const numbers[] = {"temperature", "top_p", "min_p"};
+    static const char *const numbers[] = {"temperature",        "top_p",             "min_p",
+                                          "repetition_penalty", "frequency_penalty", "presence_penalty"};
     static const char *const integers[] = {"top_k", "seed"};
     /* Defaults are left out of the graph: they are those of `decode` too. */
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
@@ -197,14 +198,20 @@ void tl_build_set_sampling(const struct tl_step *step, struct tl_node *decode) {
         if (tl_step_value(step, integers[i])->source != NULL)
             tl_build_set_integer(decode, integers[i], tl_step_value(step, integers[i])->integer);
     tl_build_set_integer(decode, "max_tokens", tl_step_value(step, "max_tokens")->integer);
-    if (tl_step_value(step, "stop")->string != NULL)
-        tl_build_set_string(decode, "stop", tl_step_value(step, "stop")->string);
+    static const char *const strings[] = {"stop", "logit_bias"};
+    for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++)
+        if (tl_step_value(step, strings[i])->string != NULL)
+            tl_build_set_string(decode, strings[i], tl_step_value(step, strings[i])->string);
 }
 
-struct tl_ref tl_build_text(const struct tl_step *step, struct tl_body *body, struct tl_ref kv) {
+struct tl_node *tl_build_decode(const struct tl_step *step, struct tl_body *body, struct tl_ref kv) {
     struct tl_node *decode = tl_build_node(step, body, TL_OP_DECODE, "decode", 0, TL_ROLE_LLM);
     tl_graph_connect(decode, "kv", kv);
     tl_build_set_sampling(step, decode);
     tl_build_finish(decode);
-    return tl_graph_add_output(decode, "text", TL_TYPE_OF(TEXT, 0));
+    return decode;
+}
+
+struct tl_ref tl_build_text(const struct tl_step *step, struct tl_body *body, struct tl_ref kv) {
+    return tl_graph_add_output(tl_build_decode(step, body, kv), "text", TL_TYPE_OF(TEXT, 0));
 }

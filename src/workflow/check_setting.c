@@ -186,6 +186,7 @@ static void read_setting(struct tl_check *check, const struct tl_step *step, con
     case TL_SETTING_REFERENCE: read_reference(check, step, setting, what, value); break;
     case TL_SETTING_INPUTS: read_inputs(check, step, setting, what, value); break;
     case TL_SETTING_PROMPT: tl_check_prompt(check, step, setting, what, value); break;
+    case TL_SETTING_JSON: tl_check_json(check, what, value); break;
     }
 }
 
@@ -198,8 +199,9 @@ static void check_setting(struct tl_check *check, struct tl_step *step, size_t p
     if (value->source != NULL && !belongs) {
         struct tl_str modes = TL_STR_INIT;
         tl_setting_put_modes(setting, &modes);
-        tl_check_error(check, value->source, "step '%s': %s: this belongs to mode %s, and the mode of the step is %s",
-                       step->id, setting->name, modes.data, mode);
+        const char *selector = tl_module_selector(step->module);
+        tl_check_error(check, value->source, "step '%s': %s: this belongs to %s %s, and the %s of the step is %s",
+                       step->id, setting->name, selector, modes.data, selector, mode);
         tl_str_fini(&modes);
     } else if (value->source != NULL) {
         read_setting(check, step, setting, value);
@@ -248,7 +250,7 @@ void tl_check_settings(struct tl_check *check, struct tl_step *step) {
     check_keys(check, step);
     check_step_engines(check, step);
     size_t mode_position = 0;
-    while (mode_position < module->setting_count && strcmp(module->settings[mode_position].name, "mode") != 0)
+    while (mode_position < module->setting_count && strcmp(module->settings[mode_position].name, tl_module_selector(module)) != 0)
         mode_position++;
     const char *mode = NULL;
     if (mode_position < module->setting_count) {

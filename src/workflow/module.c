@@ -27,6 +27,13 @@ const struct tl_module *tl_module_find(const char *name) {
     return NULL;
 }
 
+const char *tl_module_selector(const struct tl_module *module) {
+    for (size_t i = 0; i < module->setting_count; i++)
+        if (strcmp(module->settings[i].name, "format") == 0)
+            return "format";
+    return "mode";
+}
+
 void tl_setting_put_modes(const struct tl_setting *setting, struct tl_str *out) {
     for (const char *at = setting->modes; *at != '\0'; at++) {
         if (*at == ' ')

@@ -44,6 +44,7 @@ enum tl_setting_kind {
     TL_SETTING_PROMPT,    /* see prompt.c */
     TL_SETTING_REFERENCE, /* one reference or a list of them */
     TL_SETTING_INPUTS,    /* a mapping from names to references */
+    TL_SETTING_JSON,      /* a value as JSON has them, written in YAML, or {file: path} of a JSON file */
 };
 
 /* A name that a prompt may insert. */
@@ -70,7 +71,8 @@ struct tl_setting {
     const struct tl_prompt_form *forms;        /* PROMPT: one per mode; NULL: it may use what `inputs` names */
     uint32_t accepts;                          /* REFERENCE, INPUTS: a bit for each tl_base_type */
     bool single;                               /* REFERENCE: one value, no list */
-    const char *modes;                         /* values of `mode` that it belongs to: "vector hybrid"; NULL: all */
+    const char *modes;                         /* values of the setting that selects (see below) that it belongs to:
+                                                  "vector hybrid"; NULL: all */
     const char *description;
 };
 
@@ -113,6 +115,9 @@ struct tl_module {
 extern const struct tl_module *const tl_modules[];
 extern const size_t tl_module_count;
 const struct tl_module *tl_module_find(const char *name); /* NULL when there is none */
+
+/* The setting on which it depends which others a step may have: `mode`, or `format`. */
+const char *tl_module_selector(const struct tl_module *module);
 
 /* Appends "vector or hybrid". */
 void tl_setting_put_modes(const struct tl_setting *setting, struct tl_str *out);
@@ -158,6 +163,27 @@ void tl_module_reference(struct tl_str *out);
          .most = 4294967295.0, \
          .otherwise = "0", \
          .description = "start of the random numbers"}, \
+        {.name = "repetition_penalty", \
+         .kind = TL_SETTING_NUMBER, \
+         .least = 0.01, \
+         .most = 10, \
+         .otherwise = "1", \
+         .description = "above 1: tokens that stand in the prompt or were written become less likely"}, \
+        {.name = "frequency_penalty", \
+         .kind = TL_SETTING_NUMBER, \
+         .least = -2, \
+         .most = 2, \
+         .otherwise = "0", \
+         .description = "taken off a token's logit for each time that it was written"}, \
+        {.name = "presence_penalty", \
+         .kind = TL_SETTING_NUMBER, \
+         .least = -2, \
+         .most = 2, \
+         .otherwise = "0", \
+         .description = "taken off a token's logit when it was written"}, \
+        {.name = "logit_bias", \
+         .kind = TL_SETTING_JSON, \
+         .description = "a mapping from token ids to numbers from -100 to 100 that are added to their logits"}, \
     { \
         .name = "stop", .kind = TL_SETTING_STRINGS, \
         .description = "texts at which writing ends; they are not part of the answer" \

@@ -29,7 +29,7 @@ static bool is_inside(const char *path, const char *directory) {
 static bool find_file(struct tl_check *check, const struct tl_yaml_node *source, const char *what, const char *name,
                       char *resolved) {
     if (check->directory == NULL) {
-        tl_check_error(check, source, "%s: prompt files cannot be read here; expected the text itself", what);
+        tl_check_error(check, source, "%s: files cannot be read here; expected the text itself", what);
         return false;
     }
     char directory[PATH_MAX];
@@ -48,8 +48,8 @@ static bool find_file(struct tl_check *check, const struct tl_yaml_node *source,
     return false;
 }
 
-static bool read_file(struct tl_check *check, const struct tl_yaml_node *source, const char *what, const char *name,
-                      struct tl_str *text) {
+bool tl_check_read_file(struct tl_check *check, const struct tl_yaml_node *source, const char *what, const char *name,
+                        struct tl_str *text) {
     char resolved[PATH_MAX];
     if (!find_file(check, source, what, name, resolved))
         return false;
@@ -87,7 +87,7 @@ static bool read_message(struct tl_check *check, const struct tl_yaml_node *sour
         return false;
     }
     const char *name = tl_check_text(check, file, what, "the path of a file");
-    return name != NULL && read_file(check, file, what, name, text);
+    return name != NULL && tl_check_read_file(check, file, what, name, text);
 }
 
 /* Appends ["role","text"], the text without white space around it. */

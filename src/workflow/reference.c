@@ -51,6 +51,9 @@ static void put_kind(const struct tl_setting *setting, struct tl_str *out) {
     case TL_SETTING_PROMPT:
         tl_str_puts(out, "prompt");
         break;
+    case TL_SETTING_JSON:
+        tl_str_puts(out, "JSON written as YAML, or `{file: path}`");
+        break;
     case TL_SETTING_REFERENCE:
         tl_str_puts(out, setting->single ? "reference to " : "references to ");
         put_types(setting, out);
@@ -62,7 +65,7 @@ static void put_kind(const struct tl_setting *setting, struct tl_str *out) {
     }
 }
 
-static void put_setting(const struct tl_setting *setting, struct tl_str *out) {
+static void put_setting(const struct tl_module *module, const struct tl_setting *setting, struct tl_str *out) {
     tl_str_printf(out, "| `%s` | ", setting->name);
     put_kind(setting, out);
     if (setting->required)
@@ -73,7 +76,7 @@ static void put_setting(const struct tl_setting *setting, struct tl_str *out) {
         tl_str_printf(out, " | `%s`", setting->otherwise);
     tl_str_printf(out, " | %s", setting->description);
     if (setting->modes != NULL) {
-        tl_str_puts(out, " (mode ");
+        tl_str_printf(out, " (%s ", tl_module_selector(module));
         tl_setting_put_modes(setting, out);
         tl_str_putc(out, ')');
     }
@@ -102,7 +105,7 @@ static void put_module(const struct tl_module *module, struct tl_str *out) {
     put_roles(module, out);
     tl_str_puts(out, ".\n\n| setting | value | default | meaning |\n|---|---|---|---|\n");
     for (size_t i = 0; i < module->setting_count; i++)
-        put_setting(&module->settings[i], out);
+        put_setting(module, &module->settings[i], out);
     tl_str_puts(out, "\n| output | type | meaning |\n|---|---|---|\n");
     for (size_t i = 0; i < module->output_count; i++)
         tl_str_printf(out, "| `%s` | %s | %s |\n", module->outputs[i].name, module->outputs[i].type,

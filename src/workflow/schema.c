@@ -70,6 +70,9 @@ static json_t *setting_schema(const struct tl_setting *setting) {
     case TL_SETTING_PROMPT:
         schema = definition("prompt");
         break;
+    case TL_SETTING_JSON:
+        schema = json_object();
+        break;
     case TL_SETTING_REFERENCE:
         schema = definition("references");
         break;

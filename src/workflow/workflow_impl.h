@@ -139,6 +139,13 @@ void tl_check_accepted(struct tl_check *check, const struct tl_yaml_node *source
 void tl_check_prompt(struct tl_check *check, const struct tl_step *step, const struct tl_setting *setting,
                      const char *what, struct tl_setting_value *value);
 
+/* Appends the text of a file in the workflow's directory, which becomes part of the digest; false after a finding. */
+bool tl_check_read_file(struct tl_check *check, const struct tl_yaml_node *source, const char *what, const char *name,
+                        struct tl_str *text);
+
+/* check_json.c: reads a value as JSON text into value->string; NULL after a finding. */
+void tl_check_json(struct tl_check *check, const char *what, struct tl_setting_value *value);
+
 /* ---- decomposing ---- */
 struct tl_build {
     const struct tl_workflow *workflow;
@@ -187,6 +194,8 @@ void tl_build_set_sampling(const struct tl_step *step, struct tl_node *decode);
 struct tl_node *tl_build_render(const struct tl_step *step, struct tl_body *body, const char *template,
                                 const char *trim);
 struct tl_ref tl_build_prefill(const struct tl_step *step, struct tl_node *render);
+/* A decode from `kv` with the step's settings of sampling; its output is still to be added. */
+struct tl_node *tl_build_decode(const struct tl_step *step, struct tl_body *body, struct tl_ref kv);
 /* Decodes text by the step's sampling settings. */
 struct tl_ref tl_build_text(const struct tl_step *step, struct tl_body *body, struct tl_ref kv);
 

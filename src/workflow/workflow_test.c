@@ -346,7 +346,7 @@ static void test_prompt_files(void **state) {
     }
     snprintf(text, sizeof text, prompt_yaml, "a.txt");
     char *messages = refuse(text, NULL);
-    assert_non_null(strstr(messages, "prompt files cannot be read here; expected the text itself"));
+    assert_non_null(strstr(messages, "files cannot be read here; expected the text itself"));
     free(messages);
 
     static const char *const files[] = {"in/a.txt", "in/bytes.txt", "in/nul.txt", "in/link.txt", "secret.txt", "in",
