@@ -1,4 +1,5 @@
 /* valid.c: the scheduler's invariants, checked over the whole state. For tests. */
+#include <math.h>
 #include <string.h>
 
 #include "sched/sched_impl.h"
@@ -168,6 +169,10 @@ static void check_idle(struct check *check, uint32_t number) {
     const struct instance *instance = &sched->instances[number];
     const struct group *group = &sched->groups[instance->group];
     bool device_busy = instance->device != TL_SCHED_NO_DEVICE && sched->devices[instance->device].busy;
+    if (instance->description.batch_units && instance->held_items > 1 &&
+        instance->held_units > instance->description.batch_units)
+        finding(check, "instance %u of %s holds %u units, but has room for %u", number, group->name,
+                instance->held_units, instance->description.batch_units);
     if (instance->lost && (instance->busy || instance->held_items > 0 || instance->lane.count > 0))
         finding(check, "instance %u of %s is lost but has work", number, group->name);
     if (instance->busy || instance->lost || device_busy || instance->held_items > 0 || sched->undispatched) return;
@@ -217,6 +222,26 @@ static void check_claim(void *context, const struct tl_memo_claim *claim, bool p
         finding(check, "%s has a claim on what it has", node->plan->label);
     else if (produces && node->phase != NODE_QUEUED && node->phase != NODE_HELD)
         finding(check, "%s is to produce a value but has no item", node->plan->label);
+}
+
+/* What limits and shares go by. */
+static void check_accounts(struct check *check) {
+    const struct tl_sched *sched = check->sched;
+    size_t live = 0, of_tenants = 0;
+    double work = 0, tenant_work = 0;
+    for (const struct run *run = sched->runs; run; run = run->next) {
+        live += run->phase == RUN_LIVE;
+        work += run->phase == RUN_LIVE ? run->work : 0;
+    }
+    for (size_t i = 0; i < sched->tenant_count; i++) {
+        of_tenants += sched->tenants[i].runs;
+        tenant_work += sched->tenants[i].work;
+    }
+    if (live != sched->live_runs || live != of_tenants)
+        finding(check, "%zu runs are live, %zu are counted, %zu for tenants", live, sched->live_runs, of_tenants);
+    if (fabs(work - sched->live_work) > 1e-3 || fabs(work - tenant_work) > 1e-3)
+        finding(check, "live runs have %f ms of work, %f are counted, %f for tenants", work, sched->live_work,
+                tenant_work);
 }
 
 bool tl_sched_is_valid(const struct tl_sched *sched, struct tl_str *why) {
