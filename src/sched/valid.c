@@ -254,6 +254,7 @@ bool tl_sched_is_valid(const struct tl_sched *sched, struct tl_str *why) {
     if (runs != sched->run_count) finding(&check, "%zu runs are listed, %zu are counted", runs, sched->run_count);
     check_queues(&check);
     check_devices(&check);
+    check_accounts(&check);
     if (sched->memo && !tl_memo_is_valid(sched->memo, why, check_claim, &check)) check.findings++;
     return check.findings == 0;
 }
