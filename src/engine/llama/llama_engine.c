@@ -221,6 +221,7 @@ static enum tl_status llama_engine_open(struct tl_engine *base, const struct tl_
     tl_llama_pieces_init(&engine->pieces, engine->vocab);
     engine->batch = llama_batch_init((int32_t)engine->batch_tokens, 0, 1);
     tl_llama_template_init(&engine->template, engine->model);
+    engine->pieces.style = tl_tools_style_of(engine->template.text);
     engine->released = tl_llama_released_create();
     open_core(engine);
     return TL_OK;
