@@ -14,14 +14,14 @@ static const char help[] =
     "predicted from what was measured here, else from defaults that are the same on every machine.\n"
     "\n"
     "      --passes          what each pass did and why, and nothing else\n"
-    "      --json            all of it as JSON\n"
+    "      --format FORM     text (default) or json\n"
     TL_CLI_SHAPE_HELP
     "  -o FILE               write there instead of standard output\n"
     "  -h, --help            this text\n";
 
 static const struct option long_options[] = {
     {"passes", no_argument, NULL, 'p'},
-    {"json", no_argument, NULL, 'j'},
+    {"format", required_argument, NULL, 'f'},
     {"output", required_argument, NULL, 'o'},
     {"help", no_argument, NULL, 'h'},
     TL_CLI_SHAPE_OPTIONS,
@@ -82,8 +82,8 @@ static void explain_json(const struct tl_plan_steps *steps, bool passes_only, st
 
 int tl_cmd_explain(int argc, char **argv) {
     struct tl_cli_shape shape = {0};
-    bool passes_only = false, json = false;
-    const char *output = NULL;
+    bool passes_only = false;
+    const char *output = NULL, *format = "text";
     int result = -1;
     opterr = 0;
     for (int option; result < 0 && (option = getopt_long(argc, argv, ":o:h", long_options, NULL)) != -1;) {
@@ -94,7 +94,7 @@ int tl_cmd_explain(int argc, char **argv) {
             continue;
         switch (option) {
         case 'p': passes_only = true; break;
-        case 'j': json = true; break;
+        case 'f': format = optarg; break;
         case 'o': output = optarg; break;
         case 'h':
             fputs(help, stdout);
@@ -103,6 +103,9 @@ int tl_cmd_explain(int argc, char **argv) {
         default: result = tl_cli_wrong_option("explain", option, argv, long_options); break;
         }
     }
+    bool json = strcmp(format, "json") == 0;
+    if (result < 0 && !json && strcmp(format, "text") != 0)
+        result = tl_cli_wrong_use("explain", "--format is text or json, not '%s'", format);
     if (result < 0 && argc - optind != 1)
         result = tl_cli_wrong_use("explain", optind == argc ? "which workflow?" : "one workflow at a time");
     struct tl_runtime *runtime;

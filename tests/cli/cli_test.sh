@@ -85,12 +85,18 @@ run 0 explain advanced-rag --collection --optimize=off; out "no pass changed any
 run 0 explain advanced-rag --passes; out "prune"
 run 2 explain naive-rag --optimize=fast; err "off, paper or cost"
 run 2 explain naive-rag --pass=-prun; err "prun"
+run 0 explain naive-rag --format json; out '"critical_path"'; out '"passes"'; silent err
+run 2 explain naive-rag --format yaml; err "text or json"
 run 2 explain; err "which workflow?"
+TEOLA_PASSES=-all run 0 explain naive-rag --passes; out "no pass changed anything"
+TEOLA_PASSES=-all run 0 explain naive-rag --passes --pass=+prune; out "prune"
+TEOLA_PASSES=-prun run 2 explain naive-rag; err "all, prune, share"
 run 0 draw naive-rag --format dot; out "digraph"
 run 0 draw naive-rag -o "$scratch/g.dot"; silent out; grep -q digraph "$scratch/g.dot" || fail "no DOT in the file"
-run 2 draw naive-rag --format png; err "svg or dot"
+run 2 draw naive-rag --format png; err "svg, html or dot"
 if command -v dot >/dev/null; then
     run 0 draw advanced-rag -o "$scratch/g.svg"; grep -q '<svg' "$scratch/g.svg" || fail "no SVG in the file"
+    run 0 draw advanced-rag -o "$scratch/g.html"; grep -q 'Critical path' "$scratch/g.html" || fail "no page in the file"
 fi
 
 # ---- run: wrong use ----
