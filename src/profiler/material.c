@@ -92,7 +92,15 @@ struct tl_value *tl_material_chunk(uint32_t tokens, uint64_t salt) {
     tl_material_words(tokens, salt, &text);
     tl_str_printf(&id, "%016llx:0", (unsigned long long)tl_hash_u64(salt, 7));
     struct tl_value *value = tl_value_chunk(&(struct tl_chunk){
-        .id = id.data, .uri = "measured", .title = "", .heading = "", .text = text.data, .length = text.length, .end = text.length, .tokens = tokens});
+        .id = id.data,
+        .uri = "measured",
+        .title = "",
+        .heading = "",
+        .text = text.data,
+        .length = text.length,
+        .end = text.length,
+        .tokens = tokens,
+    });
     tl_str_fini(&id);
     tl_str_fini(&text);
     return value;

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "engine/engine_impl.h"
+#include "runtime/calibrate.h"
 
 struct tl_instance;
 struct tl_runtime_device;
@@ -121,6 +122,7 @@ struct tl_instance {
     struct tl_engine_description description; /* after OPENED */
     struct tl_error error;                    /* why opening failed */
     uint32_t number;                          /* of the scheduler */
+    struct tl_calibration calibration;        /* the loop's */
     enum { TL_INSTANCE_CLOSED, TL_INSTANCE_OPENING, TL_INSTANCE_OPEN, TL_INSTANCE_FAILED } state; /* the runtime's lock */
 };
 

@@ -29,10 +29,13 @@ static void act_run(struct tl_runtime *runtime, const struct tl_action *action, 
                 .instance = action->as.run.instance,
                 .batch = runtime->batches,
                 .batch_items = (uint32_t)count,
+                .since = instance->calibration.sum,
             };
             tl_id_table_set(&runtime->items, order.items[i]->id, item);
         }
     }
+    if (instance->kind != TL_EXECUTOR_LOOP)
+        tl_calibration_ordered(&instance->calibration, order.items, count, now);
     tl_executor_order(instance->executor, &order);
 }
 
@@ -119,10 +122,25 @@ static struct tl_run_record *record_of(struct tl_runtime *runtime, const struct 
     return tl_runtime_live_run(runtime, tl_sched_item_run(item));
 }
 
+/* What waits on the loop has no quanta: its time is that from its start to its end. What a server writes at one time
+ * with others says nothing of one call. */
+static void calibrate(struct tl_runtime *runtime, const struct tl_runtime_item *held, const struct tl_message *message) {
+    struct tl_instance *instance = runtime->by_number[held->instance];
+    bool failed = message->kind == TL_MESSAGE_FAILED;
+    if (instance->kind != TL_EXECUTOR_LOOP) {
+        tl_calibration_outcome(&instance->calibration, message->item, &message->usage, failed, held->since);
+    } else if (!failed && tl_primitive_info(message->item->op)->capability != TL_CAPABILITY_LLM) {
+        struct tl_cost_work work = tl_calibration_work(message->item, &message->usage);
+        tl_cost_observe(runtime->cost, instance->engine_name, &work, 1,
+                        (double)(message->time - held->started) / (double)TL_NS_PER_MS);
+    }
+}
+
 /* Before the scheduler frees the item. True when text of it has gone to the user. */
 static bool record_outcome(struct tl_runtime *runtime, struct tl_run_record *record, const struct tl_message *message) {
     struct tl_runtime_item *held = tl_id_table_remove(&runtime->items, message->item->id);
     TL_ASSERT(held);
+    calibrate(runtime, held, message);
     if (record) {
         uint64_t ready = tl_sched_item_ready(message->item), zero = record->submitted;
         struct tl_report_item item = {
@@ -182,6 +200,8 @@ static void on_step_done(struct tl_runtime *runtime, const struct tl_message *me
     struct tl_event event = {.kind = TL_EVENT_STEP_DONE};
     event.as.step.instance = message->instance->number;
     event.as.step.more = message->more;
+    tl_calibration_stepped(&message->instance->calibration, runtime->cost, message->instance->engine_name,
+                           message->time);
     step(runtime, &event, NULL);
 }
 

@@ -77,6 +77,7 @@ struct tl_runtime_item {
     uint32_t batch;   /* number of the RUN action */
     uint32_t batch_items;
     bool shown;       /* text of it has gone to the user */
+    struct tl_calibration_mark since;
 };
 
 /* Beginnings of prompts that are computed ahead (prewarm.c). */
