@@ -75,9 +75,19 @@ static void keep_nearest(struct tl_schema_state *state) {
     state->count = 1;
 }
 
-static bool number_takes(const struct tl_schema_node *node, const struct tl_schema_frame *top, unsigned char byte) {
-    struct tl_schema_frame frame = *top;
-    return tl_schema_number_put(node, &frame, byte);
+/* A byte with which the number may end; if there is none, one with which it may go on. */
+static unsigned char shortest_of_number(const struct tl_schema_node *node, const struct tl_schema_frame *top) {
+    static const char order[] = "0123456789.-";
+    unsigned char first = 0;
+    for (const char *at = order; *at; at++) {
+        struct tl_schema_frame frame = *top;
+        if (!tl_schema_number_put(node, &frame, (unsigned char)*at))
+            continue;
+        if (tl_schema_number_may_end(node, &frame))
+            return (unsigned char)*at;
+        first = first ? first : (unsigned char)*at;
+    }
+    return first;
 }
 
 /* The next byte of the shortest way on. */
@@ -87,13 +97,8 @@ static unsigned char shortest(const struct tl_schema_state *state) {
     const struct tl_schema_node *node = top_node(state, way);
     if (node->kind == TL_SCHEMA_STRING)
         return top->phase == TL_SCHEMA_OPEN || top->count >= node->as.string.least ? '"' : ' ';
-    if (node->kind == TL_SCHEMA_NUMBER) {
-        static const char order[] = "0123456789.-";
-        const char *at = order;
-        while (at[1] && !number_takes(node, top, (unsigned char)*at))
-            at++;
-        return (unsigned char)*at;
-    }
+    if (node->kind == TL_SCHEMA_NUMBER)
+        return shortest_of_number(node, top);
     struct tl_schema_literals literals = tl_schema_choices(state->schema, top);
     const struct tl_schema_literal *best = NULL;
     for (uint32_t i = top->as.range.low; i < top->as.range.high; i++) {
