@@ -421,6 +421,92 @@ static void test_what_can_never_fit_is_refused(void **state) {
     tl_llm_test_close(&world);
 }
 
+/* ---- mixes of requests, as bench/ sends them ---- */
+
+/* Eight clients, each with one query at a time: a prefill of a shared and an own part, then a decode. */
+struct mix {
+    struct tl_llm_test_world world; /* first */
+    size_t queries, prefixes, begun, done;
+    size_t pin;
+};
+
+#define MIX_SHARED 400
+#define MIX_OWN 100
+#define MIX_WRITTEN 30
+
+static void begin_query(struct mix *mix) {
+    if (mix->begun == mix->queries)
+        return;
+    int32_t ids[MIX_SHARED + MIX_OWN];
+    size_t query = mix->begun++;
+    spell(ids, MIX_SHARED + MIX_OWN, MIX_SHARED, 1 + (int32_t)(query % mix->prefixes), 100 + (int32_t)query);
+    tl_llm_submit(mix->world.core,
+                  &(struct tl_llm_ask){.ids = ids, .count = MIX_SHARED + MIX_OWN, .pin = mix->pin});
+}
+
+static void decode_query(struct tl_llm_test_world *world, struct tl_llm_request *request) {
+    struct tl_llm_tokens tokens = request->tokens;
+    if (request->prompt_count > MIX_SHARED)
+        tl_llm_submit(world->core, &(struct tl_llm_ask){.ids = tokens.ids,
+                                                        .count = request->prompt_count,
+                                                        .decode = true,
+                                                        .reserve = MIX_WRITTEN});
+    tl_llm_end(world->core, request);
+}
+
+static void end_query(struct tl_llm_test_world *world, struct tl_llm_request *request,
+                      const struct tl_llm_range *range) {
+    struct mix *mix = (struct mix *)world;
+    bool last = request->tokens.count >= request->prompt_count + request->reserve;
+    write_on(world, request, range);
+    if (!last)
+        return;
+    mix->done++;
+    begin_query(mix);
+}
+
+/* Prompt tokens computed. `warm`: each prefix was asked for before, alone. */
+static uint64_t run_mix(size_t queries, size_t prefixes, bool warm) {
+    struct mix *mix = tl_mem_zalloc(sizeof *mix);
+    mix->queries = queries;
+    mix->prefixes = prefixes;
+    mix->pin = warm ? MIX_SHARED : 0;
+    mix->world = (struct tl_llm_test_world){.seed = 1, .wrote = end_query, .filled = decode_query};
+    const struct tl_llm_limits limits = {.sequences = 8,
+                                         .context_tokens = TL_LLM_TEST_CONTEXT,
+                                         .call_tokens = 256,
+                                         .chunk = 256,
+                                         .chunk_least = 32,
+                                         .cache_bytes = 22000, /* tokens: half a GiB of a model with 23 KB a token */
+                                         .pin_bytes = 10000,
+                                         .preempt_margin = 1};
+    tl_llm_test_open(&mix->world, &limits, false);
+    for (size_t i = 0; warm && i < prefixes; i++) {
+        int32_t ids[MIX_SHARED];
+        spell(ids, MIX_SHARED, MIX_SHARED, 1 + (int32_t)i, 0);
+        tl_llm_submit(mix->world.core,
+                      &(struct tl_llm_ask){.ids = ids, .count = MIX_SHARED, .pin = MIX_SHARED, .open = true});
+        run_out(&mix->world);
+    }
+    uint64_t before = tl_llm_count(mix->world.core).computed;
+    for (size_t i = 0; i < 8; i++)
+        begin_query(mix);
+    run_out(&mix->world);
+    assert_int_equal(mix->done, queries);
+    uint64_t computed = tl_llm_count(mix->world.core).computed - before;
+    assert_int_equal(tl_llm_count(mix->world.core).lost, 0);
+    tl_llm_test_close(&mix->world);
+    tl_mem_free(mix);
+    return computed;
+}
+
+static void test_mixes(void **state) {
+    (void)state;
+    assert_int_equal(run_mix(32, 1, false), MIX_SHARED + 32 * MIX_OWN);
+    assert_int_equal(run_mix(48, 16, false), 16 * MIX_SHARED + 48 * MIX_OWN);
+    assert_int_equal(run_mix(48, 16, true), 48 * MIX_OWN);
+}
+
 /* ---- random runs ---- */
 
 /* What the test knows of a request that it submitted. */
@@ -467,7 +553,7 @@ static void write_randomly(struct tl_llm_test_world *world, struct tl_llm_reques
     if (range->logits > 1)
         tl_llm_reject(world->core, request, tl_llm_test_draw(world, range->logits));
     size_t end = request->prompt_count + request->reserve;
-    if (request->tokens.count >= end || request->tokens.count >= TL_LLM_TEST_CONTEXT - 8) {
+    if (request->tokens.count >= end || request->tokens.count >= 256 - 8) {
         finish(world, request);
         return;
     }
@@ -481,7 +567,7 @@ static void write_randomly(struct tl_llm_test_world *world, struct tl_llm_reques
 static void submit_randomly(struct random_run *run) {
     struct tl_llm_test_world *world = &run->world;
     struct ticket *ticket = &run->tickets[run->submitted];
-    int32_t ids[TL_LLM_TEST_CONTEXT];
+    int32_t ids[256];
     const struct ticket *earlier = run->submitted ? &run->tickets[tl_llm_test_draw(world, run->submitted)] : NULL;
     size_t shared = tl_llm_test_draw(world, 5) * 20, count = tl_llm_test_draw(world, 3) * 30 + 1 + shared;
     spell(ids, count, shared, (int32_t)tl_llm_test_draw(world, 3), 10 + (int32_t)tl_llm_test_draw(world, 4));
@@ -532,7 +618,7 @@ static void run_randomly(uint64_t seed) {
                                         .failed = finish_failed};
     const struct tl_llm_limits limits = {.sequences = 1 + (uint32_t)(seed % 7),
                                          .running = (uint32_t)(seed % 3),
-                                         .context_tokens = TL_LLM_TEST_CONTEXT,
+                                         .context_tokens = 256,
                                          .cells = seed % 5 == 0 ? 300 : 0,
                                          .call_tokens = 40,
                                          .chunk = 1 + (uint32_t)(seed % 37),
@@ -592,6 +678,7 @@ int main(void) {
         cmocka_unit_test(test_few_rows_singly),
         cmocka_unit_test(test_cells_are_bounded),
         cmocka_unit_test(test_what_can_never_fit_is_refused),
+        cmocka_unit_test(test_mixes),
         cmocka_unit_test(test_random_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

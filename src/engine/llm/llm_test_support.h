@@ -6,7 +6,7 @@
 #include "engine/llm/llm.h"
 
 #define TL_LLM_TEST_SEQUENCES 16
-#define TL_LLM_TEST_CONTEXT 256
+#define TL_LLM_TEST_CONTEXT 640
 
 /* Zeroed but for `seed`: everything works. Chances are of 100. */
 struct tl_llm_test_world {
