@@ -128,9 +128,20 @@ struct tl_value *world_value(struct tl_type type, uint64_t seed) {
     }
 }
 
+/* With the numbers of vectors, which people are not shown. */
+static json_t *to_json(const struct tl_value *value) {
+    if (value->type.base != TL_TYPE_VECTOR) return tl_value_to_json(value);
+    json_t *array = json_array();
+    for (size_t i = 0; value->type.depth > 0 && i < value->as.list.count; i++)
+        json_array_append_new(array, to_json(value->as.list.items[i]));
+    for (size_t i = 0; value->type.depth == 0 && i < value->as.vector.dimension; i++)
+        json_array_append_new(array, json_real((double)value->as.vector.data[i]));
+    return array;
+}
+
 static uint64_t hash_value(const struct tl_value *value, uint64_t seed) {
     if (!value) return tl_hash_u64(0, seed);
-    json_t *json = tl_value_to_json(value);
+    json_t *json = to_json(value);
     char *text = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
     uint64_t hash = tl_hash_string(text, seed);
     free(text);
@@ -150,12 +161,12 @@ static uint64_t hash_item(const struct tl_item *item) {
     return hash_with(item, item->input_count ? item->inputs[0] : NULL);
 }
 
-/* What a primitive that works on each list item by itself makes of the list. */
+/* What a primitive that works on each list item by itself makes of the list: of each what it makes of that alone. */
 static struct tl_value *each(const struct tl_item *item, struct tl_type type) {
     const struct tl_list *list = &item->inputs[0]->as.list;
     struct tl_value **results = tl_mem_zalloc((list->count + 1) * sizeof(struct tl_value *));
     for (size_t i = 0; i < list->count; i++)
-        results[i] = world_value(tl_type_element(type), hash_with(item, list->items[i]));
+        results[i] = world_value(tl_type_element(type), tl_hash_u64(hash_with(item, list->items[i]), 0));
     struct tl_value *value = tl_value_list(tl_type_element(type), results, list->count);
     tl_mem_free(results);
     return value;
@@ -316,7 +327,7 @@ static void finished(struct world *world, const struct tl_action *action) {
     if (outcome->status != TL_OK) return;
     json_t *all = json_array();
     for (size_t i = 0; i < action->as.finished.output_count; i++) {
-        json_array_append_new(all, tl_value_to_json(action->as.finished.outputs[i]));
+        json_array_append_new(all, to_json(action->as.finished.outputs[i]));
         tl_value_unref(action->as.finished.outputs[i]);
     }
     outcome->outputs = json_dumps(all, JSON_COMPACT | JSON_SORT_KEYS);
