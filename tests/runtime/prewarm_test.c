@@ -129,6 +129,59 @@ static void what_is_put_off_is_done_later(void **state) {
     tl_runtime_close(runtime);
 }
 
+/* ---- the real engine ---- */
+
+/* The language model is real; what it is asked about is made up. */
+static struct tl_runtime *open_real(const char *prewarm) {
+    const char *const settings[] = {prewarm};
+    struct tl_str config = TL_STR_INIT;
+    struct tl_runtime *runtime = NULL;
+    struct tl_error error = {0};
+    setenv("TEOLA_MODELS", getenv("TEOLA_TEST_MODELS"), 1);
+    tl_str_puts(&config, "engines:\n"
+                         "  llm: {type: llama, model: smollm2-135m-instruct-q8_0, threads: 1, context_size: 2048}\n" EMULATED(
+                             "embedder", "") EMULATED("reranker", "") EMULATED("store", ", collection_chunks: 3")
+                             EMULATED("documents", ", executor: pool"));
+    const struct tl_runtime_options options = {
+        .size = sizeof options, .config_text = config.data, .settings = settings, .setting_count = 1};
+    if (tl_runtime_open(&options, &runtime, &error) != TL_OK)
+        fail_msg("%s", error.message);
+    tl_str_fini(&config);
+    return runtime;
+}
+
+/* Without it the first query finds nothing and leaves its beginning to the second, which asks another question; with it
+ * the first one finds it already. */
+static void a_real_model_goes_on_from_them(void **state) {
+    (void)state;
+    json_int_t cold, second, prepared;
+    size_t items;
+    struct tl_runtime *runtime = open_real("prewarm=false");
+    tl_workflow_id workflow = load(runtime, "naive-rag");
+    json_t *result = query(runtime, workflow);
+    cold = reused_by_first(result, &items);
+    json_decref(result);
+    struct tl_request request = ask(workflow, "{\"question\": \"Who built it?\"}");
+    request.flags = TL_REQUEST_ITEMS;
+    result = finish(runtime, submit(runtime, &request), TL_OK);
+    second = reused_by_first(result, &items);
+    json_decref(result);
+    tl_runtime_close(runtime);
+
+    runtime = open_real("prewarm=true");
+    workflow = load(runtime, "naive-rag");
+    prepare(runtime, workflow);
+    wait_until_warmed(runtime, 1);
+    result = query(runtime, workflow);
+    prepared = reused_by_first(result, &items);
+    json_decref(result);
+    tl_runtime_close(runtime);
+
+    assert_int_equal(cold, 0);
+    assert_true(prepared > 8); /* "Answer in one short sentence." and "Question:" are more */
+    assert_true(second >= prepared);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_query_finds_them),
@@ -136,6 +189,7 @@ int main(void) {
         cmocka_unit_test(nothing_is_done_in_vain),
         cmocka_unit_test(queries_and_closing_do_not_wait),
         cmocka_unit_test(what_is_put_off_is_done_later),
+        cmocka_unit_test(a_real_model_goes_on_from_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
