@@ -105,7 +105,8 @@ enum tl_status tl_runtime_load_workflow_text(struct tl_runtime *runtime, const c
                                              struct tl_error *error);
 
 /* Loads the engines that the workflow uses, so that the first run does not wait for them.
- * Blocks while models are loaded. */
+ * Blocks while models are loaded. What the workflow's prompts begin with is then computed
+ * while nothing else is to do, unless the configuration says `prewarm: false`. */
 enum tl_status tl_runtime_prepare(struct tl_runtime *runtime, tl_workflow_id workflow, struct tl_error *error);
 
 /* ---- runs ---- */
@@ -130,7 +131,8 @@ struct tl_request {
     const char *const *documents; /* files and directories to answer from, ingested within the run */
     size_t document_count;
     enum tl_optimize optimize;
-    const char *const *passes;    /* "-split_prefill" leaves a pass out; "+name" puts it back */
+    const char *const *passes;    /* after those of the configuration: "-split_prefill" leaves a pass out, "+name" puts
+                                     it back; name may be "all". TL_ERR_USAGE lists the names when one is unknown */
     size_t pass_count;
     uint64_t timeout_ms;          /* from now to the end of the run; 0: as configured (none by default) */
     double priority;              /* higher goes first among runs; 0 is usual */
