@@ -88,6 +88,8 @@ static struct world *world_with(uint64_t seed, size_t memo_bytes, double failure
                                                 .instances = 1 + (unsigned)(seed % 2),
                                                 .batch_units = 8,
                                                 .failure = failure,
+                                                .losses = failure > 0 && seed % 3 == 0 ? 2 : 0,
+                                                .retries = (uint32_t)(seed % 3),
                                                 .memo_bytes = memo_bytes});
 }
 
@@ -374,7 +376,7 @@ static uint64_t crowd(uint64_t seed, struct tl_plan *plan, struct tl_plan *apart
                      expected);
         tl_mem_free(expected);
     }
-    assert_true(failed <= counters.items_failed); /* each fails by an item of its own */
+    if (seed % 3) assert_true(failed <= counters.items_failed); /* each by an item of its own; else engines were lost */
     *shared += counters.memo.shared;
     uint64_t trace = world_trace(world);
     world_destroy(world);
