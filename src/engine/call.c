@@ -1,5 +1,7 @@
 #include "engine/call.h"
 
+#include <string.h>
+
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -127,6 +129,20 @@ const char *tl_engine_caller_notice(const struct tl_engine_caller *caller) { ret
 /* ---- calling ---- */
 
 #define INPUTS_MAX 16
+#define NAME_SIZE 32
+
+/* The names of the inputs by the signature, "query:vector kv?:kv -> ..."; "" beyond it, or where any name may stand. */
+static void name_inputs(enum tl_primitive op, size_t count, char names[INPUTS_MAX][NAME_SIZE]) {
+    const char *at = tl_primitive_info(op)->signature;
+    for (size_t i = 0; i < count; i++) {
+        size_t length = strcspn(at, ":? ");
+        bool named = at[0] != '*' && at[0] != '-' && at[0] != '\0' && length < NAME_SIZE;
+        memcpy(names[i], at, named ? length : 0);
+        names[i][named ? length : 0] = '\0';
+        at += strcspn(at, " ");
+        at += *at == ' ' && at[1] != '-';
+    }
+}
 
 enum tl_status tl_engine_call(struct tl_engine_caller *caller, enum tl_primitive op,
                               const struct tl_attributes *attributes, struct tl_value *const *inputs,
@@ -136,8 +152,10 @@ enum tl_status tl_engine_call(struct tl_engine_caller *caller, enum tl_primitive
     const char *names[INPUTS_MAX];
     const struct tl_engine_ops *ops = caller->engine->ops;
     TL_ASSERT(input_count <= INPUTS_MAX);
+    char buffers[INPUTS_MAX][NAME_SIZE];
+    name_inputs(op, input_count, buffers);
     for (size_t i = 0; i < input_count; i++)
-        names[i] = "";
+        names[i] = buffers[i];
     struct tl_item item = {
         .id = ++caller->items,
         .op = op,
