@@ -11,6 +11,7 @@
 #include "cli/command_line.h"
 #include "cli/commands.h"
 #include "engine/engine_impl.h"
+#include "engine/llama/llama_memory.h"
 #include "engine/sqlite/store.h"
 
 static const char help[] =
@@ -119,6 +120,40 @@ static void check_store(struct checkup *checkup, const struct tl_config *config)
 
 /* ---- engines ---- */
 
+static double gib(uint64_t bytes) {
+    return (double)bytes / (double)((uint64_t)1 << 30);
+}
+
+/* What loading it will take, found without doing so. */
+static void check_memory(struct checkup *checkup, const struct tl_config_engine *engine, const json_t *settings) {
+    const struct tl_engine_ops *ops = tl_engine_find(engine->type);
+    struct tl_engine *made = NULL;
+    struct tl_engine_memory memory;
+    if (!ops || !ops->memory || ops->create(engine->name, settings, &made, NULL) != TL_OK)
+        return; /* what is wrong with the settings is said elsewhere */
+    if (ops->memory(made, &memory, NULL) == TL_OK) {
+        uint64_t need = memory.weights + memory.cache + memory.work;
+        bool fits = need <= memory.available && memory.device <= memory.device_available;
+        say(checkup, fits ? GOOD : BAD, "  memory",
+            "%.2f GiB: weights %.2f, cache %.2f, work %.2f; %.1f GiB are available", gib(need), gib(memory.weights),
+            gib(memory.cache), gib(memory.work), gib(memory.available));
+        if (memory.device > 0)
+            say(checkup, fits ? GOOD : BAD, "  GPU memory", "%.2f GiB; %.1f GiB are free", gib(memory.device),
+                gib(memory.device_available));
+    }
+    ops->destroy(made);
+}
+
+static void check_devices(struct checkup *checkup) {
+    struct tl_llama_device_info devices[16];
+    struct tl_str names = TL_STR_INIT;
+    size_t count = tl_llama_devices(devices, 16);
+    for (size_t i = 0; i < count && i < 16; i++)
+        tl_str_printf(&names, "%s%s (%s)", i ? ", " : "", devices[i].name, devices[i].description);
+    say(checkup, GOOD, "llama.cpp", "computes on: %s", names.data);
+    tl_str_fini(&names);
+}
+
 static void check_engine(struct checkup *checkup, struct tl_runtime *runtime, const struct tl_config_engine *engine,
                          bool load) {
     json_t *settings = NULL;
@@ -135,6 +170,8 @@ static void check_engine(struct checkup *checkup, struct tl_runtime *runtime, co
         say(checkup, GOOD, engine->name, "%s%s", what.data, load ? ", loaded" : "");
     else
         say(checkup, BAD, engine->name, "%s", error.message);
+    if (settings && !load)
+        check_memory(checkup, engine, settings);
     json_decref(settings);
     tl_str_fini(&what);
 }
@@ -154,6 +191,7 @@ static int examine(const char *config, const struct tl_cli_list *settings, bool 
     struct tl_runtime *runtime;
     struct tl_error error;
     check_machine(&checkup);
+    check_devices(&checkup);
     check_program(&checkup, "pdftotext", "reading of PDF files", "poppler-utils");
     check_program(&checkup, "dot", "drawing of graphs", "graphviz");
     check_workflows(&checkup);

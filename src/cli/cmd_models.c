@@ -18,11 +18,13 @@ static const char help[] =
     "       teola models pull [--update] [--quiet] NAME...\n"
     "       teola models path NAME\n"
     "       teola models verify [--format text|json] [NAME...]\n"
+    "       teola models tune [OPTIONS] [NAME]\n"
     "\n"
     "  list     all known models: size, whether they are here, licence\n"
     "  pull     fetch or make models; what is interrupted is continued the next time\n"
     "  path     print where a model's file is, after checking it\n"
     "  verify   read whole files and compare their SHA-256; without names, all that are here\n"
+    "  tune     find the weight format in which a model runs best here, and use it (teola models tune --help)\n"
     "\n"
     "NAME is a name that `list` shows, or hf:org/name[:QUANT] for a GGUF model of the hub.\n"
     "\n"
@@ -85,7 +87,7 @@ static const char *human_size(uint64_t size, char out[16]) {
     return out;
 }
 
-static json_t *entry_json(const struct tl_models *models, const struct tl_model_entry *entry) {
+static json_t *entry_json(struct tl_models *models, const struct tl_model_entry *entry) {
     uint64_t size;
     struct tl_str path = TL_STR_INIT;
     char sha256[TL_SHA256_HEX_SIZE];
@@ -99,6 +101,10 @@ static json_t *entry_json(const struct tl_models *models, const struct tl_model_
         json_object_set_new(json, "size", json_integer((json_int_t)size));
         json_object_set_new(json, "sha256", json_string(sha256));
     }
+    tl_str_clear(&path);
+    const char *tuned = tl_models_tuned_format(models, entry, &path);
+    if (tuned != NULL)
+        json_object_set_new(json, "tuned", json_pack("{s:s, s:s}", "format", tuned, "path", path.data));
     json_object_set_new(json, "pinned", json_boolean(entry->sha256 != NULL));
     json_object_set_new(json, "licence", json_string(entry->licence));
     json_object_set_new(json, "description", json_string(entry->description));
@@ -132,6 +138,10 @@ static int list(struct tl_models *models, const struct options *options) {
         enum presence presence = find_presence(models, entry, &size);
         printf("%-*s  %7s  %-10s  %-*s  %s\n", widest, entry->name, human_size(size, text), presence_names[presence],
                licence, entry->licence, entry->description);
+        const char *tuned = tl_models_tuned_format(models, entry, NULL);
+        if (tuned != NULL)
+            printf("%-*s  tuned: used as %s on this machine (teola models tune --undo %s goes back)\n", widest, "",
+                   tuned, entry->name);
     }
     return TL_EXIT_DONE;
 }
@@ -293,6 +303,8 @@ static int read_options(int argc, char **argv, struct options *options, bool *he
 }
 
 int tl_cmd_models(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "tune") == 0) /* has options of its own */
+        return tl_cmd_models_tune(argc - 1, argv + 1);
     struct options options;
     bool helped;
     int result = read_options(argc, argv, &options, &helped);
@@ -303,7 +315,7 @@ int tl_cmd_models(int argc, char **argv) {
         return TL_EXIT_DONE;
     }
     if (options.count == 0)
-        return tl_cli_wrong_use("models", "say what to do: list, pull, path or verify");
+        return tl_cli_wrong_use("models", "say what to do: list, pull, path, verify or tune");
     const char *name = options.names[0];
     options.names++;
     options.count--;
@@ -311,7 +323,7 @@ int tl_cmd_models(int argc, char **argv) {
     while (i < ACTIONS && strcmp(actions[i].name, name) != 0)
         i++;
     if (i == ACTIONS)
-        return tl_cli_wrong_use("models", "\"%s\" is unknown, expected list, pull, path or verify", name);
+        return tl_cli_wrong_use("models", "\"%s\" is unknown, expected list, pull, path, verify or tune", name);
     struct tl_models *models;
     struct tl_error error;
     if (tl_models_open(&models, &error) != TL_OK)

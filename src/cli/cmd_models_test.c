@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <jansson.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -24,7 +25,7 @@ static struct tl_str output = TL_STR_INIT;
 /* Runs `teola models ARGUMENTS` (words between spaces); what it prints (both streams) is in `output`.
  * Returns its exit status. */
 static int run(const char *arguments) {
-    char *program = getenv("TEOLA_PROGRAM"), name[] = "models", words[256], buffer[4096];
+    char *program = getenv("TEOLA_PROGRAM"), name[] = "models", words[512], buffer[4096];
     char *argv[16] = {program, name};
     int ends[2], result;
     pid_t child;
@@ -52,6 +53,13 @@ static int run(const char *arguments) {
     assert_int_equal(waitpid(child, &result, 0), child);
     assert_true(WIFEXITED(result));
     return WEXITSTATUS(result);
+}
+
+static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *place) {
+    (void)info;
+    (void)kind;
+    (void)place;
+    return remove(path);
 }
 
 static bool says(const char *text) {
@@ -115,6 +123,50 @@ static void pull_of_what_is_here(void **state) {
     assert_int_equal(run("pull nothing"), 1);
 }
 
+/* A folder of its own, with the one model that needs no record. */
+static void tune(void **state) {
+    (void)state;
+    char folder[] = "/tmp/teola-tune-XXXXXX", from[1024], to[1024], options[512];
+    const char *models = getenv("TEOLA_TEST_MODELS"), *name = "smollm2-135m-instruct-q4_1";
+    assert_non_null(mkdtemp(folder));
+    snprintf(from, sizeof from, "%s/%s.gguf", models, name);
+    snprintf(to, sizeof to, "%s/%s.gguf", folder, name);
+    assert_int_equal(symlink(from, to), 0);
+    setenv("TEOLA_MODELS", folder, 1);
+    assert_int_equal(run("tune --formats q9 smollm2-135m-instruct-q4_1"), 2);
+    assert_true(says("the weight format \"q9\" is unknown, expected one of f16, "));
+
+    /* Whatever is measured: at most a 1000 percent loss lets all be chosen, none only what is not worse. */
+    snprintf(options, sizeof options,
+             "tune --formats q8_0 --rounds 1 --threads 1 --max-loss 1000%% --format json -q %s", name);
+    assert_int_equal(run(options), 0);
+    json_t *report = json_loadb(output.data, output.length, 0, NULL);
+    const json_t *formats = json_object_get(report, "formats");
+    assert_int_equal(json_array_size(formats), 2);
+    assert_true(json_is_true(json_object_get(json_array_get(formats, 0), "as_is")));
+    for (size_t i = 0; i < 2; i++) {
+        assert_true(json_number_value(json_object_get(json_array_get(formats, i), "perplexity")) > 1);
+        assert_true(json_number_value(json_object_get(json_array_get(formats, i), "prefill")) > 0);
+    }
+    bool tuned = json_is_true(json_object_get(report, "tuned"));
+    assert_string_equal(json_string_value(json_object_get(report, "used")), tuned ? "q8_0" : "q4_1");
+    json_decref(report);
+    assert_int_equal(run("path smollm2-135m-instruct-q4_1"), 0);
+    assert_int_equal(says(".tuned.gguf"), tuned);
+
+    /* The same again is not measured again; going back removes what was made. */
+    assert_int_equal(run(options), 0);
+    assert_true(says("\"measured_before\": true"));
+    assert_int_equal(run("tune --undo smollm2-135m-instruct-q4_1"), 0);
+    assert_true(says(tuned ? "as it is again" : "was used as it is"));
+    assert_int_equal(run("path smollm2-135m-instruct-q4_1"), 0);
+    assert_false(says(".tuned.gguf"));
+    snprintf(to, sizeof to, "%s/.work-%s.tuned", folder, name);
+    assert_int_equal(access(to, F_OK), -1);
+    assert_int_equal(nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+    setenv("TEOLA_MODELS", models, 1);
+}
+
 static int set_up(void **state) {
     (void)state;
     const char *models = getenv("TEOLA_TEST_MODELS");
@@ -135,6 +187,7 @@ int main(void) {
         cmocka_unit_test(list),
         cmocka_unit_test(path_and_verify),
         cmocka_unit_test(pull_of_what_is_here),
+        cmocka_unit_test(tune),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -4,6 +4,7 @@
 #define TL_MODELS_EMBEDDED_H
 
 extern const char tl_embedded_models_yaml[];       /* models/models.yaml */
+extern const char tl_embedded_sample[];            /* models/sample.txt: plain English, to judge models by */
 extern const char tl_embedded_convert_bert_gguf[]; /* scripts/convert-bert-gguf.py */
 extern const char tl_embedded_extract_wheel[];     /* scripts/extract-wheel.py */
 

@@ -86,12 +86,16 @@ void tl_ledger_each(const char *directory, void (*each)(void *user, const char *
     json_decref(ledger);
 }
 
+/* `record` NULL: there is none any more. */
 static enum tl_status replace(const char *directory, const char *name, json_t *record, struct tl_error *error) {
     json_t *ledger;
     enum tl_status status = load(directory, &ledger, error);
     if (status != TL_OK)
         return status;
-    json_object_set(ledger, name, record);
+    if (record != NULL)
+        json_object_set(ledger, name, record);
+    else
+        json_object_del(ledger, name);
     char *text = json_dumps(ledger, JSON_INDENT(2) | JSON_SORT_KEYS);
     json_decref(ledger);
     if (text == NULL)
@@ -106,8 +110,7 @@ static enum tl_status replace(const char *directory, const char *name, json_t *r
     return status;
 }
 
-enum tl_status tl_ledger_write(const char *directory, const char *name, uint64_t size, const char *sha256,
-                               const char *origin, struct tl_error *error) {
+static enum tl_status replace_locked(const char *directory, const char *name, json_t *record, struct tl_error *error) {
     struct tl_str path = TL_STR_INIT;
     tl_str_printf(&path, "%s/.models.lock", directory);
     int lock = open(path.data, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
@@ -120,14 +123,26 @@ enum tl_status tl_ledger_write(const char *directory, const char *name, uint64_t
     if (lock < 0) {
         status = tl_error_set(error, TL_ERR_IO, "%s: cannot be locked: %s", path.data, strerror(errno));
     } else {
-        json_t *record = json_pack("{s:I, s:s, s:s}", "size", (json_int_t)size, "sha256", sha256, "origin", origin);
-        if (record == NULL)
-            status = tl_error_set(error, TL_ERR_INVALID, "the record of %s cannot be written as JSON", name);
-        else
-            status = replace(directory, name, record, error);
-        json_decref(record);
+        status = replace(directory, name, record, error);
         close(lock);
     }
     tl_str_fini(&path);
     return status;
+}
+
+enum tl_status tl_ledger_write(const char *directory, const char *name, uint64_t size, const char *sha256,
+                               const char *origin, struct tl_error *error) {
+    json_t *record = json_pack("{s:I, s:s, s:s}", "size", (json_int_t)size, "sha256", sha256, "origin", origin);
+    if (record == NULL)
+        return tl_error_set(error, TL_ERR_INVALID, "the record of %s cannot be written as JSON", name);
+    enum tl_status status = replace_locked(directory, name, record, error);
+    json_decref(record);
+    return status;
+}
+
+enum tl_status tl_ledger_remove(const char *directory, const char *name, struct tl_error *error) {
+    struct tl_ledger_record record;
+    enum tl_status status = tl_ledger_read(directory, name, &record, error);
+    tl_ledger_record_fini(&record);
+    return status == TL_OK ? replace_locked(directory, name, NULL, error) : status == TL_ERR_NOT_FOUND ? TL_OK : status;
 }

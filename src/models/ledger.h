@@ -27,5 +27,7 @@ enum tl_status tl_ledger_read(const char *directory, const char *name, struct tl
                               struct tl_error *error);
 enum tl_status tl_ledger_write(const char *directory, const char *name, uint64_t size, const char *sha256,
                                const char *origin, struct tl_error *error);
+/* No record is no error. */
+enum tl_status tl_ledger_remove(const char *directory, const char *name, struct tl_error *error);
 
 #endif

@@ -189,6 +189,71 @@ static enum tl_status check_entry(const struct tl_models *models, const struct t
                         path->data + start, entry->name);
 }
 
+enum tl_status tl_models_locate_own(const struct tl_models *models, const struct tl_model_entry *entry,
+                                    struct tl_str *path, char digest[TL_SHA256_HEX_SIZE], struct tl_error *error) {
+    return check_entry(models, entry, false, path, digest, error);
+}
+
+/* ---- tuned variants ---- */
+
+/* The variant's record, when it is of the model as it is now. The record is safe to fini in any case. */
+static bool read_variant(const struct tl_models *models, const struct tl_model_entry *entry,
+                         struct tl_ledger_record *record) {
+    struct tl_str name = TL_STR_INIT;
+    char sha256[TL_SHA256_HEX_SIZE];
+    uint64_t size;
+    tl_str_printf(&name, "%s.tuned", entry->name);
+    bool found = tl_ledger_read(models->directory.data, name.data, record, NULL) == TL_OK &&
+                 tl_str_starts_with(record->origin.data, "tune ") &&
+                 tl_models_expected(models, entry, &size, sha256, NULL) == TL_OK &&
+                 tl_str_ends_with(record->origin.data, sha256);
+    tl_str_fini(&name);
+    return found;
+}
+
+static void variant_path(const struct tl_models *models, const struct tl_model_entry *entry, struct tl_str *path) {
+    tl_str_printf(path, "%s/%s.tuned.gguf", models->directory.data, entry->name);
+}
+
+const char *tl_models_tuned_format(struct tl_models *models, const struct tl_model_entry *entry, struct tl_str *path) {
+    struct tl_ledger_record record;
+    struct tl_str file = TL_STR_INIT;
+    const char *format = NULL;
+    variant_path(models, entry, &file);
+    if (read_variant(models, entry, &record) && tl_file_exists(file.data)) {
+        const char *at = record.origin.data + strlen("tune ");
+        format = tl_arena_strndup(&models->manifest.arena, at, strcspn(at, " "));
+        if (path != NULL)
+            tl_str_puts(path, file.data);
+    }
+    tl_ledger_record_fini(&record);
+    tl_str_fini(&file);
+    return format;
+}
+
+/* Compares the variant with its record. TL_ERR_NOT_FOUND: there is none to use. */
+static enum tl_status check_variant(const struct tl_models *models, const struct tl_model_entry *entry, bool fresh,
+                                    struct tl_str *path, char digest[TL_SHA256_HEX_SIZE], struct tl_error *error) {
+    struct tl_ledger_record record;
+    struct tl_str file = TL_STR_INIT;
+    struct tl_error why;
+    enum tl_status status = TL_ERR_NOT_FOUND;
+    variant_path(models, entry, &file);
+    if (read_variant(models, entry, &record) && tl_file_exists(file.data)) {
+        status = tl_models_check_file(file.data, entry->name, record.size, record.sha256, fresh, digest, &why);
+        if (status != TL_OK)
+            status = tl_error_set(error, TL_ERR_CORRUPT,
+                                  "%s: is not the file that was tuned; `teola models tune --undo %s` goes back to the "
+                                  "model as it was",
+                                  file.data, entry->name);
+        else
+            tl_str_puts(path, file.data);
+    }
+    tl_ledger_record_fini(&record);
+    tl_str_fini(&file);
+    return status;
+}
+
 enum tl_status tl_models_verify(struct tl_models *models, const char *name, struct tl_error *error) {
     const struct tl_model_entry *entry;
     enum tl_status status = tl_models_find(models, name, &entry, error);
@@ -197,6 +262,11 @@ enum tl_status tl_models_verify(struct tl_models *models, const char *name, stru
     struct tl_str path = TL_STR_INIT;
     char digest[TL_SHA256_HEX_SIZE];
     status = check_entry(models, entry, true, &path, digest, error);
+    if (status == TL_OK) {
+        status = check_variant(models, entry, true, &path, digest, error);
+        if (status == TL_ERR_NOT_FOUND)
+            status = TL_OK;
+    }
     tl_str_fini(&path);
     return status;
 }
@@ -227,7 +297,8 @@ enum tl_status tl_models_locate(struct tl_models *models, const char *name_or_pa
     enum tl_status status = tl_models_find(models, name_or_path, &entry, error);
     if (status != TL_OK)
         return status;
-    return check_entry(models, entry, false, path, digest, error);
+    status = check_variant(models, entry, false, path, digest, error);
+    return status == TL_ERR_NOT_FOUND ? check_entry(models, entry, false, path, digest, error) : status;
 }
 
 enum tl_status tl_models_resolve(const char *name_or_path, struct tl_str *path, char digest[TL_SHA256_HEX_SIZE],

@@ -62,9 +62,14 @@ enum tl_status tl_models_pull(struct tl_models *models, const char *name, const 
  * digest found and expected; TL_ERR_NOT_FOUND: it is not there. */
 enum tl_status tl_models_verify(struct tl_models *models, const char *name, struct tl_error *error);
 
+/* The format of the tuned variant (tune.h) that is used instead of the entry's own file: a recorded one that is here and was
+ * made of what the model is now. NULL when there is none. Valid until the models are closed. `path` (may be NULL) is
+ * appended to. */
+const char *tl_models_tuned_format(struct tl_models *models, const struct tl_model_entry *entry, struct tl_str *path);
+
 /* The path and SHA-256 of a model: by name, by "hf:..." (when pulled before), or of a GGUF
  * file given by its path (anything with a '/' or the ending .gguf). Never fetches.
- * By name, a file that is not what it should be is refused; a path is the operator's word,
+ * By name, the tuned variant when there is one; a file that is not what it should be is refused; a path is the operator's word,
  * but it must be a GGUF file. The digest comes from a stamp when the file has not been
  * touched since it was last hashed (stamp.h). `path` is appended to. */
 enum tl_status tl_models_locate(struct tl_models *models, const char *name_or_path, struct tl_str *path,

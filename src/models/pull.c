@@ -2,11 +2,9 @@
  * models, checked, flushed and renamed to its place; or a download that does so itself. */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -57,17 +55,9 @@ static void pass_bytes(void *user, uint64_t done, uint64_t total) {
         pull->progress->bytes(pull->progress->user, pull->entry.name, done, total);
 }
 
-static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *place) {
-    (void)info;
-    (void)kind;
-    (void)place;
-    return remove(path);
-}
-
 /* Removes the work folder: ours alone, since the model's lock is held. */
 static void remove_work(const struct pull *pull) {
-    if (tl_file_exists(pull->work.data) && nftw(pull->work.data, remove_one, 8, FTW_DEPTH | FTW_PHYS) != 0)
-        tl_log(TL_LOG_WARN, "%s: cannot be removed: %s", pull->work.data, strerror(errno));
+    tl_models_remove_folder(pull->work.data);
 }
 
 static enum tl_status make_work(const struct pull *pull, struct tl_error *error) {
@@ -75,37 +65,8 @@ static enum tl_status make_work(const struct pull *pull, struct tl_error *error)
     return tl_file_make_directories(pull->work.data, error);
 }
 
-static enum tl_status take_lock(struct pull *pull, struct tl_error *error) {
-    struct tl_str path = TL_STR_INIT;
-    enum tl_status status = tl_file_make_directories(pull->models->directory.data, error);
-    if (status != TL_OK)
-        return status;
-    tl_str_printf(&path, "%s/.%s.lock", pull->models->directory.data, pull->entry.name);
-    /* Without O_CLOEXEC: a child shares the lock, so that when this process is killed the next one waits until
-     * the child has ended, and does not clear the work folder under its hands. */
-    pull->lock = open(path.data, O_RDWR | O_CREAT, 0666);
-    int failed = pull->lock < 0;
-    if (!failed && flock(pull->lock, LOCK_EX | LOCK_NB) != 0) {
-        failed = errno != EWOULDBLOCK;
-        if (!failed) {
-            say(pull, "waiting for another process that fetches it");
-            while ((failed = flock(pull->lock, LOCK_EX)) != 0 && errno == EINTR)
-                continue;
-        }
-    }
-    if (failed)
-        status = tl_error_set(error, TL_ERR_IO, "%s: cannot be locked: %s", path.data, strerror(errno));
-    tl_str_fini(&path);
-    return status;
-}
-
-static enum tl_status sync_file(const char *path, struct tl_error *error) {
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    int failed = file < 0 || fsync(file) != 0;
-    int code = errno;
-    if (file >= 0)
-        close(file);
-    return failed ? tl_error_set(error, TL_ERR_IO, "%s: cannot be flushed to disk: %s", path, strerror(code)) : TL_OK;
+static void say_waiting(void *user) {
+    say(user, "waiting for another process that fetches it");
 }
 
 /* Writes what was learnt of a model that the manifest does not pin. */
@@ -130,7 +91,7 @@ static enum tl_status place(struct pull *pull, struct tl_error *error) {
                             "%s: what its source gave has %jd bytes and SHA-256 %s, expected %" PRIu64
                             " bytes and %s; it was not kept",
                             entry->file, (intmax_t)info.st_size, digest, entry->size, entry->sha256);
-    status = sync_file(pull->made.data, error);
+    status = tl_models_sync_file(pull->made.data, error);
     /* The record comes first: a file without one is refused, a record without its file is not there. */
     if (status == TL_OK)
         status = record(pull, (uint64_t)info.st_size, digest, error);
@@ -358,7 +319,7 @@ static enum tl_status pull_model(struct tl_models *models, const struct tl_model
     if (!done && entry->source == TL_MODEL_FROM_MODEL)
         status = prepare_source(&pull, depth, &source, error);
     if (!done && status == TL_OK)
-        status = take_lock(&pull, error);
+        status = tl_models_take_lock(models, pull.entry.name, say_waiting, &pull, &pull.lock, error);
     bool update = progress != NULL && progress->update && pull.entry.source == TL_MODEL_FROM_HUB;
     if (!done && status == TL_OK && (update || !is_ready(&pull))) {
         *fetched = true;
