@@ -75,7 +75,7 @@ void tl_opt_replace_waits(struct tl_node *of, struct tl_node *by) {
                 k++;
                 continue;
             }
-            if (by) tl_graph_wait(waiter, by, wait.kind);
+            tl_graph_wait(waiter, by, wait.kind);
             k = 0; /* the list of waits has changed */
         }
     }

@@ -17,7 +17,7 @@ void tl_opt_sort(struct tl_body *body);
 /* What `from` waits for, `to` waits for instead. */
 void tl_opt_move_waits(struct tl_node *from, struct tl_node *to);
 
-/* What waits for `of` in its body waits for `by` instead, by edges of the same kind; by nothing when `by` is NULL. */
+/* What waits for `of` in its body waits for `by` instead, by edges of the same kind. */
 void tl_opt_replace_waits(struct tl_node *of, struct tl_node *by);
 
 #endif

@@ -7,7 +7,8 @@
  * earlier one, which stands in the same body or in one around it (before the region that the later one is in): then
  * it is complete, or on its way, whenever the later one could begin. What reads a collection is only shared within its
  * body: before a region begins the collection may have changed. Only PURE primitives that wait for nothing
- * but their inputs are looked at: a control edge is the user's word.
+ * but their inputs are looked at: a control edge is the user's word. For the same reason one that others wait for is only
+ * shared within its body, where they wait for the earlier one instead: a region does not wait for what its body uses.
  *
  * What is equal between queries is shared at run time: see sched/memo.h.
  */
@@ -46,6 +47,16 @@ static bool may_share(const struct tl_node *node) {
     return (tl_graph_info(node)->flags & TL_PURE) && !node->regions[0] && node->wait_count == 0;
 }
 
+static bool is_waited_for(const struct tl_node *node) {
+    for (size_t i = 0; i < node->body->node_count; i++)
+        for (size_t k = 0; k < node->body->nodes[i]->wait_count; k++)
+            if (node->body->nodes[i]->waits[k].node == node) return true;
+    return false;
+}
+
+/* Whether `node` may be left to an equal one of a body around it. */
+static bool may_leave_body(const struct tl_node *node) { return !reads_collection(node) && !is_waited_for(node); }
+
 static void share_body(struct sharer *sharer, struct tl_body *body) {
     size_t scope = sharer->count;
     for (size_t i = 0; i < body->node_count; i++) {
@@ -54,7 +65,7 @@ static void share_body(struct sharer *sharer, struct tl_body *body) {
         if (!may_share(node)) continue;
         struct tl_node *same = NULL;
         for (size_t k = 0; k < sharer->count && !same; k++)
-            if (equal(sharer->seen[k], node) && (sharer->seen[k]->body == body || !reads_collection(node)))
+            if (equal(sharer->seen[k], node) && (sharer->seen[k]->body == body || may_leave_body(node)))
                 same = sharer->seen[k];
         if (!same) {
             sharer->seen = tl_mem_grow(sharer->seen, &sharer->capacity, sharer->count + 1, sizeof *sharer->seen);
@@ -64,7 +75,7 @@ static void share_body(struct sharer *sharer, struct tl_body *body) {
         tl_opt_note(sharer->ctx, "%s: the same as %s, done once", node->label, same->label);
         for (uint32_t port = 0; port < node->output_count; port++)
             tl_graph_replace_uses(tl_graph_output(node, port), tl_graph_output(same, port));
-        tl_opt_replace_waits(node, same->body == body ? same : NULL); /* one of an outer body is complete before */
+        if (same->body == body) tl_opt_replace_waits(node, same);
         tl_graph_remove(node);
         i--;
         sharer->changed = true;

@@ -176,13 +176,7 @@ static bool prefill_other_prompt(struct tl_node *node, struct tl_random *random)
     return false;
 }
 
-/* ---- a region begins too early, or with the wrong value ---- */
-
-static bool region_orders_effect(const struct tl_node *node) {
-    for (size_t i = 0; node->regions[0] && i < node->wait_count; i++)
-        if (node->waits[i].node->op == TL_OP_INGEST) return true;
-    return false;
-}
+/* ---- a fold begins with the wrong value ---- */
 
 static bool has_initial(const struct tl_node *node) {
     const struct tl_input *initial = node->op == TL_OP_FOLD ? input(node, "initial") : NULL;
@@ -233,7 +227,6 @@ static const struct {
     {"same_item", "each lane works on the same value", has_lanes, take_the_same_in_each_lane},
     {"share_unequal", "unequal primitives are taken for equal", has_unequal, share_unequal},
     {"cut_too_far", "a prompt is cut after what is known", is_cut, cut_too_far},
-    {"region_early", "a region begins before an ingest that it comes after", region_orders_effect, drop_waits},
     {"initial", "a fold begins with another value", has_initial, begin_with_other},
     {"continue_other", "a decode goes on from another prompt", continues_one_of_two, continue_other},
     {"other_prefix", "a prefix of another prompt is prefilled", is_cut, prefill_other_prompt},
