@@ -13,6 +13,7 @@
 #include "engine/engine_impl.h"
 #include "engine/llama/llama_memory.h"
 #include "engine/sqlite/store.h"
+#include "runtime/costs.h"
 
 static const char help[] =
     "Usage: teola doctor [OPTIONS]\n"
@@ -176,6 +177,30 @@ static void check_engine(struct checkup *checkup, struct tl_runtime *runtime, co
     tl_str_fini(&what);
 }
 
+/* Without a profile everything runs; plans then rest on defaults. */
+static void check_profile(struct checkup *checkup, const struct tl_config *config) {
+    const char *path = tl_config_profile(config);
+    struct tl_str notices = TL_STR_INIT;
+    if (!*path)
+        say(checkup, OPTIONAL, "profile", "none, as the configuration wants it: work is predicted by defaults");
+    else if (!tl_file_exists(path))
+        say(checkup, OPTIONAL, "profile", "none yet: work is predicted by defaults; teola profile measures it");
+    if (!*path || !tl_file_exists(path))
+        return;
+    struct tl_cost *cost = tl_runtime_costs(config, path, &notices);
+    size_t measured = 0, count = tl_config_engine_count(config);
+    for (size_t i = 0; i < count; i++)
+        measured += tl_cost_is_measured(cost, tl_config_engine(config, i)->name);
+    for (char *line = notices.data, *end; (end = strchr(line, '\n')); line = end + 1) {
+        *end = '\0';
+        say(checkup, OPTIONAL, "profile", "%s", line);
+    }
+    if (!notices.length)
+        say(checkup, GOOD, "profile", "%s (%zu of %zu engines)", path, measured, count);
+    tl_str_fini(&notices);
+    tl_cost_unref(cost);
+}
+
 static void check_workflows(struct checkup *checkup) {
     struct tl_str path = TL_STR_INIT;
     struct tl_error error;
@@ -203,6 +228,7 @@ static int examine(const char *config, const struct tl_cli_list *settings, bool 
         say(&checkup, GOOD, "config", "%s", file ? file : "built-in defaults (no teola.yaml)");
         check_vec0(&checkup, loaded);
         check_store(&checkup, loaded);
+        check_profile(&checkup, loaded);
         for (size_t i = 0; i < tl_config_engine_count(loaded); i++)
             check_engine(&checkup, runtime, tl_config_engine(loaded, i), load);
         tl_runtime_close(runtime);
