@@ -25,10 +25,11 @@ static const char style[] =
     "}\n"
     ".after{border-top:2px dashed " TL_DRAW_AFTER "}.order{border-top:1px dotted " TL_DRAW_INK
     "}.critical{border-top:3px solid " TL_DRAW_CRITICAL "}\n"
-    "main{display:flex;gap:14px;margin-top:6px;align-items:flex-start;height:calc(100vh - 62px);min-height:420px}\n"
-    "figure{margin:0;flex:1 1 0;min-width:0;height:100%;display:flex;flex-direction:column}\n"
-    "figcaption{color:var(--quiet);text-align:center;font-size:14px}figure svg{flex:1;min-height:0;width:100%}\n"
-    "aside{flex:0 0 310px;max-height:100%;overflow:auto;background:var(--card);border:1px solid var(--line);"
+    "main{display:flex;gap:14px;margin-top:6px;align-items:flex-start}\n"
+    "figure{margin:0;flex:1 1 0;min-width:0}\n"
+    "figcaption{color:var(--quiet);text-align:center;font-size:14px}figure svg{display:block;width:100%;height:auto;"
+    "max-height:max(calc(100vh - 84px),420px)}\n"
+    "aside{flex:0 0 310px;max-height:calc(100vh - 62px);overflow:auto;background:var(--card);border:1px solid var(--line);"
     "border-radius:8px;padding:10px 12px}\n"
     "table{border-collapse:collapse;width:100%}td{padding:1px 0;vertical-align:top;overflow-wrap:anywhere}"
     "td:last-child{text-align:right;white-space:nowrap;padding-left:8px;font-variant-numeric:tabular-nums}\n"
@@ -40,8 +41,8 @@ static const char style[] =
     ".titles text{paint-order:stroke;stroke:var(--back);stroke-width:4px;stroke-linejoin:round;fill:var(--quiet)}\n"
     "g.node{cursor:default}g.node:hover path,g.node:focus path,g.node.kept path{stroke:var(--ink);stroke-width:3}"
     "g.node:focus{outline:none}\n"
-    "@media(max-width:900px){main{flex-direction:column;height:auto}figure,aside{flex:none;width:100%}"
-    "figure svg{height:auto}}\n";
+    "@media(max-width:900px){main{flex-direction:column}figure,aside{flex:none;width:100%}"
+    "figure svg{max-height:none}}\n";
 
 /* Details of a box come up when the pointer is on it or it has the focus; a click keeps them. */
 static const char script[] =
