@@ -62,6 +62,7 @@ struct emulated_job {
     struct tl_value **pieces; /* complete items of a list */
     size_t piece_count;
     struct tl_str text;
+    struct tl_value *formatted; /* output of a form that is not written word by word; NULL: none */
     uint64_t hash;
     uint32_t list_items, words; /* list_items: whole ones */
     bool list, broken;          /* broken: it breaks off within the item after the last whole one */
@@ -111,5 +112,10 @@ void tl_emulated_llm_advance(struct emulated_engine *engine);
  * must have been unlinked. */
 void tl_emulated_finish(struct emulated_engine *engine, struct emulated_job *job, struct tl_value *output,
                         const struct tl_error *error);
+
+/* emulated_format.c: the output of a decode whose attributes ask for JSON, a choice or a call, and about how many tokens
+ * it has. NULL with TL_OK: another format. */
+enum tl_status tl_emulated_formatted(const struct tl_attributes *attributes, uint64_t hash, struct tl_value **value,
+                                     uint64_t *tokens, struct tl_error *error);
 
 #endif

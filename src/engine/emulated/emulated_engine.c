@@ -198,6 +198,7 @@ void tl_emulated_finish(struct emulated_engine *engine, struct emulated_job *job
     for (size_t i = 0; i < job->piece_count; i++)
         tl_value_unref(job->pieces[i]);
     tl_mem_free(job->pieces);
+    tl_value_unref(job->formatted);
     tl_str_fini(&job->text);
     tl_mem_free(job);
 }

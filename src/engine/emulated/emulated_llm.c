@@ -112,7 +112,16 @@ static enum tl_status start_decode(struct emulated_engine *engine, struct emulat
     uint64_t most = (uint64_t)tl_attributes_integer(item->attributes, "max_tokens", 256);
     bool list = strcmp(tl_attributes_string(item->attributes, "format", "text"), "list") == 0;
     job->hash = tl_hash_bytes(kv->text, kv->length, (uint64_t)tl_attributes_integer(item->attributes, "seed", 0));
-    if (list) {
+    if (tl_attributes_find(item->attributes, "logprobs"))
+        return tl_error_set(error, TL_ERR_UNSUPPORTED, "an emulated model has no log probabilities");
+    uint64_t tokens;
+    enum tl_status status = tl_emulated_formatted(item->attributes, job->hash, &job->formatted, &tokens, error);
+    if (status != TL_OK)
+        return status;
+    if (job->formatted) {
+        job->usage.tokens_out = tokens < most ? tokens : most;
+        job->usage.units = tl_value_units(job->formatted);
+    } else if (list) {
         uint64_t words = (uint64_t)tl_attributes_integer(item->attributes, "item_tokens", 48);
         if (words > (uint64_t)engine->settings.list_tokens)
             words = (uint64_t)engine->settings.list_tokens;
@@ -150,6 +159,10 @@ enum tl_status tl_emulated_llm_start(struct emulated_engine *engine, struct emul
 static void write_word(struct emulated_engine *engine, struct emulated_job *job) {
     uint64_t written = job->usage.tokens_out - job->left;
     size_t before = job->text.length;
+    if (job->formatted) {
+        job->left--;
+        return;
+    }
     tl_emulated_word(job->hash, written, job->text.length == 0, &job->text);
     job->left--;
     if (!job->list) {
@@ -180,7 +193,15 @@ static struct tl_value *prefilled(struct emulated_engine *engine, struct emulate
     return tl_value_kv(&kv->resource, (uint32_t)job->usage.tokens_in);
 }
 
-static struct tl_value *decoded(struct emulated_job *job, struct tl_error *error) {
+static struct tl_value *decoded(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error) {
+    struct tl_value *formatted = job->formatted;
+    if (formatted) {
+        bool pieces = job->item->pieces && formatted->type.depth > 0;
+        for (size_t i = 0; pieces && i < formatted->as.list.count; i++)
+            engine->emit->piece(engine->emit->context, job->item, i, tl_value_ref(formatted->as.list.items[i]));
+        job->formatted = NULL;
+        return formatted;
+    }
     if (!job->list)
         return tl_value_text(job->text.data, job->text.length);
     if (job->broken && strcmp(tl_attributes_string(job->item->attributes, "on_error", "skip"), "fail") == 0) {
@@ -247,6 +268,6 @@ void tl_emulated_llm_advance(struct emulated_engine *engine) {
         }
         *link = job->next;
         struct tl_error error = {.status = TL_ERR_NO_MEMORY, .message = "no memory for the output"};
-        tl_emulated_finish(engine, job, is_decode(job) ? decoded(job, &error) : prefilled(engine, job), &error);
+        tl_emulated_finish(engine, job, is_decode(job) ? decoded(engine, job, &error) : prefilled(engine, job), &error);
     }
 }

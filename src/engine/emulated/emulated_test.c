@@ -82,7 +82,16 @@ static struct tl_value *hits(struct tl_conformance *run, uint32_t variation) {
     return tl_conformance_compute(run, &item);
 }
 
-enum kind { PREFILL, DECODE, LIST, EMBED, SCORE, INGEST, SEARCH, CHUNK, TOO_LONG, KINDS };
+enum kind { PREFILL,
+            DECODE,
+            LIST,
+            EMBED,
+            SCORE,
+            INGEST,
+            SEARCH,
+            CHUNK,
+            TOO_LONG,
+            KINDS };
 
 static void make(struct tl_conformance *run, size_t kind, uint32_t variation, struct tl_conformance_item *item) {
     switch ((enum kind)kind) {
@@ -206,6 +215,42 @@ static struct tl_conformance_held *write_list(struct tl_conformance *run, uint32
     return held;
 }
 
+static const struct tl_conformance_outcome *write_format(struct tl_conformance *run, const char *format,
+                                                         const char *name, const char *value) {
+    struct tl_conformance_item item;
+    tl_conformance_item_init(run, &item);
+    item.op = TL_OP_DECODE;
+    item.pieces = true;
+    tl_attributes_set_string(&item.attributes, item.arena, "format", format);
+    tl_attributes_set_string(&item.attributes, item.arena, name, value);
+    tl_conformance_input(&item, "kv", prefilled(run, 5));
+    struct tl_conformance_held *held = tl_conformance_submit(run, &item);
+    tl_conformance_finish(run);
+    return tl_conformance_outcome(held);
+}
+
+/* What is asked for in a form has it. */
+static void forms_are_kept(void **state) {
+    (void)state;
+    struct tl_conformance *run = tl_conformance_open(&subject);
+    const struct tl_conformance_outcome *outcome =
+        write_format(run, "json", "schema", "{\"type\":\"array\",\"minItems\":2,\"items\":{\"type\":\"integer\"}}");
+    assert_int_equal(outcome->status, TL_OK);
+    assert_true(tl_type_equal(outcome->outputs[0]->type, TL_TYPE_OF(JSON, 1)));
+    assert_int_equal(outcome->outputs[0]->as.list.count, 2);
+    assert_int_equal(outcome->piece_count, 2);
+    outcome = write_format(run, "json", "schema", "{\"properties\":{\"a\":{\"const\":1}},\"required\":[\"a\"]}");
+    assert_int_equal(json_integer_value(json_object_get(outcome->outputs[0]->as.json, "a")), 1);
+    outcome = write_format(run, "choice", "choices", "[\"yes\", \"no\"]");
+    assert_non_null(strstr("yes no", outcome->outputs[0]->as.text.data));
+    outcome = write_format(run, "tool_call", "tools", "[{\"name\":\"f\"}]");
+    assert_int_equal(json_array_size(json_object_get(outcome->outputs[0]->as.json, "tool_calls")), 1);
+    outcome = write_format(run, "json", "schema", "{\"type\":\"x\"}");
+    assert_int_equal(outcome->status, TL_ERR_INVALID);
+    assert_non_null(strstr(outcome->message, "schema.type"));
+    tl_conformance_close(run);
+}
+
 /* Broken lists keep the items that are whole, the same whichever way they are asked for; or they are failures. */
 static void lists_break_off(void **state) {
     (void)state;
@@ -272,6 +317,7 @@ int main(void) {
         cmocka_unit_test(conforms),
         cmocka_unit_test(a_split_prompt_gives_the_same_text),
         cmocka_unit_test(lists_break_off),
+        cmocka_unit_test(forms_are_kept),
         cmocka_unit_test(fails_every_nth),
         cmocka_unit_test(hangs_until_cancelled),
     };

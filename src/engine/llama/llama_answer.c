@@ -178,6 +178,10 @@ size_t tl_llama_answer_outputs(const struct tl_llama_answer *answer,
     return 0;
 }
 
+bool tl_llama_answer_is_broken(const struct tl_llama_answer *answer) {
+    return answer->must_be_whole && answer->format == TL_LLAMA_FORMAT_LIST && answer->list.count < answer->list.least;
+}
+
 size_t tl_llama_answer_units(const struct tl_llama_answer *answer) {
     bool list = answer->format == TL_LLAMA_FORMAT_LIST || answer->structure.is_array;
     return list ? tl_llama_answer_piece_count(answer) : 1;

@@ -48,6 +48,7 @@ struct tl_llama_answer {
     size_t written, forced;               /* tokens */
     size_t passed_on;                     /* JSON, CHOICE: bytes of text given out by delta */
     bool ignores_end;                     /* TEXT: end tokens are never chosen */
+    bool must_be_whole;                   /* LIST: one that breaks off is a failure */
     const char *finish;                   /* NULL while it goes on; then why it ended, as in struct tl_usage */
 };
 
@@ -79,6 +80,8 @@ void tl_llama_answer_end(struct tl_llama_answer *answer);
 /* The outputs once it has ended: a text, a list of texts, JSON, or a list of JSON; and the log probabilities if asked
  * for. Returns how many, 0 when memory is out. */
 size_t tl_llama_answer_outputs(const struct tl_llama_answer *answer, struct tl_value *outputs[TL_LLAMA_ANSWER_OUTPUTS]);
+/* Whether what was written is a failure by the attributes: a list that breaks off before its items are there. */
+bool tl_llama_answer_is_broken(const struct tl_llama_answer *answer);
 /* What it counts as in struct tl_usage: elements of a list, else 1. */
 size_t tl_llama_answer_units(const struct tl_llama_answer *answer);
 

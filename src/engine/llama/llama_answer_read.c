@@ -138,6 +138,7 @@ static void read_list(const struct reader *reader) {
     int64_t items = integer(reader, "items", 3, 1, MOST_LIST_ITEMS);
     int64_t least = integer(reader, "min_items", items, 1, items);
     int64_t item_tokens = integer(reader, "item_tokens", 48, 1, MOST_ITEM_TOKENS);
+    reader->answer->must_be_whole = strcmp(tl_attributes_string(reader->attributes, "on_error", "skip"), "fail") == 0;
     if (reader->error->status == TL_OK)
         tl_llama_list_init(&reader->answer->list, reader->answer->pieces, (size_t)least, (size_t)items,
                            (size_t)item_tokens);

@@ -130,6 +130,27 @@ static void test_length(void **state) {
     tl_conformance_close(run);
 }
 
+/* A list that breaks off is what there is of it, or a failure, as asked. */
+static void test_lists_that_break_off(void **state) {
+    (void)state;
+    struct tl_conformance *run = open_engine();
+    for (int round = 0; round < 2; round++) {
+        struct tl_conformance_item item;
+        struct tl_value *kv = tl_llama_test_kv(run, TL_OP_PREFILL, tl_llama_test_ask(questions[0]), NULL);
+        tl_llama_test_decode(run, kv, 20, &item);
+        tl_attributes_set_string(&item.attributes, item.arena, "format", "list");
+        tl_attributes_set_integer(&item.attributes, item.arena, "items", 40);
+        tl_attributes_set_string(&item.attributes, item.arena, "on_error", round == 0 ? "skip" : "fail");
+        struct tl_conformance_held *held = tl_conformance_submit(run, &item);
+        tl_conformance_finish(run);
+        const struct tl_conformance_outcome *outcome = tl_conformance_outcome(held);
+        assert_int_equal(outcome->status, round == 0 ? TL_OK : TL_ERR_ENGINE);
+        if (round == 1)
+            assert_non_null(strstr(outcome->message, "breaks off"));
+    }
+    tl_conformance_close(run);
+}
+
 /* The same seed, alone and beside others that draw too. */
 static void test_company_changes_nothing(void **state) {
     (void)state;
@@ -160,6 +181,7 @@ int main(void) {
         cmocka_unit_test(test_arrays_are_passed_on_by_element),
         cmocka_unit_test(test_choices_and_calls),
         cmocka_unit_test(test_length),
+        cmocka_unit_test(test_lists_that_break_off),
         cmocka_unit_test(test_company_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
