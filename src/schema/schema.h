@@ -93,7 +93,7 @@ void tl_schema_close(struct tl_schema_state *state, struct tl_str *text);
 /* Of `length` bytes written, those that tl_schema_close will not take back. */
 size_t tl_schema_certain(const struct tl_schema_state *state, size_t length);
 
-/* Of a schema that is an array: elements that are complete in every reading. */
+/* Of a schema that is an array: elements that are complete in every reading; SIZE_MAX once the text has ended. */
 size_t tl_schema_elements(const struct tl_schema_state *state);
 /* Whether nothing but the array is open: no byte of a separator or of another element was written. */
 bool tl_schema_between_elements(const struct tl_schema_state *state);

@@ -86,12 +86,9 @@ static void pop(struct tl_schema_state *state, struct tl_schema_way *way) {
     if (--way->depth > 0) {
         struct tl_schema_frame *top = &way->frames[way->depth - 1];
         const struct tl_schema_node *node = node_of(state, top);
-        if (node->kind == TL_SCHEMA_MAP && top->phase == TL_SCHEMA_KEY) {
-            /* the name is complete: a colon */
-        } else {
+        if (node->kind != TL_SCHEMA_MAP || top->phase != TL_SCHEMA_KEY) /* a name is followed by a colon */
             top->phase = TL_SCHEMA_NEXT;
-            top->count += node->kind == TL_SCHEMA_ARRAY;
-        }
+        top->count += node->kind == TL_SCHEMA_ARRAY;
         choose(state->schema, way);
     }
     add(state, way);
@@ -255,8 +252,7 @@ bool tl_schema_at_border(const struct tl_schema_state *state) {
 
 /* ---- elements of an array ---- */
 
-/* In none of the readings is the schema's own array the only thing that has been left out: the root
- * may be one of several, so only ways that begin with the array count. */
+/* In a reading that has ended all are complete. */
 size_t tl_schema_elements(const struct tl_schema_state *state) {
     uint64_t least = UINT64_MAX;
     for (size_t i = 0; i < state->count; i++) {
