@@ -29,7 +29,7 @@ static bool meets(const struct tl_schema_node *node, const struct tl_schema_fram
     int64_t least = node->as.number.low, most = node->as.number.high;
     if (frame->as.number.negative) { /* and there is no -0 */
         int64_t nearest = most < 0 ? -most : 1;
-        return low <= -least && high >= nearest;
+        return nearest <= -least && low <= -least && high >= nearest;
     }
     return low <= most && high >= least;
 }

@@ -120,6 +120,13 @@ static void test_numbers(void **test) {
                  TAKEN("-1", "-0", "0", "-0.0", "-1.0"));
     expect_taken("{\"type\":\"number\"}", TAKEN("3.141592", "-2.5", "0.0", "123456789012.000001"),
                  TAKEN("1.", ".5", "1.1234567", "1e5", "1234567890123"));
+    expect_taken("{\"type\":\"integer\",\"minimum\":0}", TAKEN("0", "10"), TAKEN("-", "-1"));
+    struct tl_schema *schema = compiled("{\"type\":\"number\",\"minimum\":0}");
+    struct tl_schema_state state;
+    tl_schema_state_init(&state, schema);
+    assert_false(tl_schema_put(&state, '-')); /* there is no way on from it */
+    tl_schema_state_fini(&state);
+    tl_schema_free(schema);
     expect_forced("{\"type\":\"integer\",\"minimum\":5,\"maximum\":5}", "", "5");
     expect_forced("{\"type\":\"integer\",\"minimum\":-77,\"maximum\":-70}", "5", "-75");
 }
