@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/progress.h"
 #include "cli/answer.h"
 #include "cli/commands.h"
 #include "cli/shape.h"
@@ -322,6 +323,13 @@ static void show_status(struct printer *printer, const char *text) {
     printer->status_line = true;
 }
 
+/* Of a model that is being loaded. On the engine's thread, while the main one waits for it. */
+static void show_loading(void *context, const char *what, double share) {
+    char text[128];
+    snprintf(text, sizeof text, "%.100s: %3.0f %%", what, 100 * share);
+    show_status(context, text);
+}
+
 static void clear_status(struct printer *printer) {
     if (printer->status_line)
         fputs("\r\033[K", stderr);
@@ -459,8 +467,10 @@ static int submit(const struct options *options, struct session *session, struct
         .done = on_done,
     };
     show_status(printer, "loading models ...");
+    tl_progress_listen(show_loading, printer);
     tl_run_id run;
     enum tl_status status = tl_runtime_submit(session->runtime, &request, &run, &error);
+    tl_progress_listen(NULL, NULL);
     free(inputs);
     clear_status(printer);
     if (status != TL_OK)

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/progress.h"
 #include "base/str.h"
 #include "base/utf8.h"
 
@@ -76,6 +77,33 @@ static enum tl_status find_devices(const char *names, ggml_backend_dev_t devices
     return TL_OK;
 }
 
+/* A model being loaded. */
+struct loader {
+    struct tl_str what;
+    int percent; /* last reported */
+};
+
+static bool report_progress(float share, void *context) {
+    struct loader *loader = context;
+    int percent = (int)(100 * share);
+    if (percent > loader->percent)
+        tl_progress_report(loader->what.data, (double)share);
+    loader->percent = percent;
+    return true;
+}
+
+static struct llama_model *load_reporting(const char *path, struct llama_model_params params) {
+    struct loader loader = {.what = TL_STR_INIT, .percent = -1};
+    char *name = tl_llama_model_name(path);
+    tl_str_printf(&loader.what, "loading %s", name);
+    params.progress_callback = report_progress;
+    params.progress_callback_user_data = &loader;
+    struct llama_model *model = llama_model_load_from_file(path, params);
+    tl_mem_free(name);
+    tl_str_fini(&loader.what);
+    return model;
+}
+
 enum tl_status tl_llama_load(const struct tl_llama_loading *loading, struct llama_model **model,
                              struct tl_error *error) {
     const char *path = loading->path;
@@ -98,7 +126,7 @@ enum tl_status tl_llama_load(const struct tl_llama_loading *loading, struct llam
         params.devices = devices;
     }
     last_complaint[0] = '\0';
-    *model = llama_model_load_from_file(path, params);
+    *model = loading->vocab_only ? llama_model_load_from_file(path, params) : load_reporting(path, params);
     if (!*model)
         return tl_error_set(error, TL_ERR_CORRUPT, "model file '%s' cannot be loaded%s%s", path,
                             last_complaint[0] ? ": " : "", last_complaint);

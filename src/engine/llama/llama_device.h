@@ -25,8 +25,9 @@ struct tl_llama_loading {
     const char *gpu_devices; /* llama.cpp's names of those to use, separated by commas; NULL: all GPUs there are */
 };
 
-/* Loads a GGUF file. The reason of a failure names the path and what llama.cpp said of it; TL_ERR_INVALID lists the
- * devices there are when one that is named is not. */
+/* Loads a GGUF file; how far it has come is reported (base/progress.h), unless only the vocabulary is wanted. The reason
+ * of a failure names the path and what llama.cpp said of it; TL_ERR_INVALID lists the devices there are when one that is
+ * named is not. */
 enum tl_status tl_llama_load(const struct tl_llama_loading *loading, struct llama_model **model,
                              struct tl_error *error);
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/progress.h"
 #include "base/str.h"
 #include "engine/call.h"
 #include "engine/llama/llama_device.h"
@@ -144,6 +145,25 @@ static void test_what_does_not_fit(void **state) {
     assert_int_equal(tl_llama_memory_check("/dev/null", &extent, "", &error), TL_ERR_CORRUPT);
 }
 
+static void note_progress(void *context, const char *what, double share) {
+    double *last = context;
+    assert_string_equal(what, "loading smollm2-135m-instruct-q8_0");
+    assert_true(share >= *last && share <= 1);
+    *last = share;
+}
+
+static void test_progress(void **state) {
+    (void)state;
+    double last = 0;
+    struct llama_model *model;
+    const struct tl_llama_loading loading = {.path = model_path("smollm2-135m-instruct-q8_0")};
+    tl_progress_listen(note_progress, &last);
+    assert_int_equal(tl_llama_load(&loading, &model, NULL), TL_OK);
+    tl_progress_listen(NULL, NULL);
+    assert_true(last > 0.99);
+    llama_model_free(model);
+}
+
 static void test_devices(void **state) {
     (void)state;
     struct tl_llama_device_info devices[8];
@@ -213,7 +233,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_language_models), cmocka_unit_test(test_an_encoder),
         cmocka_unit_test(test_copies_of_weights), cmocka_unit_test(test_what_does_not_fit),
-        cmocka_unit_test(test_devices), cmocka_unit_test(test_available),
+        cmocka_unit_test(test_progress), cmocka_unit_test(test_devices), cmocka_unit_test(test_available),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

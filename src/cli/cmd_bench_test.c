@@ -1,0 +1,114 @@
+/* cmd_bench_test.c: the command as a user meets it: output, exit statuses, messages. Runs the program on emulated engines. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <jansson.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/str.h"
+
+extern char **environ;
+
+static struct tl_str output = TL_STR_INIT;
+
+/* Runs `teola bench ARGUMENTS` (words between spaces); what it prints (both streams) is in `output`. Returns its exit
+ * status. */
+static int run(const char *arguments) {
+    char *program = getenv("TEOLA_PROGRAM"), name[] = "bench", words[512], buffer[4096];
+    char *argv[24] = {program, name};
+    int ends[2], result;
+    pid_t child;
+    assert_non_null(program);
+    snprintf(words, sizeof words, "%s", arguments);
+    size_t count = 2;
+    for (char *word = words; *word != '\0' && count < 23; count++) {
+        argv[count] = word;
+        word += strcspn(word, " ");
+        if (*word == ' ')
+            *word++ = '\0';
+    }
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
+    assert_int_equal(posix_spawn(&child, program, &actions, NULL, argv, environ), 0);
+    posix_spawn_file_actions_destroy(&actions);
+    close(ends[1]);
+    tl_str_clear(&output);
+    for (ssize_t got; (got = read(ends[0], buffer, sizeof buffer)) > 0;)
+        tl_str_append(&output, buffer, (size_t)got);
+    close(ends[0]);
+    assert_int_equal(waitpid(child, &result, 0), child);
+    assert_true(WIFEXITED(result));
+    return WEXITSTATUS(result);
+}
+
+static void refuses(const char *arguments, const char *words) {
+    assert_int_equal(run(arguments), 2);
+    if (!strstr(output.data, words))
+        fail_msg("bench %s: \"%s\" says nothing of \"%s\"", arguments, output.data, words);
+}
+
+static void wrong_use(void **state) {
+    (void)state;
+    refuses("", "say what to measure");
+    refuses("lm", "did you mean 'llm'?");
+    refuses("llm --mix share", "there is no mix 'share'");
+    refuses("llm --prompt 5-3", "--prompt is '5-3', expected a number of tokens");
+    refuses("llm --requests 0", "--requests is '0', expected a whole number from 1 to");
+    refuses("llm --rate -1", "--rate is '-1'");
+    refuses("llm --api text", "--api is 'text', expected chat or completions");
+    refuses("llm --model x", "for a server: give its --url");
+    refuses("llm --url host", "\"host\" is no URL");
+    refuses("llm --concurency 3", "did you mean --concurrency?");
+    refuses("llm --engine nothing --config tests/cli/emulated.yaml", "has no engine 'nothing'");
+    refuses("llm --prompt 4 --config tests/cli/emulated.yaml", "a prompt begins with 4 tokens");
+    assert_int_equal(run("llm --url http://127.0.0.1:1"), 1);
+    assert_non_null(strstr(output.data, "127.0.0.1:1/v1/chat/completions"));
+}
+
+static void a_load(void **state) {
+    (void)state;
+    assert_int_equal(run("llm --config tests/cli/emulated.yaml --mix shared --requests 6 --repeats 2 --format json -q"),
+                     0);
+    json_t *report = json_loadb(output.data, output.length, 0, NULL);
+    const json_t *median = json_object_get(report, "median");
+    assert_int_equal((int)json_number_value(json_object_get(median, "requests_done")), 6);
+    assert_int_equal((int)json_number_value(json_object_get(median, "requests_failed")), 0);
+    assert_true(json_number_value(json_object_get(median, "prompt_tokens_asked")) > 0);
+    assert_int_equal(json_array_size(json_object_get(report, "passes")), 2);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(report, "mix"), "name")), "shared");
+    assert_null(json_object_get(median, "intruder_ttft_ms_p50"));
+    json_decref(report);
+    assert_int_equal(run("llm --config tests/cli/emulated.yaml --mix arrival"), 0);
+    assert_non_null(strstr(output.data, "8 done, 0 failed"));
+    assert_non_null(strstr(output.data, "while one came"));
+    assert_int_equal(run("llm --config tests/cli/emulated.yaml --requests 5 --rate 1000 --set llm.fail_every=2"), 1);
+    assert_int_equal(run("--help"), 0);
+    assert_int_equal(run("llm --help"), 0);
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    tl_str_fini(&output);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(wrong_use),
+        cmocka_unit_test(a_load),
+    };
+    return cmocka_run_group_tests(tests, NULL, tear_down);
+}
