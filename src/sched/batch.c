@@ -9,7 +9,7 @@
 
 /* The most items that are offered to a policy at once, and the most that are left to other instances on the way. */
 enum { OFFER_LIMIT = 256,
-       PASSED_LIMIT = 64 };
+       PASSED_LIMIT = 8 };
 
 /* How many units the instance has left: UINT32_MAX when it has no bound, 0 when it is full. What holds nothing takes
  * at least one item, however large. */
@@ -26,7 +26,11 @@ static struct sched_item *first_of(const struct tl_sched *sched, uint32_t number
 }
 
 bool tl_batch_is_open(const struct tl_sched *sched, uint32_t number, struct sched_item **first) {
-    *first = free_units(&sched->instances[number]) > 0 ? first_of(sched, number) : NULL;
+    const struct instance *instance = &sched->instances[number];
+    *first = NULL;
+    if (instance->declined == sched->groups[instance->group].changes && instance->waits_until > sched->now)
+        return false;
+    *first = free_units(instance) > 0 ? first_of(sched, number) : NULL;
     return *first != NULL;
 }
 
@@ -133,8 +137,8 @@ size_t tl_batch_form(struct tl_sched *sched, uint32_t number) {
     struct sched_item *first;
     size_t passed = 0, taken = 0;
     instance->batch_count = 0;
-    instance->waits_until = 0;
     if (!tl_batch_is_open(sched, number, &first)) return 0;
+    instance->waits_until = instance->declined = 0;
     size_t count = offer(sched, number, &passed);
     if (count > 0) instance->waits_until = choose(sched, number, count);
     for (size_t i = 0; i < passed; i++) put_back(sched, sched->passed[i]);
@@ -150,6 +154,7 @@ size_t tl_batch_form(struct tl_sched *sched, uint32_t number) {
     }
     if (taken > 0 && sched->reasons[0] == TL_REASON_NONE) of_ready(sched->offered[0])->overtaken++;
     if (taken == 0 && passed > 0 && instance->waits_until == 0) wait_for_better(sched, instance);
+    if (taken == 0) instance->declined = sched->groups[instance->group].changes;
     if (taken > 0) sched->counters.batches++;
     return taken;
 }

@@ -58,6 +58,7 @@ static double pinned_ms(const struct sched_item *item) { return item->pinned && 
 static void enter_queue(struct tl_sched *sched, struct sched_item *item) {
     struct run *run = item->node->instance->run;
     tl_lane_push(sched, tl_engine_lane(sched, item), item);
+    sched->groups[item->group].changes++;
     if (item->pinned) sched->instances[item->instance].pinned_ms += pinned_ms(item);
     list_insert(&run->queued, item);
     run->queued_count++;
@@ -221,6 +222,7 @@ void tl_engine_item_back(struct sched_item *item, const struct tl_usage *usage) 
     if (item->next_here) item->next_here->previous_here = item->previous_here;
     instance->held_items--;
     instance->held_units -= item->ready.units;
+    sched->groups[instance->group].changes++;
     tl_predict_ended(sched, item, usage);
     if (instance->held_items == 0) instance->more = false; /* what it had left has been cancelled */
     sched->counters.items_held--;
@@ -232,6 +234,7 @@ void tl_engine_step_done(struct tl_sched *sched, uint32_t number, bool more) {
     TL_ASSERT(!more || instance->held_items > 0);
     instance->busy = false;
     instance->more = more;
+    sched->groups[instance->group].changes++;
     instance->quantum_ended = sched->now;
     double took = (double)(sched->now - instance->quantum_began) * 1e-6;
     instance->quantum += (took - instance->quantum) * (instance->quantum > 0 ? 0.2 : 1);

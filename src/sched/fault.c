@@ -89,6 +89,7 @@ void tl_fault_lose(struct tl_sched *sched, uint32_t number) {
 void tl_fault_find(struct tl_sched *sched, uint32_t number) {
     struct instance *instance = &sched->instances[number];
     instance->lost = false;
+    sched->groups[instance->group].changes++;
     instance->speed = 1;
     instance->quantum = 0;
 }

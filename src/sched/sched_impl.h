@@ -210,6 +210,7 @@ struct group {
     uint32_t *instances;
     size_t instance_count, instance_capacity;
     struct lane lane;          /* what any of them may take */
+    uint64_t changes;          /* counted: items that came, quanta that ended: what was declined may be taken now */
     double written;            /* tokens that decodes write of those that they may, as a share; smoothed */
     double iterations;         /* of a decode; smoothed */
 };
@@ -226,6 +227,7 @@ struct instance {
     uint64_t last_served;
     uint64_t quantum_began, quantum_ended;
     double quantum;            /* ms that its quanta take; smoothed; 0: not known */
+    uint64_t declined;         /* group's `changes` when it took nothing of what it was offered; 0: it took something */
     uint64_t waits_until;      /* idle although items are there: it is looked at again then at the latest; 0: it is not */
     uint32_t held_units;
     size_t held_items;

@@ -387,6 +387,7 @@ struct world *world_create(const struct world_options *options) {
                                      .builtin = builtin,
                                      .memo_bytes = options->memo_bytes,
                                      .retries = options->retries,
+                                     .cost = options->cost,
                                      .limits = options->limits};
     world->sched = tl_sched_create(&config);
     unsigned devices = options->devices ? options->devices : 1;

@@ -19,6 +19,7 @@ struct world_options {
     bool slow;                 /* every second instance is ten times slower */
     bool keep;                 /* prefixes and collections live in the instance that made them */
     uint32_t retries;
+    const struct tl_cost *cost; /* borrowed */
     struct tl_sched_limits limits;
     size_t memo_bytes;         /* 0: nothing is remembered */
     const struct tl_policy *policy;

@@ -30,12 +30,14 @@ MUTANTS = {
         "src/sched/policy.c", "offer->items[i]->units <= left; i++)", "offer->items[i]->units <= left + 1; i++)"),
     "what a lost instance held is forgotten": (
         "src/sched/fault.c", "    for (size_t i = count; i-- > 0;) {", "    for (size_t i = count; i-- > 1;) {"),
+    "nobody wakes what waits for a fuller batch": (
+        "src/sched/sched.c", "    if (sched->look_again && (next == 0 || sched->look_again < next)) next = sched->look_again;\n", ""),
     "a value is freed one use early": (
         "src/sched/instance.c", "    if (--slot->uses == 0 && slot->ready)", "    if (--slot->uses <= 1 && slot->ready)"),
     "the queue forgets to sift down": (
         "src/sched/queue.c", "        sift_down(queue, place, last);\n", "        put(queue, place, last);\n"),
     "a tenant's runs are counted once too often": (
-        "src/sched/limit.c", "    tl_tenant_leave(sched, run->tenant_number);\n", "    if (run->id % 7) tl_tenant_leave(sched, run->tenant_number);\n"),
+        "src/sched/limit.c", "    tl_tenant_leave(sched, run->tenant_number);\n", "    if (run->id % 5) tl_tenant_leave(sched, run->tenant_number);\n"),
 }
 
 
