@@ -277,9 +277,9 @@ static uint64_t number_of(const char *variable, uint64_t otherwise) {
 static void test_soak(void **state) {
     (void)state;
     static const char *const engines[] = {
-        SMALL "\"parallel\": 3, \"chunk\": 32",
+        SMALL "\"parallel\": 3, \"chunk\": 32, \"lookup\": 5",
         SMALL "\"parallel\": 2, \"chunk\": 64, \"cache_bytes\": 4000000, \"pin_bytes\": 1500000, \"keep\": \"held\"",
-        SMALL "\"parallel\": 3, \"chunk\": 48, \"kv\": \"unified\"",
+        SMALL "\"parallel\": 3, \"chunk\": 48, \"kv\": \"unified\", \"lookup\": -1",
     };
     for (size_t i = 0; i < sizeof engines / sizeof engines[0]; i++)
         run(engines[i], number_of("TEOLA_SOAK_SEED", 1) + i, number_of("TEOLA_SOAK_ITEMS", 40));

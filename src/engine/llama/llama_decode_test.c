@@ -279,6 +279,40 @@ static void test_waiting_for_the_only_sequence(void **state) {
     tl_conformance_close(run);
 }
 
+/* What is looked up is written as it would be without, in fewer calls, whatever is proposed and in whatever format. */
+static void test_looking_up(void **state) {
+    (void)state;
+    static const char *const question =
+        "Repeat word for word: The quick brown fox jumps over the lazy dog. The quick brown fox jumps over the lazy dog.";
+    char texts[2][2][512];
+    uint64_t calls[2], written[2];
+    for (int looks = 0; looks < 2; looks++) {
+        struct tl_conformance *run =
+            open_engine(looks ? "\"context_size\": 256, \"reserve\": 64, \"threads\": 1, \"lookup\": 7"
+                              : "\"context_size\": 256, \"reserve\": 64, \"threads\": 1");
+        struct tl_value *kv = ask(run, question);
+        struct tl_conformance_held *plain = decode_with(run, kv, 32, NULL, NULL);
+        const struct tl_conformance_outcome *outcome = tl_conformance_outcome(plain);
+        snprintf(texts[looks][0], sizeof texts[looks][0], "%s", text_of(plain));
+        assert_string_equal(outcome->deltas.data, text_of(plain));
+        written[looks] = outcome->usage.tokens_out;
+        calls[looks] = tl_llama_count(engine_of(run)).write_calls;
+        struct tl_conformance_held *stopped = decode_with(run, kv, 32, "stop", "[\"lazy\"]");
+        snprintf(texts[looks][1], sizeof texts[looks][1], "%s", text_of(stopped));
+        struct tl_llm_counters counters = tl_llama_count(engine_of(run));
+        assert_true(looks ? counters.accepted > 5 : counters.drafted == 0);
+        struct tl_conformance_held *list = decode_with(run, kv, 40, "format", "list");
+        assert_int_equal(tl_conformance_outcome(list)->status, TL_OK);
+        tl_llm_check(engine_of(run)->core);
+        tl_value_unref(kv);
+        tl_conformance_close(run);
+    }
+    assert_string_equal(texts[0][0], texts[1][0]);
+    assert_string_equal(texts[0][1], texts[1][1]);
+    assert_int_equal(written[0], written[1]);
+    assert_true(written[0] > 12 && calls[1] + 5 < calls[0]);
+}
+
 static void test_failures_stay_with_their_item(void **state) {
     (void)state;
     struct tl_conformance *run = open_engine(SMALL);
@@ -387,6 +421,7 @@ int main(void) {
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_trimming_is_reported),
         cmocka_unit_test(test_waiting_for_the_only_sequence),
+        cmocka_unit_test(test_looking_up),
         cmocka_unit_test(test_failures_stay_with_their_item),
         cmocka_unit_test(test_handles_of_others),
         cmocka_unit_test(test_released_on_other_threads),

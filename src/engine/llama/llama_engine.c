@@ -10,6 +10,8 @@
 #include "engine/llama/llama_memory.h"
 #include "engine/settings.h"
 
+#define MOST_PROPOSALS 15 /* setting lookup */
+
 static struct tl_llama_engine *engine_of(struct tl_engine *engine) {
     return (struct tl_llama_engine *)engine;
 }
@@ -73,6 +75,7 @@ static enum tl_status llama_engine_create(const char *name, const json_t *settin
         {.name = "gpu_layers", .integer = &engine->gpu_layers, .minimum = -1, .maximum = 10000},
         {.name = "gpu_devices", .text = &engine->gpu_devices},
         {.name = "reserve", .integer = &engine->reserve, .minimum = 1, .maximum = 1 << 20},
+        {.name = "lookup", .integer = &engine->lookup, .minimum = -1, .maximum = MOST_PROPOSALS},
         {.name = "quantum_ms", .number = &engine->quantum_ms, .minimum = 0, .maximum = 1e6},
         {.name = "kv", .text = &engine->kv},
         {.name = "keep", .text = &engine->keep},
@@ -119,12 +122,17 @@ static uint32_t wanted_batch(const struct tl_llama_engine *engine) {
     return rows < 4 * sequences ? 4 * sequences : rows;
 }
 
+/* Rows that are sampled from in a call: one for each item that writes, and the proposals of one of them. */
+static uint32_t wanted_outputs(const struct tl_llama_engine *engine) {
+    return sequence_ids(engine) + (engine->lookup != 0 ? MOST_PROPOSALS : 0);
+}
+
 static struct tl_llama_extent extent_of(const struct tl_llama_engine *engine) {
     return (struct tl_llama_extent){
         .context_tokens = (uint32_t)engine->context_size,
         .sequences = wanted_sequences(engine),
         .batch_tokens = wanted_batch(engine),
-        .outputs = wanted_sequences(engine),
+        .outputs = wanted_outputs(engine),
         .gpu_layers = (int32_t)engine->gpu_layers,
     };
 }
@@ -153,7 +161,7 @@ static enum tl_status open_context(struct tl_llama_engine *engine, struct tl_err
     params.n_seq_max = engine->sequences;
     params.n_batch = wanted_batch(engine);
     params.n_ubatch = params.n_batch;
-    params.n_outputs_max = engine->sequences; /* logits are asked for where a token is sampled only */
+    params.n_outputs_max = wanted_outputs(engine); /* logits are asked for where a token is sampled only */
     params.kv_unified = is_unified(engine);
     params.swa_full = true; /* else a sequence could not be cut back to a prefix */
     params.no_perf = true;
@@ -191,6 +199,8 @@ static void open_core(struct tl_llama_engine *engine) {
         .cache_bytes = (uint64_t)engine->cache_bytes,
         .pin_bytes = (uint64_t)engine->pin_bytes,
         .preempt_margin = engine->preempt_margin,
+        .draft = engine->lookup < 0 ? MOST_PROPOSALS : (uint32_t)engine->lookup,
+        .draft_always = engine->lookup > 0,
         .idle_steps = is_unified(engine) ? UNIFIED_IDLE_STEPS : 0,
         /* A state that has gone on cannot go back: these are served, and share only what is whole. */
         .whole_only = llama_model_is_recurrent(engine->model) || llama_model_is_hybrid(engine->model),

@@ -65,7 +65,7 @@ struct tl_llama_engine {
     const struct tl_emit *emit;
     /* settings */
     char *model_path, *model_name, *model_digest, *gpu_devices, *kv, *keep;
-    int64_t threads, context_size, parallel, chunk, gpu_layers, reserve, cache_bytes, pin_bytes;
+    int64_t threads, context_size, parallel, chunk, gpu_layers, reserve, cache_bytes, pin_bytes, lookup;
     double quantum_ms, preempt_margin;
     /* the library's */
     struct llama_model *model;
@@ -104,8 +104,9 @@ struct tl_resource *tl_llama_handle_create(struct tl_llama_engine *engine, const
 void tl_llama_item_submit(struct tl_llama_engine *engine, struct tl_item *item);
 /* The KV of a prefill's prompt is there: its outcome. */
 void tl_llama_item_filled(struct tl_llama_engine *engine, struct tl_llama_item *held);
-/* Takes the row of logits that followed the item's last token. May finish the item. */
-void tl_llama_item_logits(struct tl_llama_engine *engine, struct tl_llama_item *held, float *logits);
+/* Takes the rows of logits that followed the item's last tokens: that of the last one that is certain, and one of each
+ * proposal behind it. `first` is its index in the batch. May finish the item. */
+void tl_llama_item_rows(struct tl_llama_engine *engine, struct tl_llama_item *held, int32_t first, size_t count);
 void tl_llama_item_fail(struct tl_llama_engine *engine, struct tl_llama_item *held, enum tl_status status,
                         const char *format, ...) __attribute__((format(printf, 4, 5)));
 

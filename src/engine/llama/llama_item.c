@@ -178,6 +178,12 @@ static void pass_on(struct tl_llama_engine *engine, struct tl_llama_item *held, 
 static void finish_decode(struct tl_llama_engine *engine, struct tl_llama_item *held) {
     const struct tl_emit *emit = engine->emit;
     struct tl_item *item = held->item;
+    if (tl_llama_answer_is_broken(&held->answer)) {
+        tl_llama_item_fail(engine, held, TL_ERR_ENGINE,
+                           "the list that the model wrote breaks off after %zu whole items of %zu",
+                           tl_llama_answer_units(&held->answer), held->answer.list.least);
+        return;
+    }
     struct tl_value *outputs[TL_LLAMA_ANSWER_OUTPUTS];
     size_t count = tl_llama_answer_outputs(&held->answer, outputs);
     if (count == 0) {
@@ -195,27 +201,62 @@ static void finish_decode(struct tl_llama_engine *engine, struct tl_llama_item *
     emit->done(emit->context, item, outputs, count, &usage);
 }
 
-void tl_llama_item_logits(struct tl_llama_engine *engine, struct tl_llama_item *held, float *logits) {
+/* Lets the answer choose by one row, the one behind `fed` tokens; what is fed for it goes to `next`. */
+static enum tl_llama_answer_progress choose(struct tl_llama_engine *engine, struct tl_llama_item *held, float *logits,
+                                            size_t fed, struct tl_llama_tokens *next) {
     if (engine->hooks.logits)
         engine->hooks.logits(engine->hooks.context, held->item, logits, engine->vocabulary);
-    struct tl_llama_tokens next = {0};
-    size_t before = tl_llama_answer_piece_count(&held->answer), fed = held->request->tokens.count;
-    enum tl_llama_answer_progress progress = tl_llama_answer_next(&held->answer, &engine->candidates, logits, &next);
-    if (progress == TL_LLAMA_ANSWER_GOES_ON && fed + next.count > engine->context_tokens) {
+    size_t before = tl_llama_answer_piece_count(&held->answer);
+    enum tl_llama_answer_progress progress = tl_llama_answer_next(&held->answer, &engine->candidates, logits, next);
+    if (progress == TL_LLAMA_ANSWER_GOES_ON && fed + next->count > engine->context_tokens) {
         held->limited_by_context = true;
         tl_llama_answer_end(&held->answer);
         progress = TL_LLAMA_ANSWER_ENDED;
     }
-    if (progress == TL_LLAMA_ANSWER_GOES_ON)
-        tl_llm_append(engine->core, held->request, next.ids, next.count, 0);
-    tl_llama_tokens_fini(&next);
-    if (progress == TL_LLAMA_ANSWER_NAN) {
-        tl_llama_item_fail(engine, held, TL_ERR_ENGINE, "the model's output at position %zu is not a number", fed - 1);
-        return;
+    if (progress != TL_LLAMA_ANSWER_NAN)
+        pass_on(engine, held, before);
+    return progress;
+}
+
+/* How many more tokens may be proposed. */
+static size_t left_to_write(const struct tl_llama_item *held) {
+    const struct tl_llama_answer *answer = &held->answer;
+    return answer->max_tokens > answer->written ? answer->max_tokens - answer->written - 1 : 0;
+}
+
+void tl_llama_item_rows(struct tl_llama_engine *engine, struct tl_llama_item *held, int32_t first, size_t count) {
+    struct tl_llm_request *request = held->request;
+    size_t drafted = count - 1, right = 0, certain = request->tokens.count - drafted, same = 0;
+    struct tl_llama_tokens next = {0};
+    enum tl_llama_answer_progress progress = TL_LLAMA_ANSWER_GOES_ON;
+    float *logits = NULL;
+    /* As long as what is chosen was proposed, the next row is of use. */
+    while (progress == TL_LLAMA_ANSWER_GOES_ON && same == next.count) {
+        logits = llama_get_logits_ith(engine->context, first + (int32_t)right);
+        if (!logits)
+            break;
+        next.count = same = 0;
+        progress = choose(engine, held, logits, certain + right, &next);
+        while (same < next.count && right < drafted && request->tokens.ids[certain + right] == next.ids[same]) {
+            same++;
+            right++;
+        }
     }
-    pass_on(engine, held, before);
-    if (progress == TL_LLAMA_ANSWER_ENDED)
+    if (logits && progress != TL_LLAMA_ANSWER_NAN && drafted > 0)
+        tl_llm_reject(engine->core, request, drafted - right);
+    if (!logits) {
+        tl_llama_item_fail(engine, held, TL_ERR_ENGINE, "llama.cpp gave no logits for the token at position %zu",
+                           certain + right - 1);
+    } else if (progress == TL_LLAMA_ANSWER_NAN) {
+        tl_llama_item_fail(engine, held, TL_ERR_ENGINE, "the model's output at position %zu is not a number",
+                           certain + right - 1);
+    } else if (progress == TL_LLAMA_ANSWER_ENDED) {
         finish_decode(engine, held);
+    } else {
+        tl_llm_append(engine->core, request, next.ids + same, next.count - same, 0);
+        tl_llm_draft(engine->core, request, left_to_write(held));
+    }
+    tl_llama_tokens_fini(&next);
 }
 
 /* ---- submit ---- */

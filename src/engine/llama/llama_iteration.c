@@ -42,14 +42,8 @@ static void deliver(struct tl_llama_engine *engine, const struct tl_llm_range *r
     if (sequences > held->batch_units)
         held->batch_units = (uint32_t)sequences;
     tl_llm_computed(engine->core, range->request, range->count);
-    if (range->logits == 0)
-        return;
-    float *logits = llama_get_logits_ith(engine->context, end - 1);
-    if (!logits)
-        tl_llama_item_fail(engine, held, TL_ERR_ENGINE, "llama.cpp gave no logits for the token at position %zu",
-                           range->first + range->count - 1);
-    else
-        tl_llama_item_logits(engine, held, logits);
+    if (range->logits > 0)
+        tl_llama_item_rows(engine, held, end - (int32_t)range->logits, range->logits);
 }
 
 /* When a call of several fails each is tried alone, so that what goes wrong with one item fails that item only. */

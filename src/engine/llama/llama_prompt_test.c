@@ -226,6 +226,35 @@ static int clean(void **state) {
     return 0;
 }
 
+/* What all queries of a workflow share: certain tokens of the parts that are the same for all, and no more. */
+static void test_static_beginnings(void **state) {
+    (void)state;
+    struct tl_prompt_part parts[] = {part(TL_ROLE_SYSTEM, 0, TL_PART_STATIC, "Answer briefly."),
+                                     part(TL_ROLE_USER, 1, TL_PART_STATIC, "Passages follow, then the question.\n"),
+                                     part(TL_ROLE_USER, 1, TL_PART_TRIMMABLE, "First passage."),
+                                     part(TL_ROLE_USER, 1, TL_PART_STATIC, "\nWhy?")};
+    size_t trimmed, shared = 0;
+    for (int other = 0; other < 2; other++) {
+        if (other)
+            parts[2] = part(TL_ROLE_USER, 1, TL_PART_TRIMMABLE, "and another one");
+        struct tl_llama_tokens tokens = tokens_of(parts, 4, ROOMY, &trimmed);
+        const struct tl_prompt prompt = {parts, 4};
+        size_t count = tl_llama_prompt_static(&template, &prompt, &tokens);
+        assert_true(count > 8 && count < tokens.count);
+        assert_true(other == 0 || count == shared);
+        shared = count;
+        tokens.count = count;
+        assert_non_null(strstr(text_of(&tokens), "Answer briefly."));
+        assert_null(strstr(text_of(&tokens), "First"));
+        tl_llama_tokens_fini(&tokens);
+    }
+    parts[0].flags = 0;
+    struct tl_llama_tokens tokens = tokens_of(parts, 4, ROOMY, &trimmed);
+    assert_int_equal(tl_llama_prompt_static(&template, &(struct tl_prompt){parts, 4}, &tokens), 0);
+    assert_int_equal(tl_llama_prompt_static(&template, &(struct tl_prompt){NULL, 0}, &tokens), 0);
+    tl_llama_tokens_fini(&tokens);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole_prompts),
@@ -235,6 +264,7 @@ int main(void) {
         cmocka_unit_test(test_cutting_to_a_limit),
         cmocka_unit_test(test_what_cannot_be_cut_is_refused),
         cmocka_unit_test(test_without_a_template),
+        cmocka_unit_test(test_static_beginnings),
     };
     return cmocka_run_group_tests(tests, prepare, clean);
 }

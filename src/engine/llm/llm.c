@@ -21,6 +21,10 @@ struct tl_llm_core *tl_llm_create(const struct tl_llm_limits *limits, const stru
         core->limits.patience = 32;
     if (core->limits.chunk_least == 0 || core->limits.chunk_least > limits->chunk)
         core->limits.chunk_least = limits->chunk;
+    if (core->limits.whole_only)
+        core->limits.draft = 0;
+    if (core->limits.draft > TL_LLM_MOST_DRAFTED)
+        core->limits.draft = TL_LLM_MOST_DRAFTED;
     if (core->limits.cells > 0 && core->limits.cells < limits->context_tokens)
         core->limits.cells = limits->context_tokens;
     core->resident = tl_mem_zalloc(limits->sequences * sizeof(struct tl_llm_copy *));
@@ -79,6 +83,7 @@ struct tl_llm_request *tl_llm_submit(struct tl_llm_core *core, const struct tl_l
     request->pin = ask->pin < request->target ? ask->pin : request->target;
     request->reserve = ask->decode ? ask->reserve : 0;
     request->kept = ask->decode ? request->target : 0;
+    request->acceptance = TL_LLM_ACCEPTANCE;
     request->promise.kind = TL_LLM_TARGET;
     request->hold = (struct tl_llm_mark){.kind = TL_LLM_HOLD, .length = request->target};
     tl_llm_tree_insert(&core->tree, request->salt, request->tokens.ids, &request->hold);
@@ -226,6 +231,7 @@ void tl_llm_append(struct tl_llm_core *core, struct tl_llm_request *request, con
 
 void tl_llm_reject(struct tl_llm_core *core, struct tl_llm_request *request, size_t count) {
     TL_ASSERT(count <= request->drafted && request->filled == request->tokens.count);
+    tl_llm_note_drafted(core, request, request->drafted - count, request->drafted);
     request->drafted = 0;
     if (count == 0)
         return;

@@ -60,6 +60,8 @@ struct tl_llm_limits {
                                 where all cells are attended to; 0: it stays until its sequence is wanted */
     uint32_t patience;       /* times that a request lets later ones go first; 0: 32 */
     double preempt_margin;   /* a request is preempted for one whose rank is higher by more than this; < 0: never */
+    uint32_t draft;          /* most proposals in a call (tl_llm_draft); 0: none. Not with whole_only */
+    bool draft_always;       /* propose what is found; else as many as pay by what was measured */
     bool whole_only;         /* sequences cannot be cut (recurrent models): only a whole copy is ever reused */
     bool held_only;          /* KV goes with the last request or handle that holds it; pinned copies stay */
 };
@@ -121,6 +123,7 @@ struct tl_llm_request {
     size_t prompt_count, pin, reserve;
     size_t target;                        /* tokens whose KV must be there before it is filled or writes */
     size_t filled;                        /* tokens whose KV is in its sequence */
+    double acceptance;                    /* how likely the next proposal is right, by those so far */
     size_t drafted;                       /* of the tokens not filled, how many at the end are proposals */
     struct tl_llm_copy *copy;             /* what it computes in; NULL while it waits, or had nothing to compute */
     struct tl_llm_mark promise, hold;     /* promise: TARGET, while filling */
@@ -180,6 +183,7 @@ struct tl_llm_counters {
     uint64_t evicted, lost;           /* tokens whose only KV was dropped; those that had to be computed again for a
                                          decode, whose prefill did so before, or a preempted request */
     uint64_t saves, loads, shares, drops, trims;
+    uint64_t drafted, accepted;       /* proposals computed; those that were right */
     uint64_t waits;                   /* requests that waited for a prefix in progress */
     uint64_t preemptions;
     size_t requests, handles, resident, saved, pinned; /* resident, saved (pinned too), pinned: copies */
@@ -227,12 +231,20 @@ void tl_llm_broken(struct tl_llm_core *core, struct tl_llm_request *request);
 void tl_llm_measured(struct tl_llm_core *core, const struct tl_llm_call *call, double ms);
 
 /* Tokens that follow what was written. The last `drafted` of them are proposals: rows of all of these and of the
- * token before are sampled from, and what is not accepted is taken back with tl_llm_reject. All must fit. */
+ * token before are sampled from, and what is not right is taken back with tl_llm_reject. All must fit. */
 void tl_llm_append(struct tl_llm_core *core, struct tl_llm_request *request, const int32_t *ids, size_t count,
                    size_t drafted);
-/* The last `count` tokens, proposals whose rows were computed, are not what is written; not with whole_only. What is
- * written instead is appended as usual. */
+/* Proposes what may come next: appends to a request that writes what followed the last few tokens where they stand
+ * earlier in its prompt or answer (answers quote what was retrieved), at most `most` tokens, as many as pay. Called
+ * after what was written is appended. Returns how many. */
+size_t tl_llm_draft(struct tl_llm_core *core, struct tl_llm_request *request, size_t most);
+/* Once the rows of proposals were computed, even if all were right: the last `count` of them are not what is written,
+ * and what is written instead is appended next. */
 void tl_llm_reject(struct tl_llm_core *core, struct tl_llm_request *request, size_t count);
+
+/* What followed the last tokens of ids where they stand before: the latest place at which the last three are found, else
+ * the last two. Writes at most `most` tokens to `out`; returns how many. */
+size_t tl_llm_lookup(const int32_t *ids, size_t count, int32_t *out, size_t most);
 
 /* ---- the whole ---- */
 

@@ -224,7 +224,13 @@ void tl_llm_measured(struct tl_llm_core *core, const struct tl_llm_call *call, d
     if (!call->writing) {
         if (call->rows >= LEAST_TIMED)
             add_sample(&core->prompt_token, ms / (double)call->rows);
-    } else if (call->rows <= TL_LLM_TIMED_ROWS) {
+        return;
+    }
+    if (call->count == 1 && call->rows <= TL_LLM_MOST_DRAFTED + 1)
+        add_sample(&core->alone[call->rows], ms);
+    if (call->rows != call->count)
+        return;
+    if (call->rows <= TL_LLM_TIMED_ROWS) {
         add_sample(&core->writing[call->rows], ms);
     } else {
         add_sample(&core->writing[0], ms / (double)call->rows);

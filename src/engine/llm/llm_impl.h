@@ -3,6 +3,7 @@
  *     llm.c          life, requests and handles, counters
  *     llm_cache.c    copies: which is taken from, what is saved, what is dropped
  *     llm_compose.c  a step: who gets a sequence, whose rows are computed next
+ *     llm_draft.c    proposals of what comes next, by looking it up
  *     tree.c         longest common prefixes */
 #ifndef TL_ENGINE_LLM_LLM_IMPL_H
 #define TL_ENGINE_LLM_LLM_IMPL_H
@@ -11,6 +12,9 @@
 
 /* Rows of a writing call whose duration is kept, each number for itself. */
 #define TL_LLM_TIMED_ROWS 8
+
+/* Most proposals in a call. */
+#define TL_LLM_MOST_DRAFTED 15
 
 /* A moving average of durations. */
 struct tl_llm_average {
@@ -36,7 +40,8 @@ struct tl_llm_core {
     struct tl_llm_range *ranges;         /* of the call at hand; one for each sequence */
     double token_bytes;                  /* of the last save; 0: none yet */
     struct tl_llm_average prompt_token;  /* ms of one, in calls of usual length */
-    struct tl_llm_average writing[TL_LLM_TIMED_ROWS + 1]; /* by rows; [0]: a row of larger calls */
+    struct tl_llm_average writing[TL_LLM_TIMED_ROWS + 1]; /* by requests, a row each; [0]: a row of larger calls */
+    struct tl_llm_average alone[TL_LLM_MOST_DRAFTED + 2]; /* one request, by rows */
     struct tl_llm_counters counters;
 };
 
@@ -65,6 +70,12 @@ void tl_llm_drop_unheld(struct tl_llm_core *core); /* for held_only */
 bool tl_llm_precedes(const struct tl_llm_request *a, const struct tl_llm_request *b);
 /* Adds to the times that others went first. */
 void tl_llm_overtake(struct tl_llm_core *core, struct tl_llm_request *request, uint32_t times);
+
+/* ---- llm_draft.c ---- */
+
+#define TL_LLM_ACCEPTANCE 0.6 /* of a request that has had no proposals */
+/* Of the proposals of a call so many were right, up to the first that was not. */
+void tl_llm_note_drafted(struct tl_llm_core *core, struct tl_llm_request *request, size_t accepted, size_t drafted);
 
 /* ---- llm.c ---- */
 

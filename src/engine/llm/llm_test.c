@@ -387,6 +387,69 @@ static void test_few_rows_singly(void **state) {
     }
 }
 
+static void test_looking_up(void **state) {
+    (void)state;
+    static const int32_t ids[] = {1, 2, 3, 4, 9, 2, 3, 5, 1, 2, 3};
+    int32_t out[8];
+    assert_int_equal(tl_llm_lookup(ids, 11, out, 8), 8); /* behind 1 2 3, not the later 2 3 */
+    assert_memory_equal(out, ids + 3, 8 * sizeof *out);
+    assert_int_equal(tl_llm_lookup(ids, 11, out, 2), 2);
+    assert_int_equal(tl_llm_lookup(ids, 7, out, 8), 4); /* 9 2 3 is new, 2 3 is not */
+    assert_memory_equal(out, ids + 3, 4 * sizeof *out);
+    assert_int_equal(tl_llm_lookup(ids, 6, out, 8), 0);
+    assert_int_equal(tl_llm_lookup(ids, 2, out, 8), 0);
+    assert_int_equal(tl_llm_lookup(ids, 0, out, 8), 0);
+    static const int32_t repeated[] = {7, 7, 7, 7};
+    assert_int_equal(tl_llm_lookup(repeated, 4, out, 8), 1);
+}
+
+/* An answer that repeats its prompt: what is written is known before, and proposals are right as long as it does. */
+static size_t propose_calls;
+
+static void write_proposed(struct tl_llm_test_world *world, struct tl_llm_request *request,
+                           const struct tl_llm_range *range) {
+    size_t drafted = range->logits - 1, right = 0, certain = request->tokens.count - drafted;
+    propose_calls++;
+    while (right < drafted && request->tokens.ids[certain + right] == request->tokens.ids[certain + right - 40])
+        right++;
+    if (drafted > 0)
+        tl_llm_reject(world->core, request, drafted - right);
+    if (request->tokens.count >= request->prompt_count + request->reserve) {
+        tl_llm_end(world->core, request);
+        return;
+    }
+    int32_t next = request->tokens.ids[request->tokens.count - 40];
+    tl_llm_append(world->core, request, &next, 1, 0);
+    tl_llm_draft(world->core, request, 100);
+}
+
+/* Returns in how many calls 80 tokens were written. `row` ms a row beside `call` ms a call. */
+static size_t count_proposing_calls(double call, double row, bool always) {
+    struct tl_llm_limits limits = usual;
+    limits.draft = 7;
+    limits.draft_always = always;
+    struct tl_llm_test_world world = usual_world();
+    world.wrote = write_proposed;
+    world.ms_call = call;
+    world.ms_row = row;
+    tl_llm_test_open(&world, &limits, false);
+    propose_calls = 0;
+    ask_decode(&world, 41, 41, 0, 80);
+    run_out(&world);
+    struct tl_llm_counters counters = tl_llm_count(world.core);
+    assert_true(counters.accepted <= counters.drafted);
+    tl_llm_test_close(&world);
+    return propose_calls;
+}
+
+static void test_proposals_where_they_pay(void **state) {
+    (void)state;
+    assert_true(count_proposing_calls(10, 0.1, true) < 20);   /* eight tokens a call */
+    assert_true(count_proposing_calls(10, 0.1, false) < 30);  /* after trying */
+    size_t dear = count_proposing_calls(0, 10, false);        /* rows are all that costs */
+    assert_true(dear > 40 && dear < 81); /* three calls of each size to know it, then none */
+}
+
 static void test_cells_are_bounded(void **state) {
     (void)state;
     struct tl_llm_limits limits = usual;
@@ -676,6 +739,8 @@ int main(void) {
         cmocka_unit_test(test_preempted_work_is_not_lost),
         cmocka_unit_test(test_a_step_keeps_its_bound),
         cmocka_unit_test(test_few_rows_singly),
+        cmocka_unit_test(test_looking_up),
+        cmocka_unit_test(test_proposals_where_they_pay),
         cmocka_unit_test(test_cells_are_bounded),
         cmocka_unit_test(test_what_can_never_fit_is_refused),
         cmocka_unit_test(test_mixes),
