@@ -2,7 +2,8 @@
  *
  * Each kind of call of each engine has a factor: the median of the last COST_OBSERVED ratios of measured to modelled
  * time. A median follows a lasting change after half as many calls, and one outlier (a page fault, a busy machine for
- * a moment) does not move it at all. Before COST_ENOUGH calls the factor is 1. Plans and decisions rest on factors, so
+ * a moment) does not move it at all. Before COST_ENOUGH calls the factor is 1. What differs by less than `slack` from the
+ * model counts as equal to it: so much may be the way to the engine's thread and back, and not the engine. Plans and decisions rest on factors, so
  * the version changes only when one has moved by more than `margin` since it last did. */
 #include <math.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "cost/cost_impl.h"
 
 static const double margin = 1.25;
+static const double slack = 1; /* ms */
 static const double farthest = 64; /* factors are within 1/64 and 64 */
 
 static int ascending(const void *a, const void *b) {
@@ -52,7 +54,9 @@ void tl_cost_observe(struct tl_cost *cost, const char *name, const struct tl_cos
     for (size_t i = 0; i < TL_OP_COUNT; i++)
         all += corrected[i];
     /* Of a mixed call, the kind that it was mostly of learns: what the others are thought to have taken is taken off. */
-    for (size_t i = 0; i < TL_OP_COUNT; i++)
-        if (corrected[i] > all / 2 && ms > all - corrected[i])
-            correct(cost, &engine->factors[i], (ms - (all - corrected[i])) / model[i]);
+    for (size_t i = 0; i < TL_OP_COUNT; i++) {
+        double own = ms - (all - corrected[i]);
+        if (corrected[i] > all / 2 && own > 0)
+            correct(cost, &engine->factors[i], fabs(own - model[i]) < slack ? 1 : own / model[i]);
+    }
 }

@@ -334,6 +334,24 @@ static void outliers_and_small_changes_leave_the_version(void **state) {
     tl_cost_unref(cost);
 }
 
+/* Calls of a fraction of a ms take as long as waking a thread. */
+static void less_than_a_ms_is_no_difference(void **state) {
+    (void)state;
+    struct tl_cost *cost = tl_cost_create();
+    tl_cost_add_default(cost, "e");
+    struct tl_cost_work work = {TL_OP_COLLECTION, 1, 0, 0, 0};
+    double before = tl_cost_call(cost, "e", &work, 1);
+    uint64_t version = tl_cost_version(cost);
+    for (int i = 0; i < 20; i++)
+        tl_cost_observe(cost, "e", &work, 1, before + 0.9);
+    assert_near(tl_cost_call(cost, "e", &work, 1), before);
+    assert_int_equal(tl_cost_version(cost), version);
+    for (int i = 0; i < 20; i++)
+        tl_cost_observe(cost, "e", &work, 1, before + 1.1);
+    assert_near(tl_cost_call(cost, "e", &work, 1), before + 1.1);
+    tl_cost_unref(cost);
+}
+
 /* Of a mixed iteration, prefill learns what decoding is not thought to have taken. */
 static void a_mixed_iteration_corrects_what_it_mostly_was(void **state) {
     (void)state;
@@ -375,6 +393,7 @@ int main(void) {
         cmocka_unit_test(the_largest_efficient_batch_gains_a_tenth),
         cmocka_unit_test(what_is_observed_corrects_predictions),
         cmocka_unit_test(outliers_and_small_changes_leave_the_version),
+        cmocka_unit_test(less_than_a_ms_is_no_difference),
         cmocka_unit_test(a_mixed_iteration_corrects_what_it_mostly_was),
         cmocka_unit_test(emulated_engines_and_unknown_ones_are_not_corrected),
     };

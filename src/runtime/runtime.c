@@ -53,8 +53,8 @@ static struct tl_config *load_config(const struct tl_runtime_options *options, s
 static struct tl_cost *load_costs(const struct tl_config *config) {
     struct tl_str notices = TL_STR_INIT;
     struct tl_cost *cost = tl_runtime_costs(config, tl_config_profile(config), &notices);
-    if (notices.length)
-        tl_log(TL_LOG_WARN, "%.*s", (int)notices.length - 1, notices.data);
+    for (char *line = notices.data, *end; (end = strchr(line, '\n')); line = end + 1)
+        tl_log(TL_LOG_WARN, "%.*s", (int)(end - line), line);
     tl_str_fini(&notices);
     return cost;
 }
