@@ -188,6 +188,13 @@ static json_t *read_file(struct tl_config *config, const struct tl_config_option
 
 /* ---- environment and flags ---- */
 
+static void set_limit(json_t *root, const char *key, json_t *value) {
+    json_t *limits = json_object_get(root, "limits"),
+           *copy = json_is_object(limits) ? json_copy(limits) : json_object();
+    json_object_set(copy, key, value);
+    json_object_set_new(root, "limits", copy);
+}
+
 /* "name.setting=value" or "timeout=5s". */
 static void lay_flag(json_t *root, const char *setting, struct tl_diagnostics *findings) {
     const char *equals = strchr(setting, '=');
@@ -202,7 +209,10 @@ static void lay_flag(json_t *root, const char *setting, struct tl_diagnostics *f
     char *name = tl_mem_strndup(setting, (size_t)((dot ? dot : equals) - setting));
     if (dot) {
         char *key = tl_mem_strndup(dot + 1, (size_t)(equals - dot) - 1);
-        set_engine_member(engine_entry(root, name), key, value);
+        if (strcmp(name, "limits") == 0)
+            set_limit(root, key, value);
+        else
+            set_engine_member(engine_entry(root, name), key, value);
         tl_mem_free(key);
     } else if (strcmp(name, "store") == 0) {
         lay_store(root, value);

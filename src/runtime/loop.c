@@ -124,7 +124,8 @@ static struct tl_run_record *record_of(struct tl_runtime *runtime, const struct 
 
 /* What waits on the loop has no quanta: its time is that from its start to its end. What a server writes at one time
  * with others says nothing of one call. */
-static void calibrate(struct tl_runtime *runtime, const struct tl_runtime_item *held, const struct tl_message *message) {
+static void calibrate(struct tl_runtime *runtime, const struct tl_runtime_item *held,
+                      const struct tl_message *message) {
     struct tl_instance *instance = runtime->by_number[held->instance];
     bool failed = message->kind == TL_MESSAGE_FAILED;
     if (instance->kind != TL_EXECUTOR_LOOP) {
@@ -153,6 +154,7 @@ static bool record_outcome(struct tl_runtime *runtime, struct tl_run_record *rec
             .batch = held->batch,
             .batch_items = held->batch_items,
             .failed = message->kind == TL_MESSAGE_FAILED,
+            .reason = tl_sched_item_reason(message->item),
             .usage = message->usage,
         };
         tl_report_add(&record->report, &item);

@@ -81,6 +81,8 @@ json_t *tl_report_items_json(const struct tl_report *report) {
         set_ms(item, "end_ms", from->end);
         set_count(item, "batch", from->batch);
         set_count(item, "batch_items", from->batch_items);
+        if (from->reason && from->reason[0])
+            json_object_set_new(item, "reason", json_string(from->reason));
         set_count(item, "batch_units", from->usage.batch_units);
         set_count(item, "units", from->usage.units);
         set_tokens(item, &from->usage);

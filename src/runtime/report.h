@@ -22,6 +22,7 @@ struct tl_report_item {
     uint32_t batch;       /* items with the same number on the same engine were handed over together */
     uint32_t batch_items; /* how many that were */
     bool failed;
+    const char *reason;   /* why the scheduler gave it out then: "first in order"; static; NULL: not known */
     struct tl_usage usage;
 };
 

@@ -92,6 +92,23 @@ static void a_configured_timeout_holds(void **state) {
     tl_runtime_close(runtime);
 }
 
+/* One run too many is refused before any work, with the time after which to try again. */
+static void beyond_the_limit_a_run_is_refused(void **state) {
+    (void)state;
+    struct tl_runtime *runtime = open_emulated("limits.runs=1", "llm.hang=true", NULL);
+    struct tl_request request = ask(load(runtime, "naive-rag"), question);
+    tl_run_id first = submit(runtime, &request);
+    json_t *result = finish(runtime, submit(runtime, &request), TL_ERR_BUSY);
+    assert_string_equal(text_in(result, "status"), "refused");
+    assert_true(json_integer_value(json_object_get(result, "retry_after_ms")) >= 1);
+    assert_non_null(strstr(error_of(result), "try again after"));
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(result, "usage"), "tokens_in")), 0);
+    json_decref(result);
+    tl_runtime_cancel(runtime, first);
+    json_decref(finish(runtime, first, TL_ERR_CANCELLED));
+    tl_runtime_close(runtime);
+}
+
 /* The error names the primitive, its inputs and what the engine said; a run after it is not disturbed. */
 static void a_failing_primitive_is_named(void **state) {
     (void)state;
@@ -209,6 +226,7 @@ int main(void) {
         cmocka_unit_test(cancelled_at_once),
         cmocka_unit_test(a_deadline_ends_a_hanging_run),
         cmocka_unit_test(a_configured_timeout_holds),
+        cmocka_unit_test(beyond_the_limit_a_run_is_refused),
         cmocka_unit_test(a_failing_primitive_is_named),
         cmocka_unit_test(closed_while_running),
         cmocka_unit_test(closed_with_results_unfetched),

@@ -112,6 +112,7 @@ static void streams_and_calls_back(void **state) {
         assert_true(json_number_value(json_object_get(item, "start_ms")) <=
                     json_number_value(json_object_get(item, "end_ms")));
         assert_true(json_integer_value(json_object_get(item, "batch_items")) >= 1);
+        assert_true(json_string_length(json_object_get(item, "reason")) > 0);
         written += json_integer_value(json_object_get(item, "tokens_out"));
     }
     assert_int_equal(written, json_integer_value(json_object_get(json_object_get(result, "usage"), "tokens_out")));
