@@ -2,9 +2,11 @@
  *
  * Each kind of call of each engine has a factor: the median of the last COST_OBSERVED ratios of measured to modelled
  * time. A median follows a lasting change after half as many calls, and one outlier (a page fault, a busy machine for
- * a moment) does not move it at all. Before COST_ENOUGH calls the factor is 1. What differs by less than `slack` from the
- * model counts as equal to it: so much may be the way to the engine's thread and back, and not the engine. Plans and decisions rest on factors, so
- * the version changes only when one has moved by more than `margin` since it last did. */
+ * a moment) does not move it at all. Before COST_ENOUGH calls the factor is 1. What differs by less than `slack` from
+ * the model counts as equal to it: so much may be the way to the engine's thread and back, and not the engine.
+ *
+ * Plans and decisions rest on factors, so the version changes only when one has moved by more than `margin` since it
+ * last did. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

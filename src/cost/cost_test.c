@@ -134,8 +134,8 @@ static struct tl_value *prompt_of(size_t tokens) {
 
 static const char *const machines[] = {
     "{}",
-    "{\"scale\": 0.5, \"batch\": 8, \"embed_ms\": 3, \"embed_token_ms\": 0.25, \"search_ms\": 1, "
-    "\"search_query_ms\": 2.5, \"web_ms\": 10, \"tool_ms\": 20, \"document_ms\": 4}",
+    "{\"scale\": 0.5, \"batch\": 8, \"embed_ms\": 3, \"embed_token_ms\": 0.25, \"web_ms\": 10, \"tool_ms\": 20}",
+    "{\"search_ms\": 1, \"search_query_ms\": 2.5, \"document_ms\": 4, \"ingest_row_ms\": 3, \"score_ms\": 2}",
     "{\"iteration_ms\": 5, \"prompt_token_ms\": 1.5, \"sequence_ms\": 2, \"iteration_tokens\": 100}",
 };
 #define MACHINES (sizeof machines / sizeof machines[0])

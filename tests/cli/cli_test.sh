@@ -228,6 +228,32 @@ run 0 run naive-rag --question Q -d "$scratch/"$'red\033[31m\302\233.txt'; out '
 checks=$((checks + 1))
 grep -q $'\033' "$scratch/out" && fail "a file's name reaches the terminal as it is"
 
+# ---- profile ----
+cat >"$scratch/measured.yaml" <<'YAML'
+engines:
+  llm: {type: emulated}
+  embedder: {type: emulated}
+  reranker: {type: emulated}
+  store: {type: emulated}
+  documents: {type: documents, tokenizer: approximate}
+YAML
+run 2 profile --budget soon; err "expected a time such as 120s"
+run 2 profile --engine nobody; err "there is no engine 'nobody'; there are: "
+run 2 profile --set profile=none; err "say with -o where it goes"
+run 2 profile extra; err "takes no arguments"
+run 0 profile --config "$scratch/measured.yaml" --budget 1s
+out "not measured: emulated: its times are its settings"
+out "chunk"
+checks=$((checks + 1))
+[ -s "$XDG_DATA_HOME/teola/profile.json" ] && [ -s "$XDG_DATA_HOME/teola/profile.svg" ] || fail "profile and drawing are there"
+run 0 profile --config "$scratch/measured.yaml" --engine documents --budget 1s --format json -o "$scratch/other.json"
+out '"documents": {'
+sed -i 's/"unit": [^,]*,/"unit": "slow",/' "$XDG_DATA_HOME/teola/profile.json"
+"$program" doctor --config "$scratch/measured.yaml" >"$scratch/out" 2>"$scratch/err"
+command="teola doctor"
+out 'engines.documents.kinds.chunk.fit.unit is "slow", expected a number from 0 on'
+rm -r "$XDG_DATA_HOME/teola"
+
 # ---- configuration and doctor ----
 printf 'engines:\n  llm: {tpye: emulated}\n' >"$scratch/c.yaml"
 run 2 run naive-rag --question Q -c x --config "$scratch/c.yaml"; err "c.yaml:2:"; err "did you mean"
