@@ -49,6 +49,7 @@ void tl_lane_push(struct tl_sched *sched, struct lane *lane, struct sched_item *
     queue->items = tl_mem_grow(queue->items, &queue->capacity, queue->count + 1, sizeof(struct sched_item *));
     sift_up(queue, queue->count++, item);
     lane->count++;
+    sched->groups[item->group].queued++;
 }
 
 static void forget_active(struct lane *lane, size_t number) {
@@ -63,6 +64,7 @@ void tl_lane_remove(struct tl_sched *sched, struct lane *lane, struct sched_item
     TL_ASSERT(place < queue->count && queue->items[place] == item);
     struct sched_item *last = queue->items[--queue->count];
     lane->count--;
+    sched->groups[item->group].queued--;
     if (last != item) {
         sift_down(queue, place, last);
         sift_up(queue, last->place, last);

@@ -163,11 +163,17 @@ uint64_t tl_sched_item_run(const struct tl_item *item) { return of_item(item)->r
 
 uint64_t tl_sched_item_ready(const struct tl_item *item) { return of_item(item)->ready.ready; }
 
+uint64_t tl_sched_item_started(const struct tl_item *item) { return of_item(item)->started; }
+
 uint32_t tl_sched_item_instance(const struct tl_item *item) { return of_item(item)->instance; }
 
 const char *tl_sched_item_reason(const struct tl_item *item) { return tl_reason_text(of_item(item)->reason); }
 
 const char *tl_sched_item_step_id(const struct tl_item *item) { return of_item(item)->node->plan->step; }
+
+size_t tl_sched_queued(const struct tl_sched *sched, uint32_t instance) {
+    return sched->groups[sched->instances[instance].group].queued;
+}
 
 void tl_sched_get_counters(const struct tl_sched *sched, struct tl_sched_counters *counters) {
     *counters = sched->counters;

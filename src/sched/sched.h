@@ -197,9 +197,13 @@ void tl_sched_step(struct tl_sched *sched, const struct tl_event *event, struct 
 /* ---- looking ---- */
 uint64_t tl_sched_item_run(const struct tl_item *item); /* run id; constant while the item lives: any thread */
 uint64_t tl_sched_item_ready(const struct tl_item *item); /* ns: when its last input was there */
+uint64_t tl_sched_item_started(const struct tl_item *item); /* ns: when that instance got it */
 uint32_t tl_sched_item_instance(const struct tl_item *item); /* that holds it */
 const char *tl_sched_item_reason(const struct tl_item *item); /* why it was taken when it was: "first in order" */
 const char *tl_sched_item_step_id(const struct tl_item *item); /* workflow step; "" for none */
+
+/* Items that wait for the instance's engine: for any of its instances, this one included. */
+size_t tl_sched_queued(const struct tl_sched *sched, uint32_t instance);
 
 struct tl_sched_counters {
     uint64_t runs_submitted, runs_refused, runs_done, runs_failed, runs_cancelled, runs_expired;

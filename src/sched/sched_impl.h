@@ -210,6 +210,7 @@ struct group {
     uint32_t *instances;
     size_t instance_count, instance_capacity;
     struct lane lane;          /* what any of them may take */
+    size_t queued;             /* items in it and in its instances' lanes */
     uint64_t changes;          /* counted: items that came, quanta that ended: what was declined may be taken now */
     double written;            /* tokens that decodes write of those that they may, as a share; smoothed */
     double iterations;         /* of a decode; smoothed */

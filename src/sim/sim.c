@@ -54,6 +54,7 @@ void tl_sim_let_pass(void *context, uint64_t nanoseconds) {
     double factor = sim->config.jitter > 0 ? 1 + sim->config.jitter * (2 * draw(sim) - 1) : 1;
     if (instance->factor > 0) factor *= instance->factor;
     sim->spent += (uint64_t)((double)nanoseconds * factor);
+    if (instance->stalling > 0 && draw(sim) < instance->stalling) sim->spent += instance->stall;
     if (instance->hangs_until > sim->now + sim->spent) sim->spent = instance->hangs_until - sim->now;
 }
 
@@ -70,7 +71,9 @@ static void on_done(void *context, struct tl_item *item, struct tl_value **outpu
     TL_ASSERT(count <= SIM_OUTPUTS);
     for (size_t i = 0; i < count; i++) event.outputs[i] = outputs[i];
     event.usage = *usage;
+    double failing = sim->instances[event.instance].failing;
     if (sim->config.failure > 0 && draw(sim) < sim->config.failure) event.status = TL_ERR_ENGINE;
+    if (failing > 0 && draw(sim) < failing) event.status = TL_ERR_ENGINE;
     tl_sim_schedule(sim, event);
 }
 
@@ -95,8 +98,8 @@ static void on_piece(void *context, struct tl_item *item, size_t position, struc
 static void on_delta(void *context, struct tl_item *item, const char *text, size_t length) {
     (void)text, (void)length;
     struct tl_sim *sim = context;
-    struct tl_sim_result *result = &sim->results[tl_sched_item_run(item) - 1];
-    if (result->first_text == 0) result->first_text = sim->now + sim->spent;
+    struct sim_run *run = sim->runs[tl_sched_item_run(item) - 1];
+    if (run && run->result.first_text == 0) run->result.first_text = sim->now + sim->spent;
 }
 
 static void on_notice(void *context, struct tl_item *item, const char *message) {
@@ -140,13 +143,17 @@ static void act_run(struct tl_sim *sim, const struct tl_action *action) {
     trace(sim, number);
     for (size_t i = 0; i < action->as.run.count; i++) {
         trace(sim, tl_hash_string(items[i]->label, tl_sched_item_run(items[i])));
-        sim->results[tl_sched_item_run(items[i]) - 1].items++;
+        sim->runs[tl_sched_item_run(items[i]) - 1]->result.items++;
         if (sim->config.record) record_start(sim, number, items[i]);
     }
     sim->stepping = number;
     if (action->as.run.count > 0) engine->ops->submit(engine, items, action->as.run.count);
     bool more = engine->ops->step(engine);
     instance->computing = true;
+    instance->held += action->as.run.count;
+    if (sim->config.watch.quantum)
+        sim->config.watch.quantum(sim->config.watch.context, number, sim->now, sim->now + sim->spent,
+                                  action->as.run.count, instance->held);
     instance->about.busy += sim->spent;
     instance->about.quanta++;
     instance->about.items += action->as.run.count;
@@ -170,22 +177,29 @@ static void act_cancel(struct tl_sim *sim, const struct tl_action *action) {
     instance->cancels[instance->cancel_count++] = item;
 }
 
+static json_t *outputs_of(const struct tl_plan *plan, const struct tl_action *action) {
+    json_t *outputs = json_object();
+    for (size_t i = 0; i < action->as.finished.output_count; i++)
+        json_object_set_new(outputs, plan->root->result_names[i], tl_value_to_json(action->as.finished.outputs[i]));
+    return outputs;
+}
+
 static void act_finished(struct tl_sim *sim, const struct tl_action *action) {
-    struct tl_sim_result *result = &sim->results[action->as.finished.run - 1];
+    struct sim_run *run = sim->runs[action->as.finished.run - 1];
     trace(sim, tl_hash_u64(action->as.finished.run, action->as.finished.status));
+    if (!run) TL_BUG("run %llu has ended again", (unsigned long long)action->as.finished.run);
+    struct tl_sim_result *result = &run->result;
     result->ended = sim->now;
     if (++result->endings > 1) return;
     result->status = action->as.finished.status;
     result->message = tl_mem_strdup(action->as.finished.message);
     result->retry_after_ms = action->as.finished.retry_after_ms;
-    if (result->status != TL_OK) return;
-    const struct tl_plan *plan = sim->plans[action->as.finished.run - 1];
-    result->outputs = json_object();
-    for (size_t i = 0; i < action->as.finished.output_count; i++) {
-        json_object_set_new(result->outputs, plan->root->result_names[i],
-                            tl_value_to_json(action->as.finished.outputs[i]));
-        tl_value_unref(action->as.finished.outputs[i]);
-    }
+    bool told = sim->config.watch.ended != NULL;
+    if (result->status == TL_OK && !told) result->outputs = outputs_of(run->plan, action);
+    for (size_t i = 0; i < action->as.finished.output_count; i++) tl_value_unref(action->as.finished.outputs[i]);
+    if (!told) return;
+    sim->config.watch.ended(sim->config.watch.context, action->as.finished.run, result);
+    tl_sim_forget_run(sim, action->as.finished.run);
 }
 
 /* Whatever has happened before it. */
@@ -220,8 +234,25 @@ static void step(struct tl_sim *sim, struct tl_event *event) {
 
 /* ---- events ---- */
 
+static void tell_of_item(struct tl_sim *sim, const struct sim_event *event) {
+    struct tl_sim_item item = {
+        .run = tl_sched_item_run(event->item),
+        .label = (char *)event->item->label,
+        .op = event->item->op,
+        .instance = event->instance,
+        .ready = tl_sched_item_ready(event->item),
+        .start = tl_sched_item_started(event->item),
+        .end = sim->now,
+        .status = event->status,
+        .usage = event->usage,
+    };
+    sim->config.watch.item(sim->config.watch.context, &item);
+}
+
 static void do_outcome(struct tl_sim *sim, struct sim_event *event) {
     struct tl_sim_item *story = recorded(sim, event->item);
+    sim->instances[event->instance].held--;
+    if (sim->config.watch.item) tell_of_item(sim, event);
     struct tl_event out;
     memset(&out, 0, sizeof out);
     if (story) {
@@ -273,7 +304,7 @@ static void do_submit(struct tl_sim *sim, const struct sim_event *event) {
     struct sim_request *request = event->request;
     struct tl_event out = {.kind = TL_EVENT_RUN_SUBMITTED};
     out.as.submitted.run = event->run;
-    out.as.submitted.plan = tl_plan_ref(sim->plans[event->run - 1]);
+    out.as.submitted.plan = tl_plan_ref(sim->runs[event->run - 1]->plan);
     out.as.submitted.inputs = request->inputs;
     out.as.submitted.input_count = request->input_count;
     out.as.submitted.deadline = request->timeout ? sim->now + request->timeout : 0;
@@ -288,7 +319,7 @@ static void do_submit(struct tl_sim *sim, const struct sim_event *event) {
 
 static void do_leave(struct tl_sim *sim, uint64_t run) {
     struct tl_event out = {.kind = TL_EVENT_CANCEL};
-    if (sim->results[run - 1].endings > 0) return;
+    if (!sim->runs[run - 1] || sim->runs[run - 1]->result.endings > 0) return;
     out.as.cancel.run = run;
     step(sim, &out);
 }
@@ -299,6 +330,7 @@ static void lose(struct tl_sim *sim, uint32_t number) {
     struct tl_event out = {.kind = TL_EVENT_INSTANCE_LOST};
     instance->epoch++;
     instance->computing = false;
+    instance->held = 0;
     instance->cancel_count = 0;
     sim->muted = true;
     instance->engine->ops->close(instance->engine);
@@ -313,6 +345,11 @@ static void do_fault(struct tl_sim *sim, const struct sim_event *event) {
     switch (event->fault) {
     case TL_SIM_SLOW: instance->factor = over ? 0 : event->factor; break;
     case TL_SIM_HANG: instance->hangs_until = over ? 0 : event->until; break;
+    case TL_SIM_FAIL: instance->failing = over ? 0 : event->probability; break;
+    case TL_SIM_STALL:
+        instance->stalling = over ? 0 : event->probability;
+        instance->stall = event->stall;
+        break;
     case TL_SIM_LOST:
         if (over) {
             struct tl_event out = {.kind = TL_EVENT_INSTANCE_BACK};
@@ -330,17 +367,24 @@ static void drop(struct sim_event *event) {
     tl_mem_free(event->message);
 }
 
+/* The clock goes on. */
+static void pass(struct tl_sim *sim, uint64_t now) {
+    if (now <= sim->now) return;
+    if (sim->config.watch.passed) sim->config.watch.passed(sim->config.watch.context, sim->now, now);
+    sim->now = now;
+}
+
 bool tl_sim_advance(struct tl_sim *sim) {
     if (sim->wake && (sim->heap_count == 0 || sim->wake < sim->heap[0].at)) {
         struct tl_event out = {.kind = TL_EVENT_TIME};
-        sim->now = sim->wake > sim->now ? sim->wake : sim->now;
+        pass(sim, sim->wake);
         sim->wake = 0;
         step(sim, &out);
         return true;
     }
     if (sim->heap_count == 0) return false;
     struct sim_event event = pop(sim);
-    sim->now = event.at;
+    pass(sim, event.at);
     bool of_engine = event.kind == SIM_OUTCOME || event.kind == SIM_PIECE || event.kind == SIM_QUANTUM_OVER;
     if (of_engine && event.epoch != sim->instances[event.instance].epoch) {
         drop(&event);
@@ -370,7 +414,7 @@ void tl_sim_run_until(struct tl_sim *sim, uint64_t at) {
         if (!event && !wake) break;
         tl_sim_advance(sim);
     }
-    if (sim->now < at) sim->now = at;
+    pass(sim, at);
 }
 
 /* ---- making one ---- */

@@ -28,6 +28,23 @@
 
 struct tl_sim;
 
+struct tl_sim_result;
+struct tl_sim_item;
+
+/* Who is told of what happens, when it happens, instead of asking for all of it afterwards. Any may be NULL. None may
+ * call back into the sim but to look. */
+struct tl_sim_watch {
+    void *context;
+    /* Nothing changes between the two times. */
+    void (*passed)(void *context, uint64_t from, uint64_t to);
+    /* An instance begins a quantum, for which it was given so many items and holds so many. */
+    void (*quantum)(void *context, uint32_t instance, uint64_t begin, uint64_t end, size_t given, size_t held);
+    /* An item's outcome is there. `label` is borrowed, `pieces` and `prefix` are 0. */
+    void (*item)(void *context, const struct tl_sim_item *item);
+    /* A run has ended. It is forgotten after that: tl_sim_result knows it no more, and its outputs are not made. */
+    void (*ended)(void *context, uint64_t run, const struct tl_sim_result *result);
+};
+
 struct tl_sim_config {
     uint64_t seed;                  /* of jitter and failures */
     const struct tl_policy *policy; /* NULL: the default */
@@ -36,6 +53,7 @@ struct tl_sim_config {
     uint32_t retries;               /* of failed items where that is safe */
     size_t memo_bytes;              /* of results kept for later runs of plans that share; 0: none are */
     double failure;                 /* probability that an item's outcome is a failure, 0..1 */
+    struct tl_sim_watch watch;
     bool record;                    /* keep each item's story (tl_sim_items); else counters and results only */
     uint32_t check;                 /* tl_sched_is_valid after every so many steps, 0: never; see tl_sim_violation */
 };
@@ -54,13 +72,16 @@ enum tl_status tl_sim_add_engine(struct tl_sim *sim, const char *name, const jso
 enum tl_sim_fault_kind {
     TL_SIM_SLOW, /* its quanta take `factor` times as long */
     TL_SIM_HANG, /* a quantum that begins then ends when the fault does */
+    TL_SIM_STALL, /* a quantum that begins then takes `stall` longer, by `probability` */
+    TL_SIM_FAIL, /* an item that would be done then fails, by `probability` */
     TL_SIM_LOST, /* what it holds is gone; it takes nothing until it is back */
 };
 struct tl_sim_fault {
     enum tl_sim_fault_kind kind;
     uint32_t instance; /* in the order of tl_sim_add_engine */
-    uint64_t at, until;
-    double factor;
+    uint64_t at, until;  /* UINT64_MAX: for good; not of HANG */
+    double factor, probability;
+    uint64_t stall;      /* ns */
 };
 void tl_sim_break(struct tl_sim *sim, const struct tl_sim_fault *fault); /* not in the past */
 
@@ -98,7 +119,8 @@ struct tl_sim_result {
     uint64_t ended;
     uint32_t items;         /* given to engines */
 };
-const struct tl_sim_result *tl_sim_result(const struct tl_sim *sim, uint64_t run); /* valid until the next submit */
+/* NULL: forgotten. Valid until the next submit. */
+const struct tl_sim_result *tl_sim_result(const struct tl_sim *sim, uint64_t run);
 
 /* One item's story: when it could start, when an engine got it, when its outcome was there. */
 struct tl_sim_item {
@@ -123,6 +145,11 @@ struct tl_sim_instance {
     uint64_t quanta, items;
 };
 const struct tl_sim_instance *tl_sim_instances(struct tl_sim *sim, size_t *count);
+
+/* Items that wait for the engine of that instance. */
+size_t tl_sim_queued(const struct tl_sim *sim, uint32_t instance);
+/* What the engines' work takes by their own latency models: for plans. Borrowed. */
+struct tl_cost *tl_sim_cost(const struct tl_sim *sim);
 
 void tl_sim_get_counters(const struct tl_sim *sim, struct tl_sched_counters *counters);
 uint64_t tl_sim_trace_hash(const struct tl_sim *sim); /* of all events and actions so far */

@@ -18,6 +18,11 @@ struct sim_request {
     struct tl_value *inputs[];
 };
 
+struct sim_run {
+    struct tl_sim_result result;
+    struct tl_plan *plan; /* one reference */
+};
+
 struct sim_event {
     uint64_t at, sequence;
     enum sim_event_kind kind;
@@ -34,8 +39,8 @@ struct sim_event {
     uint64_t run;                /* SUBMIT, LEAVE */
     struct sim_request *request; /* SUBMIT; owned */
     enum tl_sim_fault_kind fault;
-    uint64_t until;
-    double factor;
+    uint64_t until, stall;
+    double factor, probability;
 };
 
 struct sim_instance {
@@ -43,7 +48,10 @@ struct sim_instance {
     struct tl_sim_instance about;
     bool computing;           /* a quantum is in flight */
     uint32_t epoch;           /* how often it was lost */
+    size_t held;              /* items */
     double factor;            /* of the time of its quanta; 0: 1 */
+    double failing, stalling; /* probabilities */
+    uint64_t stall;           /* ns that a stalled quantum takes longer */
     uint64_t hangs_until;
     struct tl_item **cancels; /* that came during it */
     size_t cancel_count, cancel_capacity;
@@ -68,9 +76,8 @@ struct tl_sim {
     struct sim_instance *instances;
     size_t instance_count, instance_capacity;
     struct tl_sim_instance *views; /* for tl_sim_instances */
-    struct tl_sim_result *results; /* of run - 1 */
-    struct tl_plan **plans;
-    size_t run_count, result_capacity, plan_capacity;
+    struct sim_run **runs; /* of number - 1; NULL: forgotten */
+    size_t run_count, run_capacity;
     struct tl_sim_item *items;
     size_t item_count, item_capacity;
     size_t *places; /* by the item's number: where its story is */
@@ -85,6 +92,7 @@ const struct tl_emit *tl_sim_emit(struct tl_sim *sim);
 
 /* ---- world.c ---- */
 void tl_sim_forget(struct sim_request *request); /* and the inputs that it holds */
+void tl_sim_forget_run(struct tl_sim *sim, uint64_t run);
 void tl_sim_release(struct tl_sim *sim);
 
 #endif

@@ -32,6 +32,16 @@ void tl_sim_forget(struct sim_request *request) {
     tl_mem_free(request);
 }
 
+void tl_sim_forget_run(struct tl_sim *sim, uint64_t number) {
+    struct sim_run *run = sim->runs[number - 1];
+    if (!run) return;
+    tl_mem_free(run->result.message);
+    json_decref(run->result.outputs);
+    tl_plan_unref(run->plan);
+    tl_mem_free(run);
+    sim->runs[number - 1] = NULL;
+}
+
 void tl_sim_release(struct tl_sim *sim) {
     tl_sched_destroy(sim->sched);
     tl_cost_unref(sim->cost);
@@ -42,16 +52,11 @@ void tl_sim_release(struct tl_sim *sim) {
         tl_mem_free(sim->instances[i].cancels);
         tl_mem_free((char *)sim->instances[i].about.engine);
     }
-    for (size_t i = 0; i < sim->run_count; i++) {
-        tl_mem_free(sim->results[i].message);
-        json_decref(sim->results[i].outputs);
-        tl_plan_unref(sim->plans[i]);
-    }
+    for (size_t i = 0; i < sim->run_count; i++) tl_sim_forget_run(sim, i + 1);
     for (size_t i = 0; i < sim->item_count; i++) tl_mem_free(sim->items[i].label);
     tl_mem_free(sim->instances);
     tl_mem_free(sim->views);
-    tl_mem_free(sim->results);
-    tl_mem_free(sim->plans);
+    tl_mem_free(sim->runs);
     tl_mem_free(sim->items);
     tl_mem_free(sim->places);
     tl_mem_free(sim->heap);
@@ -94,8 +99,12 @@ void tl_sim_break(struct tl_sim *sim, const struct tl_sim_fault *fault) {
                               .instance = fault->instance,
                               .fault = fault->kind,
                               .until = fault->until,
-                              .factor = fault->factor};
+                              .stall = fault->stall,
+                              .factor = fault->factor,
+                              .probability = fault->probability};
+    TL_ASSERT(fault->kind != TL_SIM_HANG || fault->until < UINT64_MAX);
     tl_sim_schedule(sim, event);
+    if (fault->until == UINT64_MAX) return;
     event.kind = SIM_FAULT_OVER;
     event.at = fault->until;
     tl_sim_schedule(sim, event);
@@ -111,11 +120,12 @@ uint64_t tl_sim_submit(struct tl_sim *sim, const struct tl_sim_request *request)
     kept->tenant = request->tenant ? tl_mem_strdup(request->tenant) : NULL;
     for (size_t i = 0; i < count; i++) kept->inputs[i] = request->inputs[i];
     size_t run = ++sim->run_count;
-    sim->results = tl_mem_grow(sim->results, &sim->result_capacity, run, sizeof *sim->results);
-    sim->plans = tl_mem_grow(sim->plans, &sim->plan_capacity, run, sizeof *sim->plans);
+    sim->runs = tl_mem_grow(sim->runs, &sim->run_capacity, run, sizeof(struct sim_run *));
     TL_ASSERT(request->at >= sim->now);
-    sim->results[run - 1] = (struct tl_sim_result){.submitted = request->at};
-    sim->plans[run - 1] = tl_plan_ref(request->plan);
+    struct sim_run *added = tl_mem_zalloc(sizeof *added);
+    added->result.submitted = request->at;
+    added->plan = tl_plan_ref(request->plan);
+    sim->runs[run - 1] = added;
     tl_sim_schedule(sim, (struct sim_event){.kind = SIM_SUBMIT, .at = request->at, .run = run, .request = kept});
     return run;
 }
@@ -126,7 +136,7 @@ uint64_t tl_sim_now(const struct tl_sim *sim) { return sim->now; }
 
 const struct tl_sim_result *tl_sim_result(const struct tl_sim *sim, uint64_t run) {
     TL_ASSERT(run >= 1 && run <= sim->run_count);
-    return &sim->results[run - 1];
+    return sim->runs[run - 1] ? &sim->runs[run - 1]->result : NULL;
 }
 
 const struct tl_sim_item *tl_sim_items(const struct tl_sim *sim, size_t *count) {
@@ -146,6 +156,10 @@ void tl_sim_get_counters(const struct tl_sim *sim, struct tl_sched_counters *cou
     tl_sched_get_counters(sim->sched, counters);
 }
 
+size_t tl_sim_queued(const struct tl_sim *sim, uint32_t instance) { return tl_sched_queued(sim->sched, instance); }
+
+struct tl_cost *tl_sim_cost(const struct tl_sim *sim) { return sim->cost; }
+
 uint64_t tl_sim_trace_hash(const struct tl_sim *sim) { return sim->trace; }
 
 uint64_t tl_sim_resources(const struct tl_sim *sim) { return sim->world.resources; }
@@ -155,8 +169,8 @@ const char *tl_sim_violation(struct tl_sim *sim) {
     struct tl_sched_counters counters;
     tl_sched_get_counters(sim->sched, &counters);
     for (size_t i = 0; i < sim->run_count; i++)
-        if (sim->results[i].endings != 1)
-            tl_str_printf(&sim->violation, "run %zu ended %u times\n", i + 1, sim->results[i].endings);
+        if (sim->runs[i] && sim->runs[i]->result.endings != 1)
+            tl_str_printf(&sim->violation, "run %zu ended %u times\n", i + 1, sim->runs[i]->result.endings);
     if (counters.items_queued || counters.items_held)
         tl_str_printf(&sim->violation, "%zu items are queued and %zu held although nothing is left to happen\n",
                       counters.items_queued, counters.items_held);
