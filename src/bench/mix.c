@@ -108,6 +108,12 @@ const char *tl_bench_probe(void) {
 
 /* ---- the load ---- */
 
+/* What a template puts behind the prompt, of its overhead: the common ones close the message and open the answer's by five
+ * tokens. It is no part of what requests share. */
+static uint32_t tail_of(uint32_t overhead) {
+    return overhead < 5 ? overhead : 5;
+}
+
 static enum tl_status check(const struct tl_bench_mix *mix, uint32_t overhead, struct tl_error *error) {
     if (mix->requests == 0 || mix->requests > LONGEST)
         return tl_error_set(error, TL_ERR_INVALID, "a mix has from 1 to %d requests", LONGEST);
@@ -116,6 +122,10 @@ static enum tl_status check(const struct tl_bench_mix *mix, uint32_t overhead, s
     if (mix->intruders > 0 && mix->rate > 0)
         return tl_error_set(error, TL_ERR_INVALID, "long prompts that arrive between others need clients, not a rate");
     uint32_t begins = mix->shared > 0 ? mix->shared : mix->prompt.least;
+    if (mix->shared > 0 && mix->prompt.least <= tail_of(overhead))
+        return tl_error_set(error, TL_ERR_INVALID,
+                            "a request's own part of a prompt has %u tokens, expected more than %u", mix->prompt.least,
+                            tail_of(overhead));
     if (begins <= overhead || (mix->intruders > 0 && mix->intruder_prompt <= overhead))
         return tl_error_set(error, TL_ERR_INVALID,
                             "a prompt begins with %u tokens, but the model's template alone has %u", begins, overhead);
@@ -142,6 +152,7 @@ static void make_requests(const struct tl_bench_mix *mix, uint64_t seed, uint32_
         if (mix->shared > 0) {
             request->prefix_number = i % mix->prefixes;
             request->prefix = load->prefixes[request->prefix_number];
+            tokens -= tail_of(overhead);
         } else {
             tokens -= overhead;
         }
@@ -166,7 +177,7 @@ enum tl_status tl_bench_load_make(const struct tl_bench_mix *mix, uint64_t seed,
     load->prefixes = tl_mem_alloc((load->prefix_count + 1) * sizeof *load->prefixes);
     for (size_t i = 0; i < load->prefix_count; i++) {
         struct stream stream = {tl_hash_u64(i, tl_hash_u64(4, seed)), 0};
-        load->prefixes[i] = make_text(&load->arena, &stream, mix->shared - overhead, "");
+        load->prefixes[i] = make_text(&load->arena, &stream, mix->shared - overhead + tail_of(overhead), "");
     }
     make_requests(mix, seed, overhead, load);
     return TL_OK;

@@ -57,7 +57,8 @@ static void test_prefixes_in_rotation(void **state) {
     assert_int_equal(load.prefix_count, 3);
     for (size_t i = 0; i < load.count; i++) {
         assert_string_equal(load.requests[i].prefix, load.prefixes[i % 3]);
-        assert_int_equal(words_of(load.requests[i].prefix), 32);
+        assert_int_equal(words_of(load.requests[i].prefix), 37); /* 8 of the template, of which 5 come behind */
+        assert_int_equal(words_of(load.requests[i].own), 5);
         assert_int_equal(load.requests[i].own[0], ' ');
         for (size_t k = 0; k < i; k++)
             assert_string_not_equal(load.requests[i].own, load.requests[k].own);
@@ -117,6 +118,10 @@ static void test_impossible_mixes(void **state) {
     (void)state;
     struct tl_bench_mix mix = {.requests = 1, .prompt = {20, 20}, .output = {1, 1}, .concurrency = 1};
     refuse(mix, 20, "a prompt begins with 20 tokens, but the model's template alone has 20");
+    mix.shared = 40;
+    mix.prefixes = 1;
+    mix.prompt = (struct tl_bench_range){5, 9};
+    refuse(mix, 20, "own part of a prompt has 5 tokens, expected more than 5");
     mix.rate = 1;
     refuse(mix, 0, "either");
     mix.concurrency = 0;
