@@ -191,20 +191,24 @@ static void take_result(struct work *work, const struct tl_config_engine *engine
 /* Vectors to measure a store with: as long as the usual embedder's. */
 enum { DIMENSION = 384 };
 
-/* Language models have more to be measured. What an engine leaves is for those after it. */
+/* Language models have more to be measured. What an engine leaves is for those after it; what one takes too much of the
+ * time costs those at most half of their shares. */
 static uint64_t budget_of(struct work *work, const struct tl_config_engine *engine) {
-    uint64_t now = tl_clock_now(), left = 0, weight = 0, own = 0;
+    uint64_t now = tl_clock_now(), left = 0, weight = 0, all = 0, own = 0;
     if (work->until > now)
         left = work->until - now;
     for (size_t i = 0; i < tl_config_engine_count(work->config); i++) {
         const struct tl_config_engine *other = tl_config_engine(work->config, i);
         uint64_t others = strcmp(other->type, "llama") == 0 ? 4 : 1;
-        if (!is_measured(work, other) || other < engine)
+        if (!is_measured(work, other))
             continue;
-        weight += others;
+        all += others;
+        weight += other < engine ? 0 : others;
         own = other == engine ? others : own;
     }
-    return weight ? left / weight * own : left;
+    uint64_t least = work->budget_ms * TL_NS_PER_MS / (all ? all : 1) * own / 2;
+    uint64_t share = left / (weight ? weight : 1) * own;
+    return share > least ? share : least;
 }
 
 static enum tl_status measure_engine(struct work *work, const struct tl_config_engine *engine, struct tl_error *error) {
