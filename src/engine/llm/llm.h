@@ -27,7 +27,8 @@
  * overtaken `patience` times goes before all that were not, by arrival, and cannot be preempted.
  * A request whose prefix is being computed by another one waits for it instead of computing it again, and lends it
  * its rank meanwhile. When no sequence is free, one whose copy nobody computes in is saved and reused; when there is
- * none, a request of much lower rank is preempted: its KV stays as a copy, and it goes on where it was.
+ * none, a request of much lower rank is preempted, or for a decode one that only prefills the beginning of a prompt: its
+ * KV stays as a copy, and it goes on where it was.
  *
  * Keeping. When a request ends its KV stays, prompt and answer. Saved copies are bounded by cache_bytes; what is
  * dropped first is what is cheapest to compute again for the memory it takes (tokens that no other copy has,
@@ -59,7 +60,7 @@ struct tl_llm_limits {
     uint64_t idle_steps;     /* a resident copy that nobody computes in and that was not used for so many steps is saved,
                                 where all cells are attended to; 0: it stays until its sequence is wanted */
     uint32_t patience;       /* times that a request lets later ones go first; 0: 32 */
-    double preempt_margin;   /* a request is preempted for one whose rank is higher by more than this; < 0: never */
+    double preempt_margin;   /* a request is preempted for one whose rank is higher by more than this; < 0: for none */
     uint32_t draft;          /* most proposals in a call (tl_llm_draft); 0: none. Not with whole_only */
     bool draft_always;       /* propose what is found; else as many as pay by what was measured */
     bool whole_only;         /* sequences cannot be cut (recurrent models): only a whole copy is ever reused */

@@ -316,16 +316,21 @@ void tl_llm_cool(struct tl_llm_core *core) {
     }
 }
 
-/* Preempts the last in order whose rank is enough below the request's. */
+/* Whether the one gives way to the other: its rank is enough below; or it only works ahead, for a prompt that is not
+ * whole yet, where the other could write. */
+static bool gives_way(const struct tl_llm_core *core, const struct tl_llm_request *user,
+                      const struct tl_llm_request *request) {
+    double margin = core->limits.preempt_margin;
+    return (margin >= 0 && request->rank > user->effective_rank + margin) || (user->open && request->decode);
+}
+
+/* Preempts the last in order of those that give way to the request. */
 static bool preempt_one(struct tl_llm_core *core, const struct tl_llm_request *request) {
     struct tl_llm_request *last = NULL;
-    if (core->limits.preempt_margin < 0)
-        return false;
     for (uint32_t i = 0; i < core->limits.sequences; i++) {
         struct tl_llm_request *user = core->resident[i] ? core->resident[i]->user : NULL;
         bool computes = user && (user->state == TL_LLM_FILLING || user->state == TL_LLM_WRITING);
-        if (!computes || user->placed == core->step || user->aged ||
-            !(request->rank > user->effective_rank + core->limits.preempt_margin))
+        if (!computes || user->placed == core->step || user->aged || !gives_way(core, user, request))
             continue;
         if (!last || tl_llm_precedes(last, user))
             last = user;

@@ -330,6 +330,29 @@ static void test_preempted_work_is_not_lost(void **state) {
     tl_llm_test_close(&world);
 }
 
+/* What only works ahead holds no sequence that a decode could write in. */
+static void test_working_ahead_gives_way(void **state) {
+    (void)state;
+    struct tl_llm_limits limits = usual;
+    limits.sequences = 1;
+    limits.preempt_margin = -1;
+    struct tl_llm_test_world world = usual_world();
+    tl_llm_test_open(&world, &limits, false);
+    const struct tl_llm_request *ahead = ask(&world, 200, 0, 2, 9);
+    tl_llm_test_step(&world);
+    assert_int_equal(ahead->filled, 32);
+    ask_decode(&world, 10, 0, 3, 12);
+    tl_llm_test_step(&world);
+    assert_int_equal(ahead->state, TL_LLM_WAITING);
+    for (int i = 0; i < 10; i++)
+        tl_llm_test_step(&world);
+    assert_int_equal(ahead->filled, 0); /* it waits until the other has written */
+    run_out(&world);
+    assert_int_equal(tl_llm_count(world.core).computed, 200 + 10); /* and goes on where it was */
+    assert_int_equal(tl_llm_count(world.core).preemptions, 1);
+    tl_llm_test_close(&world);
+}
+
 /* Decodes go on beside a long prompt, one token a step, and the prompt's share is what time allows. */
 static void test_a_step_keeps_its_bound(void **state) {
     (void)state;
@@ -737,6 +760,7 @@ int main(void) {
         cmocka_unit_test(test_waiting_lends_its_rank),
         cmocka_unit_test(test_nobody_starves),
         cmocka_unit_test(test_preempted_work_is_not_lost),
+        cmocka_unit_test(test_working_ahead_gives_way),
         cmocka_unit_test(test_a_step_keeps_its_bound),
         cmocka_unit_test(test_few_rows_singly),
         cmocka_unit_test(test_looking_up),
