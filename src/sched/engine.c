@@ -53,7 +53,9 @@ static void list_remove(struct sched_item **list, struct sched_item *item) {
 }
 
 /* Calls that an instance must make before others can have it. */
-static double pinned_ms(const struct sched_item *item) { return item->pinned && !item->row ? item->ready.share : 0; }
+static double pinned_ms(const struct sched_item *item) {
+    return item->pinned && item->row <= 0 ? item->ready.share : 0;
+}
 
 static void enter_queue(struct tl_sched *sched, struct sched_item *item) {
     struct run *run = item->node->instance->run;

@@ -287,6 +287,24 @@ static void a_lost_engine_gives_its_work_to_another(void **state) {
     tl_plan_unref(plan);
 }
 
+/* Of two instances the one that turns out to be slow gets what it finishes sooner, and no more. */
+static void a_slow_instance_gets_less(void **state) {
+    (void)state;
+    struct tl_plan *plan = plan_of(question_graph);
+    struct tl_sim *sim = sim_with(&(struct tl_sim_config){.seed = 1}, false);
+    add_engine(sim, "embedder", "embed", tl_sim_add_device(sim, "gpu"));
+    tl_sim_break(sim, &(struct tl_sim_fault){.kind = TL_SIM_SLOW, .instance = 0, .until = 1000000 * MS, .factor = 8});
+    enum { RUNS = 60 };
+    for (uint64_t i = 0; i < RUNS; i++) submit(sim, plan, i * 40 * MS, 0, 0);
+    tl_sim_run(sim);
+    size_t count;
+    const struct tl_sim_instance *instances = tl_sim_instances(sim, &count);
+    assert_int_equal(instances[0].items + instances[3].items, RUNS);
+    assert_true(instances[0].items < RUNS / 6 && instances[0].items > 0);
+    finish(sim);
+    tl_plan_unref(plan);
+}
+
 static void beyond_the_limit_it_refuses(void **state) {
     (void)state;
     struct tl_plan *plan = plan_of(question_graph);
@@ -393,6 +411,7 @@ int main(void) {
         cmocka_unit_test(failures_are_injected),
         cmocka_unit_test(a_slow_or_hanging_engine_takes_longer),
         cmocka_unit_test(a_lost_engine_gives_its_work_to_another),
+        cmocka_unit_test(a_slow_instance_gets_less),
         cmocka_unit_test(beyond_the_limit_it_refuses),
         cmocka_unit_test(a_prefix_pulls_but_does_not_bind),
         cmocka_unit_test(it_stops_where_it_is_told_and_can_be_dropped),

@@ -127,7 +127,7 @@ static void a_failing_primitive_is_named(void **state) {
         json_decref(result);
         tl_runtime_close(runtime);
     }
-    struct tl_runtime *runtime = open_emulated("reranker.fail_every=2", NULL);
+    struct tl_runtime *runtime = open_emulated("reranker.fail_every=2", "retries=0", NULL);
     tl_workflow_id workflow = load(runtime, "advanced-rag");
     unsigned failed = 0, done = 0;
     for (int i = 0; i < 6; i++) {
