@@ -69,7 +69,7 @@ struct tl_collection_spec {
 struct tl_collection_info {
     const char *name, *model, *model_digest;
     uint32_t dimension, chunk_size, chunk_overlap;
-    uint64_t version;   /* changes with every change of content */
+    uint64_t version;   /* changes with every change of content; none that a dropped one of the same name had */
     uint64_t documents; /* filled by tl_store_list only, as chunks and bytes are */
     uint64_t chunks;
     uint64_t bytes;     /* of text and vectors, without indexes */

@@ -9,8 +9,8 @@
 
 #define NAME_MAX_LENGTH 63
 
-static const char select_collection[] = "SELECT id, model, model_digest, dimension, chunk_size, chunk_overlap, version"
-                                        " FROM collections WHERE name = ?1";
+static const char select_collection[] = "SELECT id, model, model_digest, dimension, chunk_size, chunk_overlap, "
+                                        TL_STORE_VERSION " FROM collections WHERE name = ?1";
 
 bool tl_collection_name_valid(const char *name) {
     size_t length = strlen(name);
@@ -271,7 +271,7 @@ enum tl_status tl_store_list(struct tl_store *store, bool (*each)(void *context,
     if (!error)
         error = &scratch;
     static const char sql[] =
-        "SELECT n.name, n.model, n.model_digest, n.dimension, n.chunk_size, n.chunk_overlap, n.version,"
+        "SELECT n.name, n.model, n.model_digest, n.dimension, n.chunk_size, n.chunk_overlap, " TL_STORE_VERSION ","
         " (SELECT count(*) FROM documents AS d WHERE d.collection = n.id),"
         " (SELECT count(*) FROM chunks AS c JOIN documents AS d ON d.id = c.document WHERE d.collection = n.id),"
         " (SELECT coalesce(sum(length(CAST(c.text AS BLOB))), 0) FROM chunks AS c"

@@ -18,11 +18,15 @@
 #define TL_STORE_APPLICATION_ID 0x54454f4c /* "TEOL" in the file's header */
 #define TL_STORE_SCHEMA_VERSION 1
 
+/* A collection's version, of its row. With its id, which is never used twice: one that is dropped and made anew counts
+ * from the start again, and must not pass for what it was before. */
+#define TL_STORE_VERSION "((id << 32) + version)"
+
 /* Statements that a collection keeps prepared; '#' stands for its id, ?1 in those that
  * name the collection's row. */
 #define TL_STORE_STATEMENTS(X)                                                                                       \
-    X(READ_VERSION, "SELECT version FROM collections WHERE id = ?1")                                                 \
-    X(NEXT_VERSION, "UPDATE collections SET version = version + 1 WHERE id = ?1 RETURNING version")                  \
+    X(READ_VERSION, "SELECT " TL_STORE_VERSION " FROM collections WHERE id = ?1")                                    \
+    X(NEXT_VERSION, "UPDATE collections SET version = version + 1 WHERE id = ?1 RETURNING " TL_STORE_VERSION)        \
     X(FIND_DOCUMENT, "SELECT id, uri, sha256, size, modified, title, chunks, indexed FROM documents"                 \
                      " WHERE collection = ?1 AND uri = ?2 AND (?3 IS NULL OR sha256 = ?3)")                         \
     X(EACH_DOCUMENT, "SELECT id, uri, sha256, size, modified, title, chunks, indexed FROM documents"                 \

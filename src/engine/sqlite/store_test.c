@@ -691,6 +691,22 @@ static void test_list_and_drop(void **state) {
 }
 
 /* Random replacement leaves holes in vec0's blocks; compacting loses nothing but them. */
+/* What was found in the one must not pass for what the other holds. */
+static void test_made_anew_is_another_version(void **state) {
+    struct fixture *fixture = *state;
+    struct tl_store *store = open_store(fixture->path);
+    struct tl_error error = {0};
+    struct tl_collection_info before, after;
+    write_part(make_collection(store, "books"), 1, 1, 0, 2, TL_DOCUMENT_REPLACE);
+    tl_collection_describe(make_collection(store, "books"), &before);
+    uint64_t version = before.version;
+    expect_ok(tl_store_drop(store, "books", &error), &error);
+    write_part(make_collection(store, "books"), 2, 1, 0, 2, TL_DOCUMENT_REPLACE);
+    tl_collection_describe(make_collection(store, "books"), &after);
+    assert_true(after.version > version);
+    tl_store_close(store);
+}
+
 static void test_compact(void **state) {
     (void)state;
     struct tl_store *store = open_store(":memory:");
@@ -768,6 +784,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_foreign_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_list_and_drop, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_made_anew_is_another_version, setup, teardown),
         cmocka_unit_test(test_compact),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_vec0_is_named_when_missing),
