@@ -1,25 +1,13 @@
 /* summary.c: see summary.h. */
 #include "bench/summary.h"
 
-#include <stdlib.h>
-
 #include "base/clock.h"
 #include "base/mem.h"
-
-static int compare(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
+#include "base/percentile.h"
 
 double tl_bench_percentile(double *values, size_t count, double p) {
-    if (count == 0)
-        return 0;
-    qsort(values, count, sizeof *values, compare);
-    double at = p * (double)(count - 1);
-    size_t below = (size_t)at;
-    if (below + 1 >= count)
-        return values[count - 1];
-    return values[below] + (at - (double)below) * (values[below + 1] - values[below]);
+    tl_percentile_sort(values, count);
+    return tl_percentile(values, count, p);
 }
 
 struct values {

@@ -14,6 +14,7 @@ int tl_cmd_models(int argc, char **argv);
 int tl_cmd_models_tune(int argc, char **argv); /* `teola models tune` */
 int tl_cmd_profile(int argc, char **argv);
 int tl_cmd_run(int argc, char **argv);
+int tl_cmd_sim(int argc, char **argv);
 int tl_cmd_validate(int argc, char **argv);
 
 #endif

@@ -27,6 +27,7 @@ static const struct command commands[] = {
     {"validate", tl_cmd_validate, "check workflow files"},
     {"bench", tl_cmd_bench, "measure throughput and latency"},
     {"emulate", tl_cmd_emulate, "serve emulated engines over HTTP"},
+    {"sim", tl_cmd_sim, "simulate a load on a cluster"},
     {"profile", tl_cmd_profile, "measure what the engines' work takes on this machine"},
     {"doctor", tl_cmd_doctor, "check that everything needed is there"},
 };

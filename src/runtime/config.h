@@ -53,7 +53,7 @@ struct tl_config; /* immutable after tl_config_load */
 
 struct tl_config_options {
     const char *path;            /* NULL: searched as above */
-    const char *text;            /* the configuration itself; NULL: from the file */
+    const char *text;            /* the configuration itself, as if it stood in `path`; NULL: from the file */
     const char *const *settings; /* "engine.setting=value" or "timeout=5s" */
     size_t setting_count;
     bool no_environment;         /* leave TEOLA_... alone: for tests */

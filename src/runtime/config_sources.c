@@ -166,7 +166,8 @@ static json_t *read_file(struct tl_config *config, const struct tl_config_option
     struct tl_error error;
     size_t before = findings->errors;
     json_t *values = NULL;
-    config->file = options->text ? tl_mem_strdup("configuration") : find_file(options);
+    const char *named = options->path ? options->path : "configuration";
+    config->file = options->text ? tl_mem_strdup(named) : find_file(options);
     name_findings(findings, config->file ? config->file : "built-in configuration");
     if (options->text)
         tl_str_puts(&text, options->text);

@@ -24,8 +24,9 @@ BELOW = {
 }
 BELOW["sim"] = [*BELOW["sched"], "sched", "engine/emulated"]
 BELOW["runtime"] = [*BELOW["sched"], "sched", "models", "indexer"]
+BELOW["scenario"] = [*BELOW["runtime"], "runtime", "sim", "engine/emulated"]
 BELOW["server"] = [*BELOW["runtime"], "runtime", "engine/emulated"]
-BELOW["cli"] = [*BELOW["server"], "server", "sim", "profiler", "bench"]
+BELOW["cli"] = [*BELOW["server"], "server", "sim", "scenario", "profiler", "bench"]
 
 # What a folder may see beyond that: (folder, header) and why.
 EXCEPTIONS = {
