@@ -13,6 +13,7 @@ static const struct {
     const char *description;
 } benchmarks[] = {
     {"llm", tl_cmd_bench_llm, "a language model under load: this program's engine, or a server over HTTP"},
+    {"workflow", tl_cmd_bench_workflow, "whole queries: latency at given rates, settings compared"},
 };
 
 enum { BENCHMARKS = sizeof benchmarks / sizeof *benchmarks };
@@ -34,7 +35,7 @@ static int print_help(void) {
 int tl_cmd_bench(int argc, char **argv) {
     const char *names[BENCHMARKS];
     if (argc < 2)
-        return tl_cli_wrong_use("bench", "say what to measure: llm");
+        return tl_cli_wrong_use("bench", "say what to measure: llm or workflow");
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
         return print_help();
     for (size_t i = 0; i < BENCHMARKS; i++) {
@@ -45,5 +46,5 @@ int tl_cmd_bench(int argc, char **argv) {
     const char *nearest = tl_str_nearest(argv[1], names, BENCHMARKS);
     if (nearest)
         return tl_cli_wrong_use("bench", "there is no benchmark '%s'; did you mean '%s'?", argv[1], nearest);
-    return tl_cli_wrong_use("bench", "there is no benchmark '%s', expected llm", argv[1]);
+    return tl_cli_wrong_use("bench", "there is no benchmark '%s', expected llm or workflow", argv[1]);
 }

@@ -25,13 +25,13 @@ static struct tl_str output = TL_STR_INIT;
  * status. */
 static int run(const char *arguments) {
     char *program = getenv("TEOLA_PROGRAM"), name[] = "bench", words[512], buffer[4096];
-    char *argv[24] = {program, name};
+    char *argv[48] = {program, name};
     int ends[2], result;
     pid_t child;
     assert_non_null(program);
     snprintf(words, sizeof words, "%s", arguments);
     size_t count = 2;
-    for (char *word = words; *word != '\0' && count < 23; count++) {
+    for (char *word = words; *word != '\0' && count < 47; count++) {
         argv[count] = word;
         word += strcspn(word, " ");
         if (*word == ' ')
@@ -99,6 +99,38 @@ static void a_load(void **state) {
     assert_int_equal(run("llm --help"), 0);
 }
 
+static void a_workflow(void **state) {
+    (void)state;
+    refuses("workflow", "which workflow?");
+    refuses("workflow naive-rag --rate 0", "--rate is '0', expected questions a second");
+    refuses("workflow naive-rag --rate 1 --concurrency 2", "not both");
+    refuses("workflow naive-rag --concurrency 1.5", "expected numbers of clients");
+    refuses("workflow naive-rag --duration 3s", "--duration is for questions that come at a --rate");
+    refuses("workflow naive-rag --arm quick", "'quick' is neither off, paper or cost");
+    refuses("workflow naive-rag --arm=-prun", "is no pass");
+    refuses("workflow naive-rag --each", "--each is for --format json");
+    refuses("workflow naive-rag --question a --config tests/cli/emulated.yaml", "has nothing to index");
+    refuses("workflow naive-ra", "did you mean 'naive-rag'?");
+    assert_int_equal(run("workflow naive-rag --config tests/cli/emulated.yaml --question why --question what --docs "
+                         "docs/cli.md --rate 200,400 --requests 5 --repeats 2 --arm off,policy=fifo --arm "
+                         "cost,-stages,memo_bytes=0 --format json --each -q"),
+                     0);
+    json_t *report = json_loadb(output.data, output.length, 0, NULL);
+    const json_t *points = json_object_get(report, "points"), *last = json_array_get(points, 3);
+    assert_int_equal(json_array_size(points), 4);
+    assert_string_equal(json_string_value(json_object_get(last, "arm")), "cost,-stages,memo_bytes=0");
+    assert_int_equal((int)json_number_value(json_object_get(last, "rate")), 400);
+    const json_t *pass = json_array_get(json_object_get(last, "passes"), 1);
+    assert_int_equal((int)json_number_value(json_object_get(pass, "queries_done")), 5);
+    assert_int_equal((int)json_number_value(json_object_get(pass, "units_remembered")), 0);
+    assert_int_equal(json_array_size(json_object_get(pass, "each")), 5);
+    json_decref(report);
+    assert_int_equal(run("workflow naive-rag --config tests/cli/emulated.yaml --question why --docs docs/cli.md "
+                         "--concurrency 2 --requests 4 --warmup 0 --set llm.fail_every=2 -q"),
+                     1);
+    assert_non_null(strstr(output.data, "failed, 0 refused, 0 expired"));
+}
+
 static int tear_down(void **state) {
     (void)state;
     tl_str_fini(&output);
@@ -109,6 +141,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wrong_use),
         cmocka_unit_test(a_load),
+        cmocka_unit_test(a_workflow),
     };
     return cmocka_run_group_tests(tests, NULL, tear_down);
 }

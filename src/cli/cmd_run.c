@@ -17,10 +17,9 @@
 #include "base/progress.h"
 #include "cli/answer.h"
 #include "cli/commands.h"
+#include "cli/inputs.h"
 #include "cli/shape.h"
 #include "runtime/report.h"
-
-#define LARGEST_INPUT ((size_t)16 << 20)
 
 static const char help[] =
     "Usage: teola run WORKFLOW --question TEXT (--collection NAME | --docs PATH...) [OPTIONS]\n"
@@ -222,51 +221,12 @@ static enum tl_status read_stdin(struct tl_str *out, struct tl_error *error) {
     char buffer[4096];
     for (size_t got; (got = fread(buffer, 1, sizeof buffer, stdin)) > 0;) {
         tl_str_append(out, buffer, got);
-        if (out->length > LARGEST_INPUT)
-            return tl_error_set(error, TL_ERR_LIMIT, "standard input: more than %zu bytes", LARGEST_INPUT);
+        if (out->length > TL_CLI_LARGEST_INPUT)
+            return tl_error_set(error, TL_ERR_LIMIT, "standard input: more than %zu bytes", TL_CLI_LARGEST_INPUT);
     }
     while (out->length > 0 && (out->data[out->length - 1] == '\n' || out->data[out->length - 1] == '\r'))
         tl_str_truncate(out, out->length - 1);
     return TL_OK;
-}
-
-static const struct tl_workflow_input *find_input(const struct tl_workflow *workflow, const char *name) {
-    for (size_t i = 0; i < tl_workflow_input_count(workflow); i++)
-        if (strcmp(tl_workflow_input(workflow, i)->name, name) == 0)
-            return tl_workflow_input(workflow, i);
-    return NULL;
-}
-
-/* Text inputs take the value as it is; others, and names that there are not, as JSON if it is some. */
-static enum tl_status add_input(const struct tl_workflow *workflow, json_t *inputs, const char *name, const char *value,
-                                size_t length, struct tl_error *error) {
-    const struct tl_workflow_input *input = find_input(workflow, name);
-    json_t *json = NULL;
-    if (input && !tl_type_equal(input->type, TL_TYPE_OF(TEXT, 0)))
-        json = json_loadb(value, length, JSON_DECODE_ANY, NULL);
-    if (!json)
-        json = json_stringn(value, length);
-    if (!json)
-        return tl_error_set(error, TL_ERR_USAGE, "input '%s' is not UTF-8 text", name);
-    json_object_set_new(inputs, name, json);
-    return TL_OK;
-}
-
-static enum tl_status add_given(const struct tl_workflow *workflow, json_t *inputs, const char *given,
-                                struct tl_error *error) {
-    const char *equals = strchr(given, '=');
-    char *name = tl_mem_strndup(given, (size_t)(equals - given));
-    struct tl_str value = TL_STR_INIT;
-    enum tl_status status = TL_OK;
-    if (equals[1] == '@')
-        status = tl_file_read(equals + 2, LARGEST_INPUT, &value, error);
-    else
-        tl_str_puts(&value, equals + 1);
-    if (status == TL_OK)
-        status = add_input(workflow, inputs, name, value.data, value.length, error);
-    tl_str_fini(&value);
-    tl_mem_free(name);
-    return status;
 }
 
 /* The inputs as JSON text; owned. */
@@ -276,14 +236,14 @@ static enum tl_status make_inputs(const struct options *options, const struct tl
     enum tl_status status = TL_OK;
     struct tl_str question = TL_STR_INIT;
     for (size_t i = 0; i < options->inputs.count && status == TL_OK; i++)
-        status = add_given(workflow, inputs, options->inputs.items[i], error);
+        status = tl_cli_add_given_input(workflow, inputs, options->inputs.items[i], error);
     if (options->question && status == TL_OK) {
         if (strcmp(options->question, "-") == 0)
             status = read_stdin(&question, error);
         else
             tl_str_puts(&question, options->question);
         if (status == TL_OK)
-            status = add_input(workflow, inputs, "question", question.data, question.length, error);
+            status = tl_cli_add_input(workflow, inputs, "question", question.data, question.length, error);
     }
     *text = status == TL_OK ? json_dumps(inputs, JSON_COMPACT) : NULL;
     tl_str_fini(&question);
@@ -293,7 +253,7 @@ static enum tl_status make_inputs(const struct options *options, const struct tl
 
 /* What a user forgets most, said in the words of the command line. */
 static int check_inputs(const struct options *options, const struct tl_workflow *workflow) {
-    const struct tl_workflow_input *question = find_input(workflow, "question");
+    const struct tl_workflow_input *question = tl_cli_find_input(workflow, "question");
     bool asked = options->question != NULL, documents = options->collection || options->docs.count > 0;
     for (size_t i = 0; i < options->inputs.count; i++) {
         asked = asked || tl_str_starts_with(options->inputs.items[i], "question=");
@@ -301,7 +261,7 @@ static int check_inputs(const struct options *options, const struct tl_workflow 
     }
     if (question && !question->optional && !asked)
         return tl_cli_wrong_use("run", "no question; ask with --question TEXT");
-    if (find_input(workflow, "documents") && !documents)
+    if (tl_cli_find_input(workflow, "documents") && !documents)
         return tl_cli_wrong_use("run", "answer from what? Give --collection NAME (see teola index) or --docs PATH");
     return TL_EXIT_DONE;
 }

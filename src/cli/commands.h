@@ -5,6 +5,7 @@
 
 int tl_cmd_bench(int argc, char **argv);
 int tl_cmd_bench_llm(int argc, char **argv); /* `teola bench llm` */
+int tl_cmd_bench_workflow(int argc, char **argv); /* `teola bench workflow` */
 int tl_cmd_doctor(int argc, char **argv);
 int tl_cmd_draw(int argc, char **argv);
 int tl_cmd_emulate(int argc, char **argv);
