@@ -73,8 +73,8 @@ static void run(struct tl_plan *plan, const struct tl_policy *policy, int places
     struct tl_sim *sim = tl_sim_create(&(struct tl_sim_config){.seed = seed, .policy = policy, .jitter = 0.2});
     for (int i = 0; i < INSTANCES; i++) {
         struct tl_error error;
-        json_t *settings = json_pack("{s:[s], s:i, s:i, s:i}", "serves", "llm", "sequences", places, "batch", 1,
-                                     "answer_tokens", 40);
+        json_t *settings = json_pack("{s:[s], s:i, s:i, s:i, s:b}", "serves", "llm", "sequences", places, "batch", 1,
+                                     "answer_tokens", 40, "prefix_cache", false);
         if (tl_sim_add_engine(sim, "llm", settings, tl_sim_add_device(sim, "card"), &error) != TL_OK)
             TL_BUG("%s", error.message);
         json_decref(settings);

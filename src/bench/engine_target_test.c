@@ -40,7 +40,7 @@ static void run(struct tl_bench_target *target, bool pin, struct tl_bench_summar
 
 static void test_a_load(void **state) {
     (void)state;
-    struct tl_bench_target *target = open_target("{\"serves\": [\"llm\"], \"scale\": 0}");
+    struct tl_bench_target *target = open_target("{\"serves\": [\"llm\"], \"scale\": 0, \"prefix_cache\": false}");
     struct tl_bench_summary alone, pinned;
     uint64_t tokens = 0;
     assert_int_equal(target->probe(target, &tokens, NULL), TL_OK);

@@ -78,7 +78,8 @@ static void all_points_are_measured_as_often_as_time_allows(void **state) {
     struct progress progress = {0};
     json_t *part;
     struct tl_error error = {0};
-    const char *settings = "{\"scale\": 0, \"serves\": [\"llm\"], \"sequences\": 8, \"context_tokens\": 1400}";
+    const char *settings = "{\"scale\": 0, \"serves\": [\"llm\"], \"sequences\": 8, \"context_tokens\": 1400, "
+                           "\"prefix_cache\": false}";
     if (measure(settings, plenty, &progress, &part, &error) != TL_OK)
         fail_msg("%s", error.message);
     size_t samples;
@@ -126,7 +127,8 @@ static void what_is_measured_can_be_read_and_drawn(void **state) {
     const struct tl_profiler_options options = {least, 2, NULL, NULL, NULL};
     assert_int_equal(tl_profiler_check(&engine, cost, &options, &report, &error), TL_OK);
     assert_non_null(json_object_get(point_of(report, "score", 0), "predicted_ms"));
-    assert_true(integer_of(point_of(report, "score", 0), "units") != integer_of(point_of(profile, "score", 0), "units"));
+    assert_true(integer_of(point_of(report, "score", 0), "units") !=
+                integer_of(point_of(profile, "score", 0), "units"));
     json_decref(report);
     json_decref(settings);
     tl_str_fini(&why);

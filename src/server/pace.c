@@ -8,7 +8,7 @@
 #include "engine/emulated/virtual.h"
 #include "engine/engines.h"
 
-/* What the engine said during a quantum: told when its time is over. */
+/* What the engine said: told when the time of its quantum is over, or at once when it was said before that began. */
 struct said {
     struct said *next;
     struct tl_pace_job *job;
@@ -42,6 +42,8 @@ struct quantum {
     uint64_t due; /* ns */
     bool more;    /* the engine holds jobs that need another */
     struct said *first, **end;
+    struct event *at_once;
+    struct said *accepted; /* what was said when jobs came and went, before any time passed: told at once */
 };
 
 /* An instance. */
@@ -148,6 +150,21 @@ static void tell(struct said *said) {
     tl_mem_free(said);
 }
 
+static void tell_all(struct said *said) {
+    for (struct said *next; said; said = next) {
+        next = said->next;
+        tell(said);
+    }
+}
+
+static void on_accepted(evutil_socket_t socket, short what, void *context) {
+    (void)socket, (void)what;
+    struct quantum *quantum = context;
+    struct said *said = quantum->accepted;
+    quantum->accepted = NULL;
+    tell_all(said);
+}
+
 static void on_due(evutil_socket_t socket, short what, void *context);
 
 static void free_quantum(struct quantum *quantum) {
@@ -156,6 +173,8 @@ static void free_quantum(struct quantum *quantum) {
         link = &(*link)->next;
     *link = quantum->next;
     event_free(quantum->timer);
+    if (quantum->at_once)
+        event_free(quantum->at_once);
     tl_mem_free(quantum);
 }
 
@@ -181,6 +200,13 @@ static void compute(struct station *station, uint64_t begin) {
             job->submitted = true;
             engine->ops->submit(engine, &item, 1);
         }
+    }
+    if (quantum->first) {
+        quantum->accepted = quantum->first;
+        quantum->first = NULL;
+        quantum->end = &quantum->first;
+        quantum->at_once = evtimer_new(pace->base, on_accepted, quantum);
+        evtimer_add(quantum->at_once, &(struct timeval){0});
     }
     quantum->more = engine->ops->step(engine);
     pace->composing = NULL;
@@ -210,10 +236,8 @@ static void on_due(evutil_socket_t socket, short what, void *context) {
     if (now > due && now - due > station->latest)
         station->latest = now - due;
     bool more = quantum->more;
-    for (struct said *said = quantum->first, *next; said; said = next) {
-        next = said->next;
-        tell(said);
-    }
+    tell_all(quantum->accepted);
+    tell_all(quantum->first);
     free_quantum(quantum);
     if (station->side_by_side)
         return;
@@ -345,11 +369,16 @@ static void forget(struct said *said) {
     tl_mem_free(said);
 }
 
-static void forget_quantum(struct quantum *quantum) {
-    for (struct said *said = quantum->first, *next; said; said = next) {
+static void forget_all(struct said *said) {
+    for (struct said *next; said; said = next) {
         next = said->next;
         forget(said);
     }
+}
+
+static void forget_quantum(struct quantum *quantum) {
+    forget_all(quantum->accepted);
+    forget_all(quantum->first);
 }
 
 void tl_pace_destroy(struct tl_pace *pace) {

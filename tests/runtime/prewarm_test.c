@@ -53,7 +53,7 @@ static void the_first_query_finds_them(void **state) {
     json_int_t reused[2];
     for (int on = 0; on < 2; on++) {
         struct tl_runtime *runtime =
-            open_emulated("llm.prefixes=true", on ? "prewarm=true" : "prewarm=false", NULL);
+            open_emulated("llm.prefix_cache=true", on ? "prewarm=true" : "prewarm=false", NULL);
         tl_workflow_id workflow = load(runtime, "naive-rag");
         prepare(runtime, workflow);
         prepare(runtime, workflow);
@@ -74,7 +74,7 @@ static void the_first_query_finds_them(void **state) {
 /* Not prepared: the plan of the first query brings them, and they are computed when it has ended. */
 static void the_second_query_finds_them(void **state) {
     (void)state;
-    struct tl_runtime *runtime = open_emulated("llm.prefixes=true", NULL);
+    struct tl_runtime *runtime = open_emulated("llm.prefix_cache=true", NULL);
     tl_workflow_id workflow = load(runtime, "advanced-rag");
     size_t items;
     json_decref(query(runtime, workflow));
@@ -88,7 +88,7 @@ static void the_second_query_finds_them(void **state) {
 /* Engines that keep nothing are not bothered, engines that are not open are not opened. */
 static void nothing_is_done_in_vain(void **state) {
     (void)state;
-    struct tl_runtime *runtime = open_emulated(NULL);
+    struct tl_runtime *runtime = open_emulated("llm.prefix_cache=false", NULL);
     tl_workflow_id workflow = load(runtime, "naive-rag");
     prepare(runtime, workflow);
     json_decref(query(runtime, workflow));
@@ -100,7 +100,7 @@ static void nothing_is_done_in_vain(void **state) {
 /* An engine that never ends what it was given: a query gets past, and closing does not wait for ever. */
 static void queries_and_closing_do_not_wait(void **state) {
     (void)state;
-    struct tl_runtime *runtime = open_emulated("llm.prefixes=true", "llm.hang=true", NULL);
+    struct tl_runtime *runtime = open_emulated("llm.prefix_cache=true", "llm.hang=true", NULL);
     tl_workflow_id workflow = load(runtime, "naive-rag");
     for (int i = 0; i < 3; i++) {
         prepare(runtime, workflow);
@@ -117,7 +117,7 @@ static void queries_and_closing_do_not_wait(void **state) {
  * workflow has two, of which one is the naive workflow's too. */
 static void what_is_put_off_is_done_later(void **state) {
     (void)state;
-    struct tl_runtime *runtime = open_emulated("llm.prefixes=true", "llm.scale=0.05", NULL);
+    struct tl_runtime *runtime = open_emulated("llm.prefix_cache=true", "llm.scale=0.05", NULL);
     tl_workflow_id workflows[] = {load(runtime, "naive-rag"), load(runtime, "advanced-rag")};
     for (int i = 0; i < 6; i++) {
         prepare(runtime, workflows[i % 2]);
@@ -138,10 +138,11 @@ static struct tl_runtime *open_real(const char *prewarm) {
     struct tl_runtime *runtime = NULL;
     struct tl_error error = {0};
     setenv("TEOLA_MODELS", getenv("TEOLA_TEST_MODELS"), 1);
-    tl_str_puts(&config, "engines:\n"
-                         "  llm: {type: llama, model: smollm2-135m-instruct-q8_0, threads: 1, context_size: 2048}\n" EMULATED(
-                             "embedder", "") EMULATED("reranker", "") EMULATED("store", ", collection_chunks: 3")
-                             EMULATED("documents", ", executor: pool"));
+    tl_str_puts(&config,
+                "engines:\n"
+                "  llm: {type: llama, model: smollm2-135m-instruct-q8_0, threads: 1, context_size: 2048}\n" EMULATED(
+                    "embedder", "") EMULATED("reranker", "") EMULATED("store", ", collection_chunks: 3")
+                    EMULATED("documents", ", executor: pool"));
     const struct tl_runtime_options options = {
         .size = sizeof options, .config_text = config.data, .settings = settings, .setting_count = 1};
     if (tl_runtime_open(&options, &runtime, &error) != TL_OK)

@@ -14,7 +14,10 @@
  *   llm          one iteration: iteration_ms + prompt_token_ms x new prompt tokens
  *                + sequence_ms x (sequences decoding - 1); the iteration that ends a prefill yields
  *                the first token. Text is words chosen by a hash of the prompt.
- * With `prefixes` it keeps what prompts begin with that is static: a later prompt that begins so goes on from there.
+ * What an iteration computes, in which order, and which KV stays, engine/llm decides: the very code that the llama engine
+ * runs. The model is a server on a GPU that holds kv_tokens tokens of KV, which sequences share without copying, and
+ * host_tokens more in main memory; moving them takes transfer_token_ms each. With prefix_cache prompts that begin alike
+ * share KV whoever asks; without it a prompt goes on from the kv value that it is given, and from nothing else.
  * A list has as many items as were asked for; list_spread n: up to n more or fewer, as models do;
  * list_broken n: about every nth breaks off within an item, as models do that know no grammar.
  * A token is four bytes of text, rounded up; one word of output is one token.
@@ -29,13 +32,13 @@
 
 struct emulated_settings {
     uint32_t capabilities;
-    int64_t batch, sequences, iteration_tokens, context_tokens, dimension, answer_tokens, list_tokens, list_spread,
-        list_broken;
-    int64_t document_chunks, collection_chunks, fail_every;
+    int64_t batch, dimension, answer_tokens, list_tokens, list_spread, list_broken;
+    int64_t sequences, iteration_tokens, context_tokens, kv_tokens, host_tokens;
+    int64_t document_chunks, collection_chunks, collection_words, fail_every;
     double scale;
     double embed_ms, embed_token_ms, score_ms, score_token_ms, ingest_ms, ingest_row_ms, search_ms, search_query_ms;
-    double document_ms, web_ms, tool_ms, iteration_ms, prompt_token_ms, sequence_ms;
-    bool hang, pool, prefixes;
+    double document_ms, web_ms, tool_ms, iteration_ms, prompt_token_ms, sequence_ms, transfer_token_ms, preempt_margin;
+    bool hang, pool, prefix_cache;
 };
 
 /* Chunks and vectors of one collection. Shared by the engine and, when it is temporary, by the
@@ -53,11 +56,15 @@ struct emulated_job {
     struct tl_item *item;
     struct emulated_job *next;
     struct tl_usage usage;
-    /* What is left of it, in the unit of its kind: texts, pairs, rows, queries; prompt tokens; tokens to write. */
+    /* What is left of it, in the unit of its kind: texts, pairs, rows, queries; of a decode tokens. */
     uint64_t left;
     uint64_t tokens; /* of all its units: its share of a batch's time goes by left / units */
     uint64_t units;
-    bool llm;
+    /* of a language model */
+    struct tl_llm_request *request;
+    bool active; /* has part in this iteration */
+    bool writes; /* and gets a token by it */
+    bool follows; /* prefill: what comes after the prompt is known without computing, or not asked for */
     /* decode */
     struct tl_value **pieces; /* complete items of a list */
     size_t piece_count;
@@ -72,10 +79,9 @@ struct emulated_engine {
     struct tl_engine base;
     struct emulated_settings settings;
     const struct tl_emit *emit;
-    struct emulated_job *first; /* list, best rank first, then in order of arrival */
+    struct emulated_job *first; /* list, best rank first, then in order of arrival; not those of the LLM */
+    struct emulated_llm *llm;   /* NULL: not open */
     struct emulated_collection *collections;
-    char **prefixes; /* static beginnings that are kept, canonical */
-    size_t prefix_count, prefix_capacity;
     uint64_t submitted;
     uint64_t temporaries; /* made so far: numbers for their names */
     bool llm_was_last;
@@ -94,18 +100,34 @@ double tl_emulated_overlap(const char *query, size_t query_length, const char *t
 struct tl_value *tl_emulated_chunk(const char *uri, uint32_t ordinal, uint32_t words);
 
 /* ---- emulated_work.c: results of all but the LLM ---- */
-/* How much work an item is: fills left, units, tokens. TL_ERR_UNSUPPORTED for what the instance does not serve. */
+/* How much work an item is, but an LLM's: fills left, units, tokens. TL_ERR_UNSUPPORTED for what the instance does not serve. */
 enum tl_status tl_emulated_measure(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error);
 /* The output of a job whose time is over; owned; NULL with the error. */
 struct tl_value *tl_emulated_result(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error);
 void tl_emulated_collection_unref(struct emulated_collection *collection);
 
 /* ---- emulated_llm.c ---- */
-enum tl_status tl_emulated_llm_start(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error);
-/* One iteration over all LLM jobs: returns its duration in ms. */
+void tl_emulated_llm_create(struct emulated_engine *engine);
+void tl_emulated_llm_destroy(struct emulated_engine *engine);
+/* Takes the job, which may be over, and gone, at once. Not when it fails. */
+enum tl_status tl_emulated_llm_submit(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error);
+bool tl_emulated_llm_holds(const struct emulated_engine *engine); /* any job */
+/* Cancels the item's job, or the oldest when it is NULL. False: there is none. */
+bool tl_emulated_llm_cancel(struct emulated_engine *engine, const struct tl_item *item);
+void tl_emulated_llm_clear(struct emulated_engine *engine); /* cancels all jobs and forgets all KV */
+/* Computes one iteration over all jobs; returns its duration in ms. */
 double tl_emulated_llm_plan(struct emulated_engine *engine);
-/* After that time: moves each job on; finished ones leave through tl_emulated_finish. */
+/* After that time: tells what came of it. */
 void tl_emulated_llm_advance(struct emulated_engine *engine);
+
+/* ---- emulated_write.c ---- */
+/* What the decode will write, at most `most` tokens, at least one. */
+enum tl_status tl_emulated_write_begin(struct emulated_engine *engine, struct emulated_job *job, uint64_t most,
+                                       struct tl_error *error);
+/* Writes the next word; a list's item becomes a piece with its last word. */
+void tl_emulated_write_word(struct emulated_engine *engine, struct emulated_job *job);
+/* The output of a decode that has written all; owned; NULL with the error. */
+struct tl_value *tl_emulated_written(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error);
 
 /* ---- emulated_engine.c ---- */
 /* Reports the job's outcome, takes `output` (NULL: it failed with the error) and frees the job, which

@@ -48,11 +48,14 @@ static const struct emulated_settings rtx3090 = {
     .sequences = 32,
     .iteration_tokens = 2048,
     .context_tokens = 4096,
+    .kv_tokens = 24000,
+    .host_tokens = 8000,
     .dimension = 64,
     .answer_tokens = 20,
     .list_tokens = 20,
     .document_chunks = 4,
     .collection_chunks = 64,
+    .collection_words = 64,
     .scale = 1,
     .embed_ms = 25,
     .embed_token_ms = 0.1,
@@ -68,6 +71,8 @@ static const struct emulated_settings rtx3090 = {
     .iteration_ms = 18,
     .prompt_token_ms = 0.24,
     .sequence_ms = 0.4,
+    .preempt_margin = 10000,
+    .prefix_cache = true,
 };
 
 static enum tl_status read_settings(struct emulated_settings *s, const json_t *settings, struct tl_error *error) {
@@ -78,19 +83,23 @@ static enum tl_status read_settings(struct emulated_settings *s, const json_t *s
         {.name = "executor", .text = &executor},
         {.name = "scale", .number = &s->scale, .minimum = 0, .maximum = 1000},
         {.name = "batch", .integer = &s->batch, .minimum = 1, .maximum = 65536},
-        {.name = "sequences", .integer = &s->sequences, .minimum = 1, .maximum = 65536},
+        {.name = "sequences", .integer = &s->sequences, .minimum = 1, .maximum = 8192},
         {.name = "iteration_tokens", .integer = &s->iteration_tokens, .minimum = 1, .maximum = 1e6},
         {.name = "context_tokens", .integer = &s->context_tokens, .minimum = 1, .maximum = 1e7},
+        {.name = "kv_tokens", .integer = &s->kv_tokens, .minimum = 1, .maximum = 1e9},
+        {.name = "host_tokens", .integer = &s->host_tokens, .minimum = 0, .maximum = 1e9},
         {.name = "dimension", .integer = &s->dimension, .minimum = 1, .maximum = 8192},
         {.name = "answer_tokens", .integer = &s->answer_tokens, .minimum = 1, .maximum = 1e5},
         {.name = "list_tokens", .integer = &s->list_tokens, .minimum = 1, .maximum = 1e5},
         {.name = "list_spread", .integer = &s->list_spread, .minimum = 0, .maximum = 1000},
         {.name = "document_chunks", .integer = &s->document_chunks, .minimum = 1, .maximum = 1e5},
         {.name = "collection_chunks", .integer = &s->collection_chunks, .minimum = 0, .maximum = 1e5},
+        {.name = "collection_words", .integer = &s->collection_words, .minimum = 1, .maximum = 1e5},
         {.name = "list_broken", .integer = &s->list_broken, .minimum = 0, .maximum = 1e9},
         {.name = "fail_every", .integer = &s->fail_every, .minimum = 0, .maximum = 1e9},
         {.name = "hang", .boolean = &s->hang},
-        {.name = "prefixes", .boolean = &s->prefixes},
+        {.name = "prefix_cache", .boolean = &s->prefix_cache},
+        {.name = "preempt_margin", .number = &s->preempt_margin, .minimum = -1, .maximum = 1e15},
         {.name = "embed_ms", .number = &s->embed_ms, .maximum = most_ms},
         {.name = "embed_token_ms", .number = &s->embed_token_ms, .maximum = most_ms},
         {.name = "score_ms", .number = &s->score_ms, .maximum = most_ms},
@@ -105,6 +114,7 @@ static enum tl_status read_settings(struct emulated_settings *s, const json_t *s
         {.name = "iteration_ms", .number = &s->iteration_ms, .maximum = most_ms},
         {.name = "prompt_token_ms", .number = &s->prompt_token_ms, .maximum = most_ms},
         {.name = "sequence_ms", .number = &s->sequence_ms, .maximum = most_ms},
+        {.name = "transfer_token_ms", .number = &s->transfer_token_ms, .maximum = most_ms},
     };
     /* clang-format on */
     json_t *scalars = json_copy((json_t *)settings);
@@ -114,6 +124,8 @@ static enum tl_status read_settings(struct emulated_settings *s, const json_t *s
     json_decref(scalars);
     if (status == TL_OK && serves)
         status = read_serves(serves, &s->capabilities, error);
+    if (s->kv_tokens < s->context_tokens) /* the longest prompt fits */
+        s->kv_tokens = s->context_tokens;
     s->pool = strcmp(executor, "pool") == 0;
     if (status == TL_OK && !s->pool && strcmp(executor, "device") != 0)
         status =
@@ -144,6 +156,7 @@ static enum tl_status emulated_create(const char *name, const json_t *settings, 
 static enum tl_status emulated_open(struct tl_engine *base, const struct tl_emit *emit, struct tl_error *error) {
     (void)error;
     of(base)->emit = emit;
+    tl_emulated_llm_create(of(base));
     return TL_OK;
 }
 
@@ -165,7 +178,7 @@ static void emulated_describe(const struct tl_engine *base, struct tl_engine_des
         .dimension = settings->capabilities & (1u << TL_CAPABILITY_EMBED) ? (uint32_t)settings->dimension : 0,
         .streams = true,
         .keeps_kv = true,
-        .keeps_prefixes = llm && settings->prefixes,
+        .keeps_prefixes = llm && settings->prefix_cache && settings->host_tokens > 0,
         .model = "emulated",
         .model_digest = "",
     };
@@ -178,9 +191,7 @@ static void emulated_destroy(struct tl_engine *base) {
         engine->collections = collection->next;
         tl_emulated_collection_unref(collection);
     }
-    for (size_t i = 0; i < engine->prefix_count; i++)
-        tl_mem_free(engine->prefixes[i]);
-    tl_mem_free(engine->prefixes);
+    tl_emulated_llm_destroy(engine);
     tl_mem_free(engine->base.name);
     tl_mem_free(engine);
 }
@@ -203,21 +214,33 @@ void tl_emulated_finish(struct emulated_engine *engine, struct emulated_job *job
     tl_mem_free(job);
 }
 
+/* Every nth, for tests. */
+static enum tl_status fail_on_purpose(struct emulated_engine *engine, struct tl_error *error) {
+    int64_t every = engine->settings.fail_every;
+    engine->submitted++;
+    if (every == 0 || engine->submitted % (uint64_t)every != 0)
+        return TL_OK;
+    return tl_error_set(error, TL_ERR_ENGINE, "emulated failure of item %llu (fail_every: %lld)",
+                        (unsigned long long)engine->submitted, (long long)every);
+}
+
 static void accept(struct emulated_engine *engine, struct tl_item *item) {
     struct tl_error error = {0};
     struct emulated_job *job = tl_mem_zalloc(sizeof *job);
+    bool llm = tl_primitive_info(item->op)->capability == TL_CAPABILITY_LLM;
     tl_str_init(&job->text);
     job->item = item;
-    enum tl_status status = tl_emulated_measure(engine, job, &error);
-    engine->submitted++;
-    if (status == TL_OK && engine->settings.fail_every &&
-        engine->submitted % (uint64_t)engine->settings.fail_every == 0)
-        status = tl_error_set(&error, TL_ERR_ENGINE, "emulated failure of item %llu (fail_every: %lld)",
-                              (unsigned long long)engine->submitted, (long long)engine->settings.fail_every);
+    enum tl_status status = fail_on_purpose(engine, &error);
+    if (status == TL_OK)
+        status = tl_emulated_measure(engine, job, &error);
+    if (status == TL_OK && llm)
+        status = tl_emulated_llm_submit(engine, job, &error);
     if (status != TL_OK) {
         tl_emulated_finish(engine, job, NULL, &error);
         return;
     }
+    if (llm)
+        return;
     struct emulated_job **link = &engine->first;
     while (*link && (*link)->item->rank >= item->rank)
         link = &(*link)->next;
@@ -236,6 +259,8 @@ static void unlink_job(struct emulated_job **link) {
 
 static void emulated_cancel(struct tl_engine *base, struct tl_item *item) {
     struct emulated_engine *engine = of(base);
+    if (tl_emulated_llm_cancel(engine, item))
+        return;
     for (struct emulated_job **link = &engine->first; *link; link = &(*link)->next) {
         if ((*link)->item != item)
             continue;
@@ -252,6 +277,7 @@ static void emulated_close(struct tl_engine *base) {
     struct emulated_engine *engine = of(base);
     while (engine->first)
         emulated_cancel(base, engine->first->item);
+    tl_emulated_llm_clear(engine);
 }
 
 /* ---- batches ---- */
@@ -259,7 +285,7 @@ static void emulated_close(struct tl_engine *base) {
 /* What of a job goes into the batch that is being formed; 0: nothing. */
 static uint64_t share_of(const struct emulated_engine *engine, const struct emulated_job *job, enum tl_primitive op,
                          uint64_t taken) {
-    if (job->llm || job->item->op != op)
+    if (job->item->op != op)
         return 0;
     uint64_t most = op == TL_OP_INGEST ? 4 * (uint64_t)engine->settings.batch : (uint64_t)engine->settings.batch;
     if (op == TL_OP_WEB_SEARCH || op == TL_OP_TOOL)
@@ -291,11 +317,19 @@ static void sleep_until(uint64_t end) {
 }
 
 static void spend(const struct emulated_engine *engine, uint64_t begin, double ms) {
-    uint64_t duration = (uint64_t)(ms * engine->settings.scale * 1e6);
+    uint64_t duration = (uint64_t)(ms * 1e6);
     if (engine->world)
         engine->world->spend(engine->world->context, duration);
     else
         sleep_until(begin + duration);
+}
+
+static double price_of(const struct emulated_engine *engine, enum tl_primitive op, uint64_t units, double tokens) {
+    const struct tl_emulated_world *world = engine->world;
+    if (!world || !world->price)
+        return engine->settings.scale * batch_ms(&engine->settings, op, units, tokens);
+    struct tl_emulated_work work = {.op = op, .units = (uint32_t)units, .tokens = (uint32_t)(tokens + 0.5)};
+    return world->price(world->context, &engine->base, &work, 1);
 }
 
 /* One batch of the first job's primitive. */
@@ -307,13 +341,13 @@ static void step_batch(struct emulated_engine *engine, enum tl_primitive op, uin
         units += share;
         tokens += job->units ? (double)job->tokens * (double)share / (double)job->units : 0;
     }
-    spend(engine, begin, batch_ms(&engine->settings, op, units, tokens));
+    spend(engine, begin, price_of(engine, op, units, tokens));
     uint64_t taken = 0;
     struct emulated_job **link = &engine->first;
     while (*link) {
         struct emulated_job *job = *link;
         uint64_t share = share_of(engine, job, op, taken);
-        bool in_batch = share > 0 || (!job->llm && job->item->op == op && job->left == 0);
+        bool in_batch = share > 0 || (job->item->op == op && job->left == 0);
         taken += share;
         job->left -= share;
         if (in_batch && job->usage.batch_units < units)
@@ -333,21 +367,15 @@ static bool emulated_step(struct tl_engine *base) {
     if (engine->settings.hang)
         return false; /* nothing to compute until a cancel comes */
     uint64_t begin = tl_clock_now();
-    const struct emulated_job *other = engine->first;
-    while (other && other->llm)
-        other = other->next;
-    bool any_llm = false;
-    for (const struct emulated_job *job = engine->first; job && !any_llm; job = job->next)
-        any_llm = job->llm;
-    if (any_llm && !(other && engine->llm_was_last)) {
+    if (tl_emulated_llm_holds(engine) && !(engine->first && engine->llm_was_last)) {
         spend(engine, begin, tl_emulated_llm_plan(engine));
         tl_emulated_llm_advance(engine);
         engine->llm_was_last = true;
-    } else if (other) {
-        step_batch(engine, other->item->op, begin);
+    } else if (engine->first) {
+        step_batch(engine, engine->first->item->op, begin);
         engine->llm_was_last = false;
     }
-    return engine->first != NULL;
+    return engine->first || tl_emulated_llm_holds(engine);
 }
 
 const struct tl_engine_ops tl_emulated_engine = {

@@ -1,273 +1,398 @@
-/* emulated_llm.c: the emulated LLM: prompts as canonical text, iterations, words by hash. */
+/* emulated_llm.c: the emulated LLM: engine/llm decides what is computed and kept; here is what an iteration takes.
+ *
+ * A token is four bytes of the prompt's canonical text, its id these bytes: prompts that begin alike have the same ids,
+ * however they were cut into parts. KV is a number of tokens in each sequence, kept apart from the core's own books to
+ * check them. Rows of decodes and of prompts, which the core gives in calls of their own, are one iteration.
+ *
+ * The iteration that ends a prefill gives the first token too: so the decode knows it when it is accepted, and begins
+ * by feeding it. A kv value knows it as well, so a whole prompt that is just what its kv value has needs nothing; one
+ * whose KV was there otherwise has its last token computed again, for the one after it. */
 #include <string.h>
 
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "engine/emulated/emulated.h"
+#include "engine/llm/handles.h"
 
-/* What a kv handle stands for: the prompt's text, in a form that does not depend on how it was cut into parts. */
-struct emulated_kv {
-    struct tl_resource resource; /* first */
-    char *text;
-    size_t length;
-    struct tl_emulated_world *world; /* NULL: real time */
+/* Sequences in which nobody computes keep their KV as long as there is room in kv_tokens, one for each LEAST_KEPT of
+ * them at most. */
+#define LEAST_KEPT 64
+#define MOST_IDLE 512
+
+struct emulated_llm {
+    struct tl_llm_core *core;
+    struct tl_llm_handles *handles;
+    uint64_t *resident;    /* tokens by sequence */
+    uint64_t tokens, most; /* of all sequences: now, and the most so far */
+    double moved_ms;       /* for KV saved and loaded since the last iteration */
+    double transfer_token_ms;
+    uint64_t salts; /* given out */
+    uint32_t together; /* prompts and sequences of the iteration at hand */
+    struct tl_emulated_work *works; /* its parts */
+    size_t work_count, work_capacity;
 };
 
-static void release_kv(struct tl_resource *resource) {
-    struct emulated_kv *kv = (struct emulated_kv *)resource;
-    if (kv->world)
-        kv->world->resources--;
-    tl_mem_free(kv->text);
-    tl_mem_free(kv);
+/* ---- KV ---- */
+
+static void set_resident(struct emulated_llm *llm, uint32_t sequence, uint64_t tokens) {
+    llm->tokens += tokens - llm->resident[sequence];
+    llm->resident[sequence] = tokens;
+    if (llm->tokens > llm->most)
+        llm->most = llm->tokens;
 }
 
-static void canonical(const struct tl_prompt *prompt, struct tl_str *out) {
+static void *save(void *context, uint32_t sequence, size_t length, uint64_t *bytes) {
+    struct emulated_llm *llm = context;
+    TL_ASSERT(llm->resident[sequence] == length);
+    llm->moved_ms += llm->transfer_token_ms * (double)length;
+    *bytes = length;
+    return llm; /* there is nothing to keep */
+}
+
+static bool load(void *context, uint32_t sequence, const void *saved, size_t length) {
+    struct emulated_llm *llm = context;
+    TL_ASSERT(llm->resident[sequence] == 0 && saved == llm);
+    llm->moved_ms += llm->transfer_token_ms * (double)length;
+    set_resident(llm, sequence, length);
+    return true;
+}
+
+static void drop(void *context, void *saved) {
+    TL_ASSERT(saved == context);
+}
+
+static bool trim(void *context, uint32_t sequence, size_t length) {
+    struct emulated_llm *llm = context;
+    TL_ASSERT(llm->resident[sequence] >= length);
+    set_resident(llm, sequence, length);
+    return true;
+}
+
+static bool share(void *context, uint32_t from, uint32_t to, size_t length) {
+    struct emulated_llm *llm = context;
+    TL_ASSERT(llm->resident[from] >= length && llm->resident[to] == 0);
+    set_resident(llm, to, length);
+    return true;
+}
+
+/* ---- life ---- */
+
+void tl_emulated_llm_create(struct emulated_engine *engine) {
+    const struct emulated_settings *s = &engine->settings;
+    struct emulated_llm *llm = tl_mem_zalloc(sizeof *llm);
+    uint64_t sequences = (uint64_t)s->sequences, idle = (uint64_t)s->kv_tokens / LEAST_KEPT;
+    uint64_t rows = (uint64_t)s->iteration_tokens;
+    const struct tl_llm_limits limits = {
+        .sequences = (uint32_t)(sequences + (idle < MOST_IDLE ? idle : MOST_IDLE)),
+        .running = (uint32_t)sequences,
+        .context_tokens = (uint32_t)s->context_tokens,
+        .cells = (uint64_t)s->kv_tokens,
+        .call_tokens = (uint32_t)(rows > sequences ? rows : sequences),
+        .chunk = (uint32_t)s->iteration_tokens,
+        .chunk_least = 1,
+        .cache_bytes = (uint64_t)s->host_tokens,
+        .pin_bytes = s->prefix_cache ? (uint64_t)s->host_tokens : 0,
+        .preempt_margin = s->preempt_margin,
+        .held_only = !s->prefix_cache,
+    };
+    const struct tl_llm_storage storage = {llm, save, load, drop, trim, share};
+    llm->core = tl_llm_create(&limits, &storage);
+    llm->handles = tl_llm_handles_create(llm->core, engine, engine->world ? &engine->world->resources : NULL);
+    llm->resident = tl_mem_zalloc(limits.sequences * sizeof *llm->resident);
+    llm->transfer_token_ms = s->transfer_token_ms;
+    engine->llm = llm;
+}
+
+void tl_emulated_llm_destroy(struct emulated_engine *engine) {
+    struct emulated_llm *llm = engine->llm;
+    if (!llm)
+        return;
+    tl_llm_handles_close(llm->handles);
+    tl_llm_destroy(llm->core);
+    tl_mem_free(llm->resident);
+    tl_mem_free(llm->works);
+    tl_mem_free(llm);
+}
+
+bool tl_emulated_llm_holds(const struct emulated_engine *engine) {
+    return tl_llm_first(engine->llm->core) != NULL;
+}
+
+/* Its outcome; the job's request ends with it. */
+static void finish(struct emulated_engine *engine, struct emulated_job *job, struct tl_value *output,
+                   const struct tl_error *error) {
+    if (job->request)
+        tl_llm_end(engine->llm->core, job->request);
+    tl_emulated_finish(engine, job, output, error);
+}
+
+bool tl_emulated_llm_cancel(struct emulated_engine *engine, const struct tl_item *item) {
+    struct tl_llm_request *request = tl_llm_first(engine->llm->core);
+    while (request && item && ((struct emulated_job *)request->user)->item != item)
+        request = request->next;
+    if (!request)
+        return false;
+    struct tl_error error = {0};
+    tl_error_set(&error, TL_ERR_CANCELLED, "cancelled");
+    finish(engine, request->user, NULL, &error);
+    return true;
+}
+
+void tl_emulated_llm_clear(struct emulated_engine *engine) {
+    while (tl_emulated_llm_cancel(engine, NULL)) {
+    }
+    tl_llm_handles_drain(engine->llm->handles);
+    tl_llm_clear(engine->llm->core, true);
+}
+
+/* ---- tokens ---- */
+
+struct tokens {
+    int32_t *ids;
+    size_t count;
+    size_t fixed; /* whole ones at the beginning that are static */
+};
+
+static struct tokens tokens_of(const struct tl_prompt *prompt) {
+    struct tl_str text = TL_STR_INIT;
+    size_t fixed = 0;
+    bool leading = true;
     for (size_t i = 0; i < prompt->count; i++) {
         const struct tl_prompt_part *part = &prompt->parts[i];
+        leading = leading && part->flags & TL_PART_STATIC;
         if (i == 0 || part->message != prompt->parts[i - 1].message)
-            tl_str_printf(out, "\n<%d>\n", (int)part->role);
-        tl_str_append(out, part->text, part->length);
+            tl_str_printf(&text, "\n<%d>\n", (int)part->role);
+        tl_str_append(&text, part->text, part->length);
+        if (leading)
+            fixed = text.length;
     }
-}
-
-static const struct emulated_kv *kv_of(const struct emulated_engine *engine, const struct tl_value *value) {
-    return value && value->as.kv.resource && value->as.kv.resource->owner == engine
-               ? (const struct emulated_kv *)value->as.kv.resource
-               : NULL;
-}
-
-static size_t common_prefix(const char *a, size_t a_length, const char *b, size_t b_length) {
-    size_t length = a_length < b_length ? a_length : b_length, i = 0;
-    while (i < length && a[i] == b[i])
-        i++;
-    return i;
-}
-
-/* The longest of the kept beginnings that this text has too, in bytes. */
-static size_t kept_prefix(const struct emulated_engine *engine, const struct tl_str *text) {
-    size_t longest = 0;
-    for (size_t i = 0; i < engine->prefix_count; i++) {
-        size_t length = strlen(engine->prefixes[i]);
-        length = common_prefix(text->data, text->length, engine->prefixes[i], length);
-        longest = length > longest ? length : longest;
-    }
-    return longest;
-}
-
-/* Keeps the static beginning of a prompt that has been computed. */
-static void keep_prefix(struct emulated_engine *engine, const struct tl_prompt *prompt) {
-    struct tl_prompt beginning = {.parts = prompt->parts};
-    while (beginning.count < prompt->count && prompt->parts[beginning.count].flags & TL_PART_STATIC)
-        beginning.count++;
-    struct tl_str text = TL_STR_INIT;
-    canonical(&beginning, &text);
-    if (text.length > kept_prefix(engine, &text)) {
-        engine->prefixes = tl_mem_grow(engine->prefixes, &engine->prefix_capacity, engine->prefix_count + 1,
-                                       sizeof *engine->prefixes);
-        engine->prefixes[engine->prefix_count++] = tl_str_detach(&text);
-    }
+    struct tokens tokens = {.count = (size_t)tl_emulated_tokens(text.length), .fixed = fixed / sizeof(int32_t)};
+    tokens.ids = tl_mem_zalloc((tokens.count + 1) * sizeof *tokens.ids); /* the last one filled up with zeros */
+    if (text.length > 0)
+        memcpy(tokens.ids, text.data, text.length);
     tl_str_fini(&text);
+    return tokens;
 }
 
-static enum tl_status start_prefill(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error) {
-    const struct tl_item *item = job->item;
-    /* A prefix that another instance holds is as good as none: the whole prompt is here. */
-    const struct emulated_kv *kv = kv_of(engine, item->input_count > 1 ? item->inputs[1] : NULL);
-    canonical(&item->inputs[0]->as.prompt, &job->text);
-    uint64_t tokens = tl_emulated_tokens(job->text.length), reused = 0;
-    if (tokens > (uint64_t)engine->settings.context_tokens)
-        return tl_error_set(error, TL_ERR_LIMIT, "the prompt has %llu tokens, but the context holds %lld",
-                            (unsigned long long)tokens, (long long)engine->settings.context_tokens);
-    if (kv)
-        reused = common_prefix(job->text.data, job->text.length, kv->text, kv->length) / 4;
-    uint64_t kept = kept_prefix(engine, &job->text) / 4;
-    if (kept > reused)
-        reused = kept;
-    job->usage.units = 1;
-    job->usage.tokens_in = tokens;
-    job->usage.tokens_reused = reused;
-    job->usage.tokens_computed = tokens - reused;
-    job->left = tokens - reused;
-    return TL_OK;
+static const struct tl_llm_handle *prefix_of(const struct emulated_engine *engine, const struct tl_value *value) {
+    bool own = value && value->as.kv.resource && value->as.kv.resource->owner == engine;
+    return own ? tl_llm_handles_prefix(value->as.kv.resource) : NULL;
 }
 
-/* How many items a list gets: as asked, give or take list_spread. */
-static uint32_t items_of(const struct emulated_engine *engine, uint64_t hash, uint64_t asked) {
-    uint64_t spread = (uint64_t)engine->settings.list_spread;
-    uint64_t items = asked + (spread ? tl_hash_u64(hash, 9) % (2 * spread + 1) : 0);
-    return (uint32_t)(items > spread ? items - spread : 0);
+/* Without a prefix cache a prompt shares KV with nobody but those that its handle is given to. */
+static uint64_t salt_of(struct emulated_engine *engine, const struct tl_item *item,
+                        const struct tl_llm_handle *prefix) {
+    if (!engine->settings.prefix_cache)
+        return prefix ? prefix->salt : ++engine->llm->salts;
+    return item->tenant && *item->tenant ? tl_hash_string(item->tenant, 0) : 0;
 }
 
-/* Whether the list breaks off. Follows from the prompt alone, like all else that is written. */
-static bool is_broken(const struct emulated_engine *engine, uint64_t hash) {
-    return engine->settings.list_broken && tl_hash_u64(hash, 10) % (uint64_t)engine->settings.list_broken == 0;
-}
-
-static enum tl_status start_decode(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error) {
-    const struct tl_item *item = job->item;
-    const struct emulated_kv *kv = kv_of(engine, item->inputs[0]);
-    if (!kv)
-        return tl_error_set(error, TL_ERR_ENGINE, "the kv handle belongs to another engine");
-    uint64_t most = (uint64_t)tl_attributes_integer(item->attributes, "max_tokens", 256);
-    bool list = strcmp(tl_attributes_string(item->attributes, "format", "text"), "list") == 0;
-    job->hash = tl_hash_bytes(kv->text, kv->length, (uint64_t)tl_attributes_integer(item->attributes, "seed", 0));
-    if (tl_attributes_find(item->attributes, "logprobs"))
-        return tl_error_set(error, TL_ERR_UNSUPPORTED, "an emulated model has no log probabilities");
-    uint64_t tokens;
-    enum tl_status status = tl_emulated_formatted(item->attributes, job->hash, &job->formatted, &tokens, error);
-    if (status != TL_OK)
-        return status;
-    if (job->formatted) {
-        job->usage.tokens_out = tokens < most ? tokens : most;
-        job->usage.units = tl_value_units(job->formatted);
-    } else if (list) {
-        uint64_t words = (uint64_t)tl_attributes_integer(item->attributes, "item_tokens", 48);
-        if (words > (uint64_t)engine->settings.list_tokens)
-            words = (uint64_t)engine->settings.list_tokens;
-        job->words = (uint32_t)(words ? words : 1);
-        job->list_items = items_of(engine, job->hash, (uint64_t)tl_attributes_integer(item->attributes, "items", 3));
-        while (job->list_items > 0 && (uint64_t)job->list_items * job->words > most)
-            job->list_items--;
-        job->list = true;
-        job->broken = job->list_items > 0 && is_broken(engine, job->hash);
-        if (job->broken)
-            job->list_items = (uint32_t)(tl_hash_u64(job->hash, 11) % job->list_items);
-        job->pieces = tl_mem_zalloc((job->list_items + 1) * sizeof(struct tl_value *));
-        job->usage.tokens_out = (uint64_t)job->list_items * job->words + (job->broken ? (job->words + 1) / 2 : 0);
-        job->usage.units = job->list_items;
-    } else {
-        uint64_t usual = (uint64_t)engine->settings.answer_tokens;
-        job->words = (uint32_t)(most < usual ? most : usual);
-        job->usage.tokens_out = job->words;
-        job->usage.units = 1;
-    }
-    job->left = job->usage.tokens_out;
-    return TL_OK;
-}
+/* ---- items in ---- */
 
 static bool is_decode(const struct emulated_job *job) {
     return job->item->op == TL_OP_DECODE || job->item->op == TL_OP_PARTIAL_DECODE;
 }
 
-enum tl_status tl_emulated_llm_start(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error) {
-    job->llm = true;
-    return is_decode(job) ? start_decode(engine, job, error) : start_prefill(engine, job, error);
+static enum tl_status submit(struct emulated_engine *engine, struct emulated_job *job, const struct tl_llm_ask *asked,
+                             struct tl_error *error) {
+    struct tl_llm_ask ask = *asked;
+    ask.user = job;
+    ask.rank = job->item->rank;
+    job->request = tl_llm_submit(engine->llm->core, &ask);
+    if (job->request)
+        return TL_OK;
+    return tl_error_set(error, TL_ERR_LIMIT, "the prompt has %zu tokens, but the context holds %lld", ask.count,
+                        (long long)engine->settings.context_tokens);
 }
 
-/* Writes the next word; a list's item becomes a piece with its last word. */
-static void write_word(struct emulated_engine *engine, struct emulated_job *job) {
-    uint64_t written = job->usage.tokens_out - job->left;
-    size_t before = job->text.length;
-    if (job->formatted) {
-        job->left--;
+static enum tl_status submit_prefill(struct emulated_engine *engine, struct emulated_job *job,
+                                     struct tl_error *error) {
+    const struct tl_item *item = job->item;
+    /* A prefix that another instance holds is as good as none: the whole prompt is here. */
+    const struct tl_llm_handle *prefix = prefix_of(engine, item->input_count > 1 ? item->inputs[1] : NULL);
+    struct tokens tokens = tokens_of(&item->inputs[0]->as.prompt);
+    bool same = prefix && prefix->tokens.count == tokens.count &&
+                memcmp(prefix->tokens.ids, tokens.ids, tokens.count * sizeof *tokens.ids) == 0;
+    job->follows = same || tokens.count == 0 || item->op == TL_OP_PARTIAL_PREFILL;
+    job->usage.units = 1;
+    job->usage.tokens_in = tokens.count;
+    enum tl_status status = submit(engine, job,
+                                   &(struct tl_llm_ask){.ids = tokens.ids,
+                                                        .count = tokens.count,
+                                                        .pin = engine->settings.prefix_cache ? tokens.fixed : 0,
+                                                        .open = true, /* all of it: the first token comes with it */
+                                                        .salt = salt_of(engine, item, prefix)},
+                                   error);
+    tl_mem_free(tokens.ids);
+    return status;
+}
+
+static void finish_decode(struct emulated_engine *engine, struct emulated_job *job) {
+    struct tl_error error = {.status = TL_ERR_NO_MEMORY, .message = "no memory for the output"};
+    finish(engine, job, tl_emulated_written(engine, job, &error), &error);
+}
+
+/* The id of the token that was written last: it follows from the prompt and its place. */
+static int32_t last_id(const struct emulated_job *job) {
+    return (int32_t)tl_hash_u64(job->hash, job->usage.tokens_out - job->left);
+}
+
+static enum tl_status submit_decode(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error) {
+    const struct tl_llm_handle *prefix = prefix_of(engine, job->item->inputs[0]);
+    if (!prefix)
+        return tl_error_set(error, TL_ERR_ENGINE, "the kv handle belongs to another engine");
+    size_t count = prefix->tokens.count, context = (size_t)engine->settings.context_tokens;
+    uint64_t most = (uint64_t)tl_attributes_integer(job->item->attributes, "max_tokens", 256);
+    uint64_t room = context > count ? context - count : 1;
+    most = most < room ? most : room;
+    job->hash = tl_hash_bytes(prefix->tokens.ids, count * sizeof *prefix->tokens.ids,
+                              (uint64_t)tl_attributes_integer(job->item->attributes, "seed", 0));
+    enum tl_status status = tl_emulated_write_begin(engine, job, most, error);
+    if (status != TL_OK)
+        return status;
+    if (job->left > 0 && !engine->settings.hang)
+        tl_emulated_write_word(engine, job);
+    if (job->left == 0 && !engine->settings.hang) {
+        job->usage.batch_units = 1;
+        finish_decode(engine, job);
+        return TL_OK;
+    }
+    /* What it goes on from: the prompt, whose KV is there, and the first token. */
+    int32_t *ids = tl_mem_alloc((count + 1) * sizeof *ids);
+    memcpy(ids, prefix->tokens.ids, count * sizeof *ids);
+    ids[count] = last_id(job);
+    const struct tl_llm_ask ask = {
+        .ids = ids, .count = count + 1, .reserve = (size_t)most - 1, .decode = true, .salt = prefix->salt};
+    status = submit(engine, job, &ask, error);
+    tl_mem_free(ids);
+    return status;
+}
+
+enum tl_status tl_emulated_llm_submit(struct emulated_engine *engine, struct emulated_job *job,
+                                      struct tl_error *error) {
+    tl_llm_handles_drain(engine->llm->handles);
+    return is_decode(job) ? submit_decode(engine, job, error) : submit_prefill(engine, job, error);
+}
+
+/* ---- an iteration ---- */
+
+/* The job has part in this iteration. */
+static void join(struct emulated_llm *llm, struct emulated_job *job) {
+    llm->together += !job->active;
+    job->active = true;
+}
+
+static void add_work(struct emulated_llm *llm, enum tl_primitive op, uint64_t tokens, uint64_t context) {
+    llm->works = tl_mem_grow(llm->works, &llm->work_capacity, llm->work_count + 1, sizeof *llm->works);
+    llm->works[llm->work_count++] =
+        (struct tl_emulated_work){.op = op, .units = 1, .tokens = (uint32_t)tokens, .context = (uint32_t)context};
+}
+
+/* Prefills that found all of their prompt. Returns how many tokens are computed again. */
+static uint64_t join_cached(struct emulated_engine *engine) {
+    uint64_t again = 0, most = (uint64_t)engine->settings.iteration_tokens;
+    for (struct tl_llm_request *request = tl_llm_first(engine->llm->core); request; request = request->next) {
+        struct emulated_job *job = request->user;
+        if (request->state != TL_LLM_FILLED || (!job->follows && again == most))
+            continue;
+        again += !job->follows;
+        if (!job->follows)
+            add_work(engine->llm, TL_OP_PREFILL, 1, request->prompt_count);
+        join(engine->llm, job);
+    }
+    return again;
+}
+
+/* Of an iteration of so many new prompt tokens and sequences that get a token. */
+static double iteration_ms(const struct emulated_engine *engine, uint64_t prompt, uint64_t sequences) {
+    const struct emulated_settings *s = &engine->settings;
+    const struct tl_emulated_world *world = engine->world;
+    if (world && world->price)
+        return world->price(world->context, &engine->base, engine->llm->works, engine->llm->work_count);
+    return s->scale * (s->iteration_ms + s->prompt_token_ms * (double)prompt +
+                       s->sequence_ms * (double)(sequences > 1 ? sequences - 1 : 0));
+}
+
+double tl_emulated_llm_plan(struct emulated_engine *engine) {
+    struct emulated_llm *llm = engine->llm;
+    tl_llm_handles_drain(llm->handles);
+    if (!tl_llm_arrange(llm->core))
+        return 0;
+    llm->together = 0;
+    llm->work_count = 0;
+    uint64_t prompt = join_cached(engine), sequences = 0, most = (uint64_t)engine->settings.iteration_tokens;
+    struct tl_llm_call call;
+    while (tl_llm_next_call(llm->core, &call)) {
+        for (size_t i = 0; i < call.count; i++) {
+            const struct tl_llm_range *range = &call.ranges[i];
+            size_t count = call.writing || range->count <= most - prompt ? range->count : (size_t)(most - prompt);
+            struct emulated_job *job = range->request->user;
+            sequences += range->logits > 0;
+            prompt += call.writing ? 0 : count;
+            if (count == 0)
+                continue;
+            TL_ASSERT(range->first == llm->resident[range->sequence]);
+            add_work(llm, call.writing ? TL_OP_DECODE : TL_OP_PREFILL, call.writing ? 0 : count, range->first);
+            set_resident(llm, range->sequence, range->first + count);
+            join(llm, job);
+            job->writes = range->logits > 0;
+            tl_llm_computed(llm->core, range->request, count);
+        }
+    }
+    TL_ASSERT(llm->together > 0);
+    double ms = engine->settings.scale * llm->moved_ms;
+    llm->moved_ms = 0;
+    if (prompt > 0 || sequences > 0)
+        ms += iteration_ms(engine, prompt, sequences);
+    return ms;
+}
+
+static void finish_prefill(struct emulated_engine *engine, struct emulated_job *job) {
+    const struct tl_llm_request *request = job->request;
+    uint64_t tokens = request->prompt_count;
+    job->usage.tokens_reused = request->reused == tokens && !job->follows ? tokens - 1 : request->reused;
+    job->usage.tokens_computed = tokens - job->usage.tokens_reused;
+    struct tl_resource *resource = tl_llm_handles_add(engine->llm->handles, request);
+    finish(engine, job, tl_value_kv(resource, (uint32_t)tokens), NULL);
+}
+
+/* The token of this iteration, from a sequence that decodes. */
+static void write_on(struct emulated_engine *engine, struct emulated_job *job) {
+    job->writes = false;
+    tl_emulated_write_word(engine, job);
+    if (job->left == 0) {
+        finish_decode(engine, job);
         return;
     }
-    tl_emulated_word(job->hash, written, job->text.length == 0, &job->text);
-    job->left--;
-    if (!job->list) {
-        if (job->left == 0)
-            tl_str_putc(&job->text, '.');
-        if (job->item->stream)
-            engine->emit->delta(engine->emit->context, job->item, job->text.data + before, job->text.length - before);
-    } else if ((written + 1) % job->words == 0 && job->piece_count < job->list_items) {
-        struct tl_value *piece = tl_value_text(job->text.data, job->text.length);
-        job->pieces[job->piece_count++] = piece;
-        if (job->item->pieces)
-            engine->emit->piece(engine->emit->context, job->item, job->piece_count - 1, tl_value_ref(piece));
-        tl_str_clear(&job->text);
-    }
-}
-
-static struct tl_value *prefilled(struct emulated_engine *engine, struct emulated_job *job) {
-    if (engine->settings.prefixes)
-        keep_prefix(engine, &job->item->inputs[0]->as.prompt);
-    struct emulated_kv *kv = tl_mem_zalloc(sizeof *kv);
-    kv->resource.release = release_kv;
-    kv->resource.owner = engine;
-    kv->length = job->text.length;
-    kv->text = tl_str_detach(&job->text);
-    kv->world = engine->world;
-    if (kv->world)
-        kv->world->resources++;
-    return tl_value_kv(&kv->resource, (uint32_t)job->usage.tokens_in);
-}
-
-static struct tl_value *decoded(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error) {
-    struct tl_value *formatted = job->formatted;
-    if (formatted) {
-        bool pieces = job->item->pieces && formatted->type.depth > 0;
-        for (size_t i = 0; pieces && i < formatted->as.list.count; i++)
-            engine->emit->piece(engine->emit->context, job->item, i, tl_value_ref(formatted->as.list.items[i]));
-        job->formatted = NULL;
-        return formatted;
-    }
-    if (!job->list)
-        return tl_value_text(job->text.data, job->text.length);
-    if (job->broken && strcmp(tl_attributes_string(job->item->attributes, "on_error", "skip"), "fail") == 0) {
-        tl_error_set(error, TL_ERR_ENGINE, "the list that the model wrote breaks off after %u whole items",
-                     job->list_items);
-        return NULL;
-    }
-    struct tl_value *list = tl_value_list(TL_TYPE_OF(TEXT, 0), job->pieces, job->piece_count);
-    job->piece_count = 0; /* the list has the references now */
-    return list;
-}
-
-static bool begins(const struct emulated_job *job) {
-    return job->left == job->usage.tokens_out;
-}
-
-/* New prompt tokens that this iteration computes for each job are taken in the order of the list. */
-double tl_emulated_llm_plan(struct emulated_engine *engine) {
-    uint64_t prompt = 0, sequences = 0;
-    for (struct emulated_job *job = engine->first; job; job = job->next) {
-        if (!job->llm)
-            continue;
-        if (is_decode(job)) /* the first token came with the prefill */
-            sequences += begins(job) ? job->left > 1 : job->left > 0;
-        else
-            prompt += job->left;
-    }
-    if (prompt > (uint64_t)engine->settings.iteration_tokens)
-        prompt = (uint64_t)engine->settings.iteration_tokens;
-    if (prompt == 0 && sequences == 0)
-        return 0;
-    return engine->settings.iteration_ms + engine->settings.prompt_token_ms * (double)prompt +
-           engine->settings.sequence_ms * (double)(sequences > 1 ? sequences - 1 : 0);
+    const int32_t id = last_id(job);
+    tl_llm_append(engine->llm->core, job->request, &id, 1, 0);
 }
 
 void tl_emulated_llm_advance(struct emulated_engine *engine) {
-    uint64_t budget = (uint64_t)engine->settings.iteration_tokens;
-    uint32_t together = 0;
-    for (struct emulated_job *job = engine->first; job; job = job->next)
-        together += job->llm;
-    struct emulated_job **link = &engine->first;
-    while (*link) {
-        struct emulated_job *job = *link;
-        if (!job->llm) {
-            link = &job->next;
+    struct emulated_llm *llm = engine->llm;
+    for (struct tl_llm_request *request = tl_llm_first(llm->core), *next; request; request = next) {
+        struct emulated_job *job = request->user;
+        next = request->next;
+        if (!job->active)
             continue;
-        }
-        if (job->usage.batch_units < together)
-            job->usage.batch_units = together;
-        if (is_decode(job)) {
-            bool first_too = begins(job);
-            if (job->left > 0)
-                write_word(engine, job);
-            if (first_too && job->left > 0)
-                write_word(engine, job);
-        } else {
-            uint64_t share = job->left < budget ? job->left : budget;
-            job->left -= share;
-            budget -= share;
-        }
-        if (job->left > 0) {
-            link = &job->next;
-            continue;
-        }
-        *link = job->next;
-        struct tl_error error = {.status = TL_ERR_NO_MEMORY, .message = "no memory for the output"};
-        tl_emulated_finish(engine, job, is_decode(job) ? decoded(engine, job, &error) : prefilled(engine, job), &error);
+        job->active = false;
+        if (job->usage.batch_units < llm->together)
+            job->usage.batch_units = llm->together;
+        if (request->state == TL_LLM_FILLED)
+            finish_prefill(engine, job);
+        else if (job->writes)
+            write_on(engine, job);
     }
+}
+
+void tl_emulated_get_kv(const struct tl_engine *base, struct tl_emulated_kv *kv) {
+    const struct emulated_engine *engine = (const struct emulated_engine *)base;
+    *kv = (struct tl_emulated_kv){.limit = (uint64_t)engine->settings.kv_tokens};
+    if (!engine->llm)
+        return;
+    tl_llm_handles_drain(engine->llm->handles);
+    kv->work = tl_llm_count(engine->llm->core);
+    kv->tokens = engine->llm->tokens;
+    kv->most = engine->llm->most;
 }

@@ -22,10 +22,8 @@ uint64_t tl_emulated_tokens(size_t bytes) {
 
 void tl_emulated_word(uint64_t hash, uint64_t n, bool first, struct tl_str *out) {
     const char *word = words[tl_hash_u64(hash + n, 1) % WORD_COUNT];
-    if (first)
-        tl_str_printf(out, "%c%s", toupper((unsigned char)word[0]), word + 1);
-    else
-        tl_str_printf(out, " %s", word);
+    tl_str_putc(out, first ? (char)toupper((unsigned char)word[0]) : ' ');
+    tl_str_puts(out, first ? word + 1 : word);
 }
 
 /* Calls fn with the hash of each word, in lower case. */

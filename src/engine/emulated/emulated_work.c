@@ -146,7 +146,8 @@ static struct emulated_collection *collection_of(struct emulated_engine *engine,
     if (!collection) {
         collection = add_permanent(engine, index->collection);
         for (uint32_t i = 0; i < engine->settings.collection_chunks; i++) {
-            struct tl_value *chunk = tl_emulated_chunk(index->collection, i, 64);
+            struct tl_value *chunk =
+                tl_emulated_chunk(index->collection, i, (uint32_t)engine->settings.collection_words);
             put(collection, chunk, embed_one(engine, chunk));
         }
     }
@@ -302,9 +303,7 @@ enum tl_status tl_emulated_measure(struct emulated_engine *engine, struct emulat
     if (!(engine->settings.capabilities & (1u << capability)))
         return tl_error_set(error, TL_ERR_UNSUPPORTED, "%s cannot execute %s: it serves %s not", engine->base.name,
                             tl_primitive_info(item->op)->name, tl_capability_name(capability));
-    if (capability == TL_CAPABILITY_LLM)
-        return tl_emulated_llm_start(engine, job, error);
-    if (item->op == TL_OP_COLLECTION)
+    if (capability == TL_CAPABILITY_LLM || item->op == TL_OP_COLLECTION)
         return TL_OK;
     const struct tl_value *first = item->inputs[0];
     job->units = leaves(first, item->op == TL_OP_WEB_SEARCH || item->op == TL_OP_TOOL ? first->type.depth : 0);

@@ -115,7 +115,7 @@ void tl_llm_end(struct tl_llm_core *core, struct tl_llm_request *request) {
     if (request->copy)
         tl_llm_copy_leave(core, request->copy);
     if (core->limits.held_only)
-        tl_llm_drop_unheld(core);
+        tl_llm_drop_unheld(core, request->salt, &request->tokens);
     if (request->before)
         request->before->next = request->next;
     else
@@ -260,7 +260,7 @@ struct tl_llm_handle *tl_llm_handle_create(struct tl_llm_core *core, const struc
 void tl_llm_handle_release(struct tl_llm_core *core, struct tl_llm_handle *handle) {
     tl_llm_tree_remove(&core->tree, &handle->hold);
     if (core->limits.held_only)
-        tl_llm_drop_unheld(core);
+        tl_llm_drop_unheld(core, handle->salt, &handle->tokens);
     if (handle->before)
         handle->before->next = handle->next;
     else
@@ -287,7 +287,7 @@ struct tl_llm_counters tl_llm_count(const struct tl_llm_core *core) {
 static void check_copy(const struct tl_llm_core *core, const struct tl_llm_copy *copy) {
     TL_ASSERT((copy->sequence >= 0) != (copy->saved != NULL));
     TL_ASSERT(copy->mark.node && copy->mark.length <= core->limits.context_tokens);
-    TL_ASSERT(copy->sequence < 0 || core->resident[copy->sequence] == copy);
+    TL_ASSERT(copy->sequence < 0 || ((uint32_t)copy->sequence < core->top && core->resident[copy->sequence] == copy));
     TL_ASSERT(copy->saved ? copy->saved_length >= copy->mark.length && !copy->user : !copy->pinned);
     if (copy->user)
         TL_ASSERT(copy->user->copy == copy && copy->user->filled == copy->mark.length &&

@@ -36,6 +36,8 @@ void tl_llm_copy_drop(struct tl_llm_core *core, struct tl_llm_copy *copy) {
     if (copy->sequence >= 0) {
         core->storage.trim(core->storage.context, (uint32_t)copy->sequence, 0);
         core->resident[copy->sequence] = NULL;
+        while (core->top > 0 && !core->resident[core->top - 1])
+            core->top--;
     } else {
         core->storage.drop(core->storage.context, copy->saved);
         *bytes_of_kind(core, copy) -= copy->bytes;
@@ -69,12 +71,23 @@ void tl_llm_copy_leave(struct tl_llm_core *core, struct tl_llm_copy *copy) {
         tl_llm_copy_drop(core, copy);
 }
 
-void tl_llm_drop_unheld(struct tl_llm_core *core) {
-    for (struct tl_llm_copy *copy = core->copies, *next; copy; copy = next) {
-        next = copy->next;
-        if (!copy->user && !copy->pinned && !is_held(copy, tl_llm_tree_shared(&copy->mark)))
-            tl_llm_copy_drop(core, copy);
+/* An idle copy that nobody holds, among those that share a token with what was let go: only they can have become such.
+ * NULL: none. */
+static struct tl_llm_copy *find_unheld(const struct tl_llm_core *core, uint64_t salt,
+                                       const struct tl_llm_tokens *tokens) {
+    struct tl_llm_match match = tl_llm_tree_find(&core->tree, salt, tokens->ids, tokens->count > 0, TL_LLM_COPY);
+    for (struct tl_llm_mark *mark = NULL;
+         match.node && (mark = tl_llm_tree_next(match.node, TL_LLM_COPY, mark)) != NULL;) {
+        struct tl_llm_copy *copy = copy_of(mark);
+        if (!copy->user && !copy->pinned && !is_held(copy, tl_llm_tree_shared(mark)))
+            return copy;
     }
+    return NULL;
+}
+
+void tl_llm_drop_unheld(struct tl_llm_core *core, uint64_t salt, const struct tl_llm_tokens *tokens) {
+    for (struct tl_llm_copy *copy; (copy = find_unheld(core, salt, tokens)) != NULL;)
+        tl_llm_copy_drop(core, copy);
 }
 
 /* ---- dropping ---- */
@@ -170,6 +183,8 @@ void tl_llm_pin(struct tl_llm_core *core, struct tl_llm_request *request) {
         core->counters.pinned_bytes -= oldest->bytes;
         core->counters.saved_bytes += oldest->bytes;
         oldest->pinned = false;
+        if (core->limits.held_only && !is_held(oldest, tl_llm_tree_shared(&oldest->mark)))
+            tl_llm_copy_drop(core, oldest);
     }
     shrink(core, NULL);
 }
@@ -177,10 +192,10 @@ void tl_llm_pin(struct tl_llm_core *core, struct tl_llm_request *request) {
 /* ---- taking from a copy ---- */
 
 static int32_t empty_sequence(const struct tl_llm_core *core) {
-    for (uint32_t i = 0; i < core->limits.sequences; i++)
+    for (uint32_t i = 0; i < core->top; i++)
         if (!core->resident[i])
             return (int32_t)i;
-    return -1;
+    return core->top < core->limits.sequences ? (int32_t)core->top : -1;
 }
 
 /* How cheap it is to begin with this copy; less is better.
@@ -274,7 +289,7 @@ static bool fits(const struct tl_llm_core *core, const struct tl_llm_request *re
     if (core->limits.cells == 0)
         return true;
     uint64_t cells = cells_of(request);
-    for (uint32_t i = 0; i < core->limits.sequences; i++) {
+    for (uint32_t i = 0; i < core->top; i++) {
         const struct tl_llm_copy *copy = core->resident[i];
         if (copy && copy != except)
             cells += copy->user ? cells_of(copy->user) : copy->mark.length;
@@ -287,7 +302,7 @@ static bool fits(const struct tl_llm_core *core, const struct tl_llm_request *re
 static bool vacate_one(struct tl_llm_core *core, const struct tl_llm_copy *keep) {
     struct tl_llm_copy *oldest = NULL;
     bool oldest_spare = false;
-    for (uint32_t i = 0; i < core->limits.sequences; i++) {
+    for (uint32_t i = 0; i < core->top; i++) {
         struct tl_llm_copy *copy = core->resident[i];
         if (!copy || copy->user || copy == keep)
             continue;
@@ -306,7 +321,7 @@ static bool vacate_one(struct tl_llm_core *core, const struct tl_llm_copy *keep)
 }
 
 void tl_llm_cool(struct tl_llm_core *core) {
-    for (uint32_t i = 0; i < core->limits.sequences && core->limits.idle_steps > 0; i++) {
+    for (uint32_t i = 0; i < core->top && core->limits.idle_steps > 0; i++) {
         struct tl_llm_copy *copy = core->resident[i];
         if (!copy || copy->user || core->step - copy->used <= core->limits.idle_steps)
             continue;
@@ -327,7 +342,7 @@ static bool gives_way(const struct tl_llm_core *core, const struct tl_llm_reques
 /* Preempts the last in order of those that give way to the request. */
 static bool preempt_one(struct tl_llm_core *core, const struct tl_llm_request *request) {
     struct tl_llm_request *last = NULL;
-    for (uint32_t i = 0; i < core->limits.sequences; i++) {
+    for (uint32_t i = 0; i < core->top; i++) {
         struct tl_llm_request *user = core->resident[i] ? core->resident[i]->user : NULL;
         bool computes = user && (user->state == TL_LLM_FILLING || user->state == TL_LLM_WRITING);
         if (!computes || user->placed == core->step || user->aged || !gives_way(core, user, request))
@@ -402,6 +417,8 @@ bool tl_llm_place(struct tl_llm_core *core, struct tl_llm_request *request) {
         copy->mark.length = length;
         tl_llm_tree_insert(&core->tree, request->salt, request->tokens.ids, &copy->mark);
         core->resident[sequence] = copy;
+        if (core->top <= (uint32_t)sequence)
+            core->top = (uint32_t)sequence + 1;
     }
     copy->user = request;
     copy->used = core->step;

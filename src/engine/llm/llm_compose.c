@@ -77,7 +77,7 @@ static void note_overtaken(struct tl_llm_core *core, const struct tl_llm_request
 
 static size_t count_writing(const struct tl_llm_core *core) {
     size_t count = 0;
-    for (uint32_t i = 0; i < core->limits.sequences; i++)
+    for (uint32_t i = 0; i < core->top; i++)
         count += core->resident[i] && core->resident[i]->user && core->resident[i]->user->state == TL_LLM_WRITING;
     return count;
 }
@@ -143,14 +143,14 @@ static bool writes_now(const struct tl_llm_core *core, const struct tl_llm_copy 
 
 static bool compose_writing(struct tl_llm_core *core, struct tl_llm_call *call) {
     size_t eligible = 0, tokens = 0;
-    for (uint32_t i = 0; i < core->limits.sequences; i++)
+    for (uint32_t i = 0; i < core->top; i++)
         if (writes_now(core, core->resident[i])) {
             eligible++;
             tokens += pending(core->resident[i]->user);
         }
     size_t most = tokens == eligible && singly(core, eligible) ? 1 : eligible;
     *call = (struct tl_llm_call){.ranges = core->ranges, .writing = true};
-    for (uint32_t i = 0; i < core->limits.sequences && call->count < most; i++) {
+    for (uint32_t i = 0; i < core->top && call->count < most; i++) {
         if (!writes_now(core, core->resident[i]))
             continue;
         struct tl_llm_request *request = core->resident[i]->user;
@@ -172,7 +172,7 @@ static bool compose_writing(struct tl_llm_core *core, struct tl_llm_call *call) 
 
 static struct tl_llm_request *first_filling(const struct tl_llm_core *core) {
     struct tl_llm_request *first = NULL;
-    for (uint32_t i = 0; i < core->limits.sequences; i++) {
+    for (uint32_t i = 0; i < core->top; i++) {
         struct tl_llm_request *user = core->resident[i] ? core->resident[i]->user : NULL;
         if (user && user->state == TL_LLM_FILLING && (!first || tl_llm_precedes(user, first)))
             first = user;

@@ -67,7 +67,7 @@ static size_t worthwhile(const struct tl_llm_core *core, const struct tl_llm_req
 }
 
 static bool writes_alone(const struct tl_llm_core *core, const struct tl_llm_request *request) {
-    for (uint32_t i = 0; i < core->limits.sequences; i++) {
+    for (uint32_t i = 0; i < core->top; i++) {
         const struct tl_llm_request *user = core->resident[i] ? core->resident[i]->user : NULL;
         if (user && user != request && user->state == TL_LLM_WRITING)
             return false;

@@ -30,6 +30,7 @@ struct tl_llm_core {
     struct tl_llm_handle *handles;
     struct tl_llm_copy *copies;
     struct tl_llm_copy **resident;       /* by sequence; NULL: empty */
+    uint32_t top;                        /* sequences from here on are empty */
     uint32_t running;                    /* resident copies with a user */
     uint32_t filled;                     /* requests in that state */
     uint64_t step, arrivals;
@@ -62,7 +63,8 @@ bool tl_llm_pin_wanted(const struct tl_llm_core *core, const struct tl_llm_reque
 void tl_llm_copy_drop(struct tl_llm_core *core, struct tl_llm_copy *copy);
 /* Takes copies off sequences that were idle for too long. */
 void tl_llm_cool(struct tl_llm_core *core);
-void tl_llm_drop_unheld(struct tl_llm_core *core); /* for held_only */
+/* For held_only: drops what nobody holds any more, now that somebody let these tokens go. */
+void tl_llm_drop_unheld(struct tl_llm_core *core, uint64_t salt, const struct tl_llm_tokens *tokens);
 
 /* ---- llm_compose.c ---- */
 
