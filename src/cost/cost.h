@@ -92,6 +92,9 @@ uint32_t tl_cost_batch_of(const struct tl_cost *cost, const char *engine, enum t
 /* Where a long list may be cut, in units: twice as many would raise the throughput by less than 1 %, so cutting costs
  * next to nothing. At least 8; 0: not known. */
 uint32_t tl_cost_slice(const struct tl_cost *cost, const char *engine, enum tl_primitive op);
+/* Most units of one call; of an LLM the most new prompt tokens of an iteration (PREFILL) or sequences (DECODE). 0: no
+ * bound. */
+uint32_t tl_cost_most(const struct tl_cost *cost, const char *engine, enum tl_primitive op);
 /* True when a profile or emulated settings cover the engine. */
 bool tl_cost_is_measured(const struct tl_cost *cost, const char *engine);
 

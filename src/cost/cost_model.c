@@ -212,6 +212,14 @@ uint32_t tl_cost_slice(const struct tl_cost *cost, const char *name, enum tl_pri
     return batch == 0 || batch > least ? batch : least;
 }
 
+uint32_t tl_cost_most(const struct tl_cost *cost, const char *name, enum tl_primitive op) {
+    const struct cost_engine *engine = tl_cost_find(cost, name);
+    enum tl_primitive kind = tl_cost_kind(op);
+    return kind == TL_OP_PREFILL  ? llm_of(engine)->iteration_tokens
+           : kind == TL_OP_DECODE ? llm_of(engine)->sequences
+                                  : line_of(engine, kind)->limit;
+}
+
 uint32_t tl_cost_batch(const struct tl_cost *cost, const char *name, enum tl_primitive op) {
     return tl_cost_batch_of(cost, name, op, TL_COST_TYPICAL_TOKENS);
 }

@@ -48,6 +48,7 @@ struct tl_sim_watch {
 struct tl_sim_config {
     uint64_t seed;                  /* of jitter and failures */
     const struct tl_policy *policy; /* NULL: the default */
+    struct tl_cost *cost;           /* what engines' work takes; NULL: what their settings say. A reference is taken */
     double jitter;                  /* each quantum takes its time x (1 + jitter x r), r evenly in -1..1; below 1 */
     struct tl_sched_limits limits;  /* what is let in */
     uint32_t retries;               /* of failed items where that is safe */

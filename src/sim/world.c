@@ -8,6 +8,24 @@
 #include "engine/engines.h"
 #include "sim/sim_impl.h"
 
+static double price(void *context, const struct tl_engine *engine, const struct tl_emulated_work *works,
+                    size_t count) {
+    enum { PARTS = 64 }; /* that are one call's; so many sequences are rare */
+    const struct tl_sim *sim = context;
+    struct tl_cost_work parts[PARTS];
+    double ms = 0;
+    for (size_t done = 0, now; done < count; done += now) {
+        now = count - done < PARTS ? count - done : PARTS;
+        for (size_t i = 0; i < now; i++) {
+            const struct tl_emulated_work *work = &works[done + i];
+            parts[i] = (struct tl_cost_work){
+                .op = work->op, .units = work->units, .tokens = work->tokens, .context = work->context};
+        }
+        ms += tl_cost_call(sim->cost, engine->name, parts, now);
+    }
+    return ms;
+}
+
 struct tl_sim *tl_sim_create(const struct tl_sim_config *config) {
     struct tl_sim *sim = tl_mem_zalloc(sizeof *sim);
     sim->config = *config;
@@ -15,7 +33,8 @@ struct tl_sim *tl_sim_create(const struct tl_sim_config *config) {
     sim->world = (struct tl_emulated_world){.context = sim, .spend = tl_sim_let_pass};
     tl_actions_init(&sim->actions);
     tl_str_init(&sim->violation);
-    sim->cost = tl_cost_create();
+    sim->cost = config->cost ? tl_cost_ref(config->cost) : tl_cost_create();
+    sim->world.price = config->cost ? price : NULL;
     sim->sched = tl_sched_create(
         &(struct tl_sched_config){.policy = config->policy,
                                   .builtin = tl_builtin_execute,
@@ -76,7 +95,7 @@ enum tl_status tl_sim_add_engine(struct tl_sim *sim, const char *name, const jso
     json_decref(none);
     if (status != TL_OK) return tl_error_prefix(error, "engine '%s'", name);
     tl_emulated_join(engine, &sim->world);
-    tl_cost_add_emulated(sim->cost, name, settings);
+    if (!sim->config.cost) tl_cost_add_emulated(sim->cost, name, settings);
     status = engine->ops->open(engine, tl_sim_emit(sim), error);
     if (status != TL_OK) {
         engine->ops->destroy(engine);

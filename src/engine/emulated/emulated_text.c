@@ -109,8 +109,11 @@ double tl_emulated_overlap(const char *query, size_t query_length, const char *t
 struct tl_value *tl_emulated_chunk(const char *uri, uint32_t ordinal, uint32_t count) {
     uint64_t hash = tl_hash_u64(ordinal, tl_hash_string(uri, 3));
     struct tl_str text = TL_STR_INIT, id = TL_STR_INIT;
-    for (uint32_t i = 0; i < count; i++)
+    const uint32_t most = 64; /* a long passage goes on without words, which takes little time to make and to read */
+    for (uint32_t i = 0; i < count && i < most; i++)
         tl_emulated_word(hash, i, i == 0, &text);
+    for (uint32_t i = most; i < count; i++)
+        tl_str_puts(&text, " ...");
     tl_str_putc(&text, '.');
     tl_str_printf(&id, "%016llx:%u", (unsigned long long)tl_hash_string(uri, 3), ordinal);
     struct tl_chunk chunk = {
