@@ -4,7 +4,7 @@
  *         --optimize=LEVEL    off, paper or cost (default)
  *         --pass=-NAME        leaves a pass of the optimizer out, --pass=+NAME puts it back; may be repeated
  *         --policy=NAME       critical_path (default), fifo, topology, throughput, per_invocation
- *         --set=E.S=JSON      a setting of an engine of the profile, as llm.prefixes=true; may be repeated
+ *         --set=E.S=JSON      a setting of an engine of the profile, as llm.prefix_cache=true; may be repeated
  *         --story=NUMBER      prints the primitives of that query instead, and of those that were there with it
  *
  * LOAD has a line "MILLISECONDS QUERY" for each query in order of arrival; QUERY is bench/emulated/QUERY.graph, which is

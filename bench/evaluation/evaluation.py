@@ -25,7 +25,7 @@ FOLDER = pathlib.Path(__file__).resolve().parent.parent / "emulated"
 MIXES = {"naive": ["naive"], "advanced": ["advanced"], "naive and advanced": ["naive", "advanced"]}
 RATES = [0.2, 0.4, 0.6, 0.8, 1.0, 1.2]
 MEASURES = ["mean", "p50", "p95", "p99"]
-KEEPS = "--set=llm.prefixes=true"
+KEEPS = "--set=llm.prefix_cache=true"
 ARMS = {
     "off, per_invocation": ["--optimize=off", "--policy=per_invocation"],
     "off, throughput": ["--optimize=off", "--policy=throughput"],
