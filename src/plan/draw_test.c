@@ -123,10 +123,33 @@ static void failures_are_told(void **state) {
     tl_str_fini(&svg);
 }
 
+/* What prompts contain is told in the page's details, and must not be taken for the page's own. */
+static void page_contains_any_text(void **state) {
+    (void)state;
+    struct tl_graph *graph = tl_graph_create("</title><script>");
+    struct tl_node *node = tl_graph_add(graph->root, TL_OP_CONSTANT, "", "text", NULL);
+    tl_attributes_set_string(&node->attributes, &graph->arena, "value", "<!-- <script> </script> -->");
+    tl_graph_add_result(graph->root, "r", tl_graph_add_output(node, "text", TL_TYPE_OF(TEXT, 0)));
+    struct tl_str page = TL_STR_INIT;
+    struct tl_error error;
+    assert_int_equal(tl_graph_draw_html(&(struct tl_drawing){graph, NULL, "<script>"}, 1, "<script>", &page, &error),
+                     TL_OK);
+    const char *nodes = strstr(page.data, "id=\"nodes\">");
+    assert_non_null(nodes);
+    nodes += strlen("id=\"nodes\">");
+    assert_null(memchr(nodes, '<', strcspn(nodes, "\n") - strlen("</script>")));
+    assert_non_null(strstr(nodes, "\\u003c!-- \\u003cscript> \\u003c/script> -->"));
+    assert_int_equal(count(page.data, "<script"), 2); /* the details and the page's own */
+    assert_int_equal(count(page.data, "<title>"), 1 + count(strstr(page.data, "<svg"), "<title>"));
+    tl_str_fini(&page);
+    tl_graph_destroy(graph);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_graphs_are_drawn),
         cmocka_unit_test(odd_names_are_escaped),
+        cmocka_unit_test(page_contains_any_text),
         cmocka_unit_test(pages_need_nothing_else),
         cmocka_unit_test(failures_are_told),
     };

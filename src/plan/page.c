@@ -29,7 +29,8 @@ static const char style[] =
     "figure{margin:0;flex:1 1 0;min-width:0}\n"
     "figcaption{color:var(--quiet);text-align:center;font-size:14px}figure svg{display:block;width:100%;height:auto;"
     "max-height:max(calc(100vh - 84px),420px)}\n"
-    "aside{flex:0 0 310px;max-height:calc(100vh - 62px);overflow:auto;background:var(--card);border:1px solid var(--line);"
+    "aside{flex:0 0 310px;max-height:calc(100vh - 62px);overflow:auto;background:var(--card);border:1px solid "
+    "var(--line);"
     "border-radius:8px;padding:10px 12px}\n"
     "table{border-collapse:collapse;width:100%}td{padding:1px 0;vertical-align:top;overflow-wrap:anywhere}"
     "td:last-child{text-align:right;white-space:nowrap;padding-left:8px;font-variant-numeric:tabular-nums}\n"
@@ -138,12 +139,26 @@ static void add_nodes(json_t *nodes, const struct tl_body *body, const struct tl
     }
 }
 
+/* A script ends at "</script>", and not even there once "<!--" and "<script" stood in it. */
+static void put_script_json(struct tl_str *out, const char *json) {
+    for (size_t length; *json != '\0'; json += length) {
+        length = strcspn(json, "<");
+        tl_str_append(out, json, length);
+        if (json[length] == '<') {
+            tl_str_puts(out, "\\u003c");
+            length++;
+        }
+    }
+}
+
 static void put_nodes(struct tl_str *out, const struct tl_drawing *drawings, size_t count) {
     json_t *nodes = json_object();
     for (size_t i = 0; i < count; i++)
         add_nodes(nodes, drawings[i].graph->root, drawings[i].plan != NULL ? drawings[i].plan->root : NULL, i);
-    char *text = json_dumps(nodes, JSON_COMPACT | JSON_ESCAPE_SLASH); /* no "</script>" in a script */
-    tl_str_printf(out, "<script type=\"application/json\" id=\"nodes\">%s</script>\n", text != NULL ? text : "{}");
+    char *text = json_dumps(nodes, JSON_COMPACT);
+    tl_str_puts(out, "<script type=\"application/json\" id=\"nodes\">");
+    put_script_json(out, text != NULL ? text : "{}");
+    tl_str_puts(out, "</script>\n");
     free(text);
     json_decref(nodes);
 }
