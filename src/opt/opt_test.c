@@ -186,6 +186,51 @@ static void trace_shows_the_graph(void **state) {
     tl_graph_destroy(graph);
 }
 
+/* `count` tool calls and as many lists that are written and embedded, each after the one before. */
+static struct tl_graph *make_long_graph(unsigned count) {
+    struct tl_graph *graph = tl_graph_create("long");
+    struct tl_ref call = tl_graph_add_parameter(graph->root, "call", TL_TYPE_OF(JSON, 0));
+    struct tl_ref kv = tl_graph_add_parameter(graph->root, "kv", TL_TYPE_OF(KV, 0));
+    struct tl_node *before = NULL;
+    for (unsigned i = 0; i < 3 * count; i++) {
+        static const enum tl_primitive ops[] = {TL_OP_TOOL, TL_OP_DECODE, TL_OP_EMBED};
+        static const char *const inputs[] = {"call", "kv", "input"};
+        char step[16];
+        snprintf(step, sizeof step, "s%u", i);
+        struct tl_node *node = tl_graph_add(graph->root, ops[i % 3], step, "do", "engine");
+        tl_graph_connect(node, inputs[i % 3], i % 3 == 0 ? call : i % 3 == 1 ? kv : tl_graph_output(before, 0));
+        if (i % 3 == 1) {
+            tl_attributes_set_string(&node->attributes, &graph->arena, "format", "list");
+            tl_graph_add_output(node, "items", TL_TYPE_OF(TEXT, 1));
+        } else {
+            assert_int_equal(tl_graph_infer(node, NULL), TL_OK);
+        }
+        if (before) tl_graph_wait(node, before, TL_EDGE_ORDER);
+        if (i % 3 != 1) tl_graph_add_result(graph->root, step, tl_graph_output(node, 0));
+        before = node;
+    }
+    return graph;
+}
+
+/* The work of a pass grows with the square of the graph's length at most: with its cube this would take minutes. */
+static void long_graphs_are_optimised(void **state) {
+    (void)state;
+    enum { COUNT = 1000 };
+    struct tl_graph *graph = make_long_graph(COUNT);
+    struct tl_opt_options options = tl_opt_defaults();
+    options.check = false;
+    assert_int_equal(tl_opt_run(&graph, &options, NULL, NULL), TL_OK);
+    size_t lanes = 0, ordered = 0;
+    for (size_t i = 0; i < graph->root->node_count; i++) {
+        const struct tl_node *node = graph->root->nodes[i];
+        lanes += node->op == TL_OP_MAP;
+        ordered += node->op == TL_OP_TOOL && node->wait_count == 1 && node->waits[0].node->op == TL_OP_TOOL;
+    }
+    assert_int_equal(lanes, COUNT);
+    assert_int_equal(ordered, COUNT - 1);
+    tl_graph_destroy(graph);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(passes_run_until_nothing_changes),
@@ -194,6 +239,7 @@ int main(void) {
         cmocka_unit_test(names_choose_passes),
         cmocka_unit_test(wrong_graphs_are_refused),
         cmocka_unit_test(trace_shows_the_graph),
+        cmocka_unit_test(long_graphs_are_optimised),
     };
     tl_log_set_level(TL_LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
  */
 #include "opt/pass.h"
 
+#include "base/mem.h"
 #include "opt/lanes.h"
 
 static bool writes_list(const struct tl_node *node) {
@@ -19,19 +20,35 @@ static bool writes_list(const struct tl_node *node) {
            node->outputs[0].type.depth > 0;
 }
 
+/* What in the body may be passed on from; doing it neither removes one nor adds one. */
+static size_t find_writers(const struct tl_body *body, struct tl_node ***writers) {
+    size_t count = 0;
+    *writers = tl_mem_alloc((body->node_count + 1) * sizeof **writers);
+    for (size_t i = 0; i < body->node_count; i++)
+        if (writes_list(body->nodes[i])) (*writers)[count++] = body->nodes[i];
+    return count;
+}
+
 static bool visit(struct tl_body *body, const struct tl_pass_ctx *ctx) {
     bool changed = false;
-    for (size_t i = 0; i < body->node_count; i++) {
-        struct tl_node *node = body->nodes[i];
-        for (size_t r = 0; r < 2 && node->regions[r]; r++) changed = visit(node->regions[r], ctx) || changed;
-        if (!writes_list(node)) continue;
+    for (size_t i = 0; i < body->node_count; i++)
+        for (size_t r = 0; r < 2 && body->nodes[i]->regions[r]; r++)
+            changed = visit(body->nodes[i]->regions[r], ctx) || changed;
+    struct tl_node **writers;
+    size_t count = find_writers(body, &writers);
+    for (size_t i = 0, unchanged = 0; unchanged < count; i = (i + 1) % count) {
         size_t taken = 0;
         struct tl_lanes_options options = {.name = "items", .streamed = true};
-        if (!tl_opt_lanes(tl_graph_output(node, 0), &options, &taken)) continue;
-        tl_opt_note(ctx, "%s: %zu primitives go on with each item as soon as it is written", node->label, taken);
-        changed = true;
-        i = SIZE_MAX; /* the body was reordered: look from its start; what is done stays done */
+        if (tl_opt_lanes(tl_graph_output(writers[i], 0), &options, &taken)) {
+            tl_opt_note(ctx, "%s: %zu primitives go on with each item as soon as it is written", writers[i]->label,
+                        taken);
+            changed = true;
+            unchanged = 0;
+        } else {
+            unchanged++;
+        }
     }
+    tl_mem_free(writers);
     return changed;
 }
 

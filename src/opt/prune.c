@@ -191,13 +191,18 @@ static void mark_before(struct pruner *pruner, const struct tl_node *node, enum 
         pruner->reached[pruner->positions[node->waits[i].node->number]] = true;
 }
 
+/* Marks all that must be complete before what is marked in front of `end`. */
+static void reach_on(struct pruner *pruner, size_t end) {
+    for (size_t i = end; i-- > 0;)
+        if (pruner->reached[i])
+            mark_before(pruner, pruner->body->nodes[i], BEFORE_END);
+}
+
 /* Marks all that must be complete before `node` can do what is asked. */
 static void reach_back(struct pruner *pruner, const struct tl_node *node, enum before what) {
     memset(pruner->reached, 0, pruner->body->node_count * sizeof *pruner->reached);
     mark_before(pruner, node, what);
-    for (size_t i = pruner->positions[node->number]; i-- > 0;)
-        if (pruner->reached[i])
-            mark_before(pruner, pruner->body->nodes[i], BEFORE_END);
+    reach_on(pruner, pruner->positions[node->number]);
 }
 
 static void find_touches(struct pruner *pruner) {
@@ -257,11 +262,15 @@ static bool put_back_needed(struct pruner *pruner, struct edge *former, size_t f
     bool changed = false;
     for (size_t i = 0; i < pruner->needed_count; i++) {
         const struct edge *edge = &pruner->needed[i];
-        reach_back(pruner, edge->to, BEFORE_TOUCH);
-        if (pruner->reached[pruner->positions[edge->from->number]])
+        size_t from = pruner->positions[edge->from->number];
+        if (i == 0 || pruner->needed[i - 1].to != edge->to) /* those to one node stand together */
+            reach_back(pruner, edge->to, BEFORE_TOUCH);
+        if (pruner->reached[from])
             continue;
         bool kept = has_order_edge(former, former_count, edge);
         tl_graph_wait(edge->to, edge->from, TL_EDGE_ORDER);
+        pruner->reached[from] = true;
+        reach_on(pruner, from + 1);
         tl_opt_note(pruner->ctx, "%s order edge %s -> %s: %s", kept ? "kept" : "made", edge->from->label,
                     edge->to->label, edge->why);
         changed |= !kept;
