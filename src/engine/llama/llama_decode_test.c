@@ -249,8 +249,7 @@ static void poison(void *context, const struct tl_item *item, const float *logit
         ((float *)logits)[count / 2] = NAN;
 }
 
-/* A decode that waits for the only sequence finds its saved prefix when its turn comes, and computes its last token
- * alone. */
+/* A decode that waits for the only sequence finds its saved prefix when its turn comes, and computes none of it. */
 static void test_waiting_for_the_only_sequence(void **state) {
     (void)state;
     struct tl_conformance *run = open_engine("\"context_size\": 256, \"parallel\": 1, \"reserve\": 64, \"threads\": 1");
@@ -271,7 +270,7 @@ static void test_waiting_for_the_only_sequence(void **state) {
     assert_int_equal(waiting.saves, before.saves);
     assert_int_equal(waiting.saved_bytes, before.saved_bytes);
     tl_conformance_finish(run);
-    assert_int_equal(tl_conformance_outcome(second)->usage.tokens_computed, 1);
+    assert_int_equal(tl_conformance_outcome(second)->usage.tokens_computed, 0);
     assert_int_equal(tl_llama_count(engine_of(run)).lost, 0);
     assert_true(strlen(text_of(first)) > 0 && strlen(text_of(second)) > 0);
     tl_value_unref(saved);
@@ -279,11 +278,47 @@ static void test_waiting_for_the_only_sequence(void **state) {
     tl_conformance_close(run);
 }
 
+/* The row behind a prompt is computed with it and kept: each decode of the kv value begins with it, and one token takes no
+ * call. Rows are bounded; beyond that a decode computes the prompt's last token, and writes the same. */
+static void test_the_first_token_takes_no_call(void **state) {
+    (void)state;
+    struct tl_conformance *run = open_engine("\"context_size\": 256, \"parallel\": 2, \"reserve\": 64, \"threads\": 1");
+    struct tl_llama_engine *engine = engine_of(run);
+    struct tl_value *kv = ask(run, "Name three colours.");
+    struct tl_llm_counters filled = tl_llama_count(engine);
+    assert_int_equal(engine->rows, 1);
+    const struct tl_conformance_outcome *outcome =
+        tl_conformance_outcome(decode_with(run, kv, 6, "ignore_eos", "true"));
+    struct tl_llm_counters counters = tl_llama_count(engine);
+    assert_int_equal(outcome->usage.tokens_out, 6);
+    assert_int_equal(outcome->usage.tokens_computed, 0);
+    assert_int_equal(counters.write_calls - filled.write_calls, 5);
+    assert_int_equal(counters.fill_calls, filled.fill_calls);
+    decode_with(run, kv, 1, "ignore_eos", "true"); /* ends before anything is computed */
+    assert_int_equal(tl_llama_count(engine).write_calls, counters.write_calls);
+
+    struct tl_value *kept[9];
+    for (size_t i = 0; i < 9; i++)
+        kept[i] = ask(run, "Name three colours.");
+    assert_int_equal(engine->rows, 8); /* four for each that computes */
+    struct tl_llm_counters before = tl_llama_count(engine);
+    struct tl_conformance_held *held = decode_with(run, kept[8], 6, "ignore_eos", "true");
+    assert_string_equal(text_of(held), outcome->outputs[0]->as.text.data);
+    assert_int_equal(tl_conformance_outcome(held)->usage.tokens_computed, 1);
+    assert_int_equal(tl_llama_count(engine).write_calls - before.write_calls, 6);
+    for (size_t i = 0; i < 9; i++)
+        tl_value_unref(kept[i]);
+    tl_conformance_step(run); /* takes back what was released */
+    assert_int_equal(engine->rows, 1);
+    tl_value_unref(kv);
+    tl_conformance_close(run);
+}
+
 /* What is looked up is written as it would be without, in fewer calls, whatever is proposed and in whatever format. */
 static void test_looking_up(void **state) {
     (void)state;
-    static const char *const question =
-        "Repeat word for word: The quick brown fox jumps over the lazy dog. The quick brown fox jumps over the lazy dog.";
+    static const char *const question = "Repeat word for word: The quick brown fox jumps over the lazy dog. The quick "
+                                        "brown fox jumps over the lazy dog.";
     char texts[2][2][512];
     uint64_t calls[2], written[2];
     for (int looks = 0; looks < 2; looks++) {
@@ -381,7 +416,7 @@ static void test_handles_of_others(void **state) {
     const struct tl_usage *usage = &tl_conformance_outcome(held)->usage;
     assert_int_equal(tl_conformance_outcome(held)->status, TL_OK);
     assert_int_equal(usage->tokens_reused, 0);
-    assert_int_equal(usage->tokens_computed, usage->tokens_in - 1);
+    assert_int_equal(usage->tokens_computed, usage->tokens_in);
     tl_conformance_close(second);
     tl_value_unref(kv);
 }
@@ -421,6 +456,7 @@ int main(void) {
         cmocka_unit_test(test_lists),
         cmocka_unit_test(test_trimming_is_reported),
         cmocka_unit_test(test_waiting_for_the_only_sequence),
+        cmocka_unit_test(test_the_first_token_takes_no_call),
         cmocka_unit_test(test_looking_up),
         cmocka_unit_test(test_failures_stay_with_their_item),
         cmocka_unit_test(test_handles_of_others),

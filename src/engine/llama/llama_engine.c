@@ -32,6 +32,7 @@ static void llama_engine_destroy(struct tl_engine *base) {
     if (engine->model)
         llama_model_free(engine->model);
     tl_llama_candidates_fini(&engine->candidates);
+    tl_mem_free(engine->scratch);
     tl_llama_pieces_fini(&engine->pieces);
     tl_mem_free(engine->model_path);
     tl_mem_free(engine->model_name);
@@ -228,6 +229,7 @@ static enum tl_status llama_engine_open(struct tl_engine *base, const struct tl_
         return status;
     engine->vocab = llama_model_get_vocab(engine->model);
     engine->vocabulary = (size_t)llama_vocab_n_tokens(engine->vocab);
+    engine->scratch = tl_mem_alloc(engine->vocabulary * sizeof *engine->scratch);
     tl_llama_pieces_init(&engine->pieces, engine->vocab);
     engine->batch = llama_batch_init((int32_t)engine->batch_tokens, 0, 1);
     tl_llama_template_init(&engine->template, engine->model);

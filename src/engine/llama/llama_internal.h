@@ -38,6 +38,7 @@ struct tl_llama_handle {
     struct tl_resource resource; /* first */
     struct tl_llama_released *list;
     struct tl_llm_handle *prefix;  /* dangling once the engine is closed: then not looked at */
+    float *row;                    /* logits behind the prompt, kept for the decodes; NULL: not kept */
     struct tl_llama_handle *next;  /* in list->first */
 };
 
@@ -47,7 +48,10 @@ struct tl_llama_item {
     struct tl_llm_request *request;
     size_t trimmed;          /* tokens */
     uint32_t batch_units;    /* most sequences in a call of its own */
+    /* prefill only */
+    float *row;              /* for the logits behind its prompt; NULL: not wanted. Its handle's in the end */
     /* decode only */
+    const float *first;      /* its handle's row, which its first token is chosen by; NULL: not kept */
     struct tl_llama_answer answer;
     bool limited_by_context; /* writing ended at the context's end */
 };
@@ -80,9 +84,11 @@ struct tl_llama_engine {
     struct tl_llama_pieces pieces;
     struct tl_llama_template template;
     struct tl_llama_candidates candidates; /* scratch of the sampler */
+    float *scratch;                        /* a row of logits */
     /* state */
     struct tl_llm_core *core;              /* NULL: not open */
     struct tl_llama_released *released;
+    size_t rows;                           /* of logits that items and handles have */
     struct tl_llama_hooks hooks;
 };
 
@@ -96,14 +102,19 @@ struct tl_llama_released *tl_llama_released_create(void);
 void tl_llama_released_close(struct tl_llama_released *list);
 /* Takes back the handles released since the last call. */
 void tl_llama_drain(struct tl_llama_engine *engine);
-/* A handle on the prompt of a filled request. */
-struct tl_resource *tl_llama_handle_create(struct tl_llama_engine *engine, const struct tl_llm_request *request);
+/* A handle on the prompt of a filled request; `row` is its own from then on. */
+struct tl_resource *tl_llama_handle_create(struct tl_llama_engine *engine, const struct tl_llm_request *request,
+                                           float *row);
 
 /* ---- llama_item.c ---- */
 
 void tl_llama_item_submit(struct tl_llama_engine *engine, struct tl_item *item);
+/* Keeps the row of logits behind a prefill's prompt, which is in the batch at `index`. May fail the item. */
+void tl_llama_item_keep_row(struct tl_llama_engine *engine, struct tl_llama_item *held, int32_t index);
 /* The KV of a prefill's prompt is there: its outcome. */
 void tl_llama_item_filled(struct tl_llama_engine *engine, struct tl_llama_item *held);
+/* Takes the row that was kept with a decode's prompt. May finish the item. */
+void tl_llama_item_ready(struct tl_llama_engine *engine, struct tl_llama_item *held);
 /* Takes the rows of logits that followed the item's last tokens: that of the last one that is certain, and one of each
  * proposal behind it. `first` is its index in the batch. May finish the item. */
 void tl_llama_item_rows(struct tl_llama_engine *engine, struct tl_llama_item *held, int32_t first, size_t count);

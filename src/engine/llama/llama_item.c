@@ -15,6 +15,8 @@
 static void forget(struct tl_llama_engine *engine, struct tl_llama_item *held) {
     if (held->request)
         tl_llm_end(engine->core, held->request);
+    engine->rows -= held->row != NULL;
+    tl_mem_free(held->row);
     tl_llama_answer_fini(&held->answer);
     tl_mem_free(held);
 }
@@ -81,11 +83,31 @@ static enum tl_status submit(struct tl_llama_engine *engine, struct tl_llama_ite
     held->request = tl_llm_submit(engine->core, ask);
     if (held->request)
         return TL_OK;
-    return tl_error_set(error, TL_ERR_LIMIT, "the prompt has %zu tokens and the context holds %u (setting context_size)",
-                        ask->count, engine->context_tokens);
+    return tl_error_set(error, TL_ERR_LIMIT,
+                        "the prompt has %zu tokens and the context holds %u (setting context_size)", ask->count,
+                        engine->context_tokens);
 }
 
 /* ---- prefill ---- */
+
+/* Rows of logits that are kept for each item that computes; beyond these a decode computes its prompt's last token. */
+#define ROWS_KEPT 4
+
+/* Room for the row behind a prompt: the decode that follows begins with it instead of a call, however many decodes. */
+static void reserve_row(struct tl_llama_engine *engine, struct tl_llama_item *held) {
+    if (engine->rows < ROWS_KEPT * (size_t)engine->sequences)
+        held->row = tl_mem_try_alloc(engine->vocabulary * sizeof *held->row);
+    engine->rows += held->row != NULL;
+}
+
+void tl_llama_item_keep_row(struct tl_llama_engine *engine, struct tl_llama_item *held, int32_t index) {
+    const float *row = llama_get_logits_ith(engine->context, index);
+    if (row)
+        memcpy(held->row, row, engine->vocabulary * sizeof *held->row);
+    else
+        tl_llama_item_fail(engine, held, TL_ERR_ENGINE, "llama.cpp gave no logits for the token at position %zu",
+                           held->request->filled - 1);
+}
 
 /* A kv input is not looked at for more than its kind: what it stands for is found in the cache by the tokens, as is
  * what any other item left there; one that is another engine's is as good as none. */
@@ -110,6 +132,9 @@ static enum tl_status read_prefill(struct tl_llama_engine *engine, struct tl_lla
     } else {
         ask.ids = tokens.ids;
         ask.count = tokens.count;
+        if (!ask.open && tokens.count > 0)
+            reserve_row(engine, held);
+        ask.row = held->row != NULL;
         if (engine->pin_bytes > 0)
             ask.pin = tl_llama_prompt_static(&engine->template, &prompt->as.prompt, &tokens);
         status = submit(engine, held, &ask, error);
@@ -127,8 +152,9 @@ void tl_llama_item_filled(struct tl_llama_engine *engine, struct tl_llama_item *
                  held->trimmed, engine->context_tokens);
         emit->notice(emit->context, item, notice);
     }
-    struct tl_value *kv =
-        tl_value_kv(tl_llama_handle_create(engine, held->request), (uint32_t)held->request->prompt_count);
+    struct tl_resource *handle = tl_llama_handle_create(engine, held->request, held->row);
+    held->row = NULL;
+    struct tl_value *kv = tl_value_kv(handle, (uint32_t)held->request->prompt_count);
     const struct tl_usage usage = usage_of(held);
     forget(engine, held);
     emit->done(emit->context, item, &kv, 1, &usage);
@@ -145,9 +171,11 @@ static enum tl_status read_decode(struct tl_llama_engine *engine, struct tl_llam
         return tl_error_set(error, TL_ERR_INVALID, "the input kv is missing or not a prefix");
     if (kv->as.kv.resource->owner != engine)
         return tl_error_set(error, TL_ERR_INVALID, "the prefix belongs to another engine than '%s'", engine->base.name);
-    const struct tl_llm_handle *prefix = ((const struct tl_llama_handle *)kv->as.kv.resource)->prefix;
+    const struct tl_llama_handle *handle = (const struct tl_llama_handle *)kv->as.kv.resource;
+    const struct tl_llm_handle *prefix = handle->prefix;
     if (prefix->open || prefix->tokens.count == 0)
         return tl_error_set(error, TL_ERR_INVALID, "the prefix is of a prompt that goes on: prefill all of it first");
+    held->first = handle->row;
     struct tl_llama_tokens forced = {0};
     tl_llama_answer_follows(&held->answer, prefix->tokens.ids, prefix->tokens.count);
     tl_llama_answer_begin(&held->answer, &forced);
@@ -158,6 +186,7 @@ static enum tl_status read_decode(struct tl_llama_engine *engine, struct tl_llam
                                          .forced_count = forced.count,
                                          .reserve = held->answer.max_tokens,
                                          .decode = true,
+                                         .row = held->first != NULL,
                                          .salt = prefix->salt},
                     error);
     tl_llama_tokens_fini(&forced);
@@ -224,6 +253,30 @@ static size_t left_to_write(const struct tl_llama_item *held) {
     return answer->max_tokens > answer->written ? answer->max_tokens - answer->written - 1 : 0;
 }
 
+/* After a row that is not of a proposal that was right: what is fed next, or how the item ends. `end` is the position
+ * behind the row's token. */
+static void proceed(struct tl_llama_engine *engine, struct tl_llama_item *held, size_t end,
+                    enum tl_llama_answer_progress progress, const llama_token *ids, size_t count) {
+    if (progress == TL_LLAMA_ANSWER_NAN) {
+        tl_llama_item_fail(engine, held, TL_ERR_ENGINE, "the model's output at position %zu is not a number", end - 1);
+    } else if (progress == TL_LLAMA_ANSWER_ENDED) {
+        finish_decode(engine, held);
+    } else {
+        tl_llm_append(engine->core, held->request, ids, count, 0);
+        tl_llm_draft(engine->core, held->request, left_to_write(held));
+    }
+}
+
+void tl_llama_item_ready(struct tl_llama_engine *engine, struct tl_llama_item *held) {
+    struct tl_llama_tokens next = {0};
+    size_t end = held->request->tokens.count;
+    memcpy(engine->scratch, held->first, engine->vocabulary * sizeof *engine->scratch);
+    held->batch_units = held->batch_units > 0 ? held->batch_units : 1;
+    enum tl_llama_answer_progress progress = choose(engine, held, engine->scratch, end, &next);
+    proceed(engine, held, end, progress, next.ids, next.count);
+    tl_llama_tokens_fini(&next);
+}
+
 void tl_llama_item_rows(struct tl_llama_engine *engine, struct tl_llama_item *held, int32_t first, size_t count) {
     struct tl_llm_request *request = held->request;
     size_t drafted = count - 1, right = 0, certain = request->tokens.count - drafted, same = 0;
@@ -244,18 +297,11 @@ void tl_llama_item_rows(struct tl_llama_engine *engine, struct tl_llama_item *he
     }
     if (logits && progress != TL_LLAMA_ANSWER_NAN && drafted > 0)
         tl_llm_reject(engine->core, request, drafted - right);
-    if (!logits) {
+    if (logits)
+        proceed(engine, held, certain + right, progress, next.ids + same, next.count - same);
+    else
         tl_llama_item_fail(engine, held, TL_ERR_ENGINE, "llama.cpp gave no logits for the token at position %zu",
                            certain + right - 1);
-    } else if (progress == TL_LLAMA_ANSWER_NAN) {
-        tl_llama_item_fail(engine, held, TL_ERR_ENGINE, "the model's output at position %zu is not a number",
-                           certain + right - 1);
-    } else if (progress == TL_LLAMA_ANSWER_ENDED) {
-        finish_decode(engine, held);
-    } else {
-        tl_llm_append(engine->core, request, next.ids + same, next.count - same, 0);
-        tl_llm_draft(engine->core, request, left_to_write(held));
-    }
     tl_llama_tokens_fini(&next);
 }
 

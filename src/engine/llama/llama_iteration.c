@@ -42,7 +42,9 @@ static void deliver(struct tl_llama_engine *engine, const struct tl_llm_range *r
     if (sequences > held->batch_units)
         held->batch_units = (uint32_t)sequences;
     tl_llm_computed(engine->core, range->request, range->count);
-    if (range->logits > 0)
+    if (range->logits > 0 && !range->request->decode)
+        tl_llama_item_keep_row(engine, held, end - 1);
+    else if (range->logits > 0)
         tl_llama_item_rows(engine, held, end - (int32_t)range->logits, range->logits);
 }
 
@@ -71,19 +73,22 @@ static void compute(struct tl_llama_engine *engine, const struct tl_llm_call *ca
                            call->ranges[0].count, call->ranges[0].first, (int)result);
 }
 
-static void report_filled(struct tl_llama_engine *engine) {
+/* What needs no call: prefills that are complete, and first tokens by rows that were kept. */
+static void go_on(struct tl_llama_engine *engine) {
     struct tl_llm_request *request;
     while ((request = tl_llm_next_filled(engine->core)) != NULL)
         tl_llama_item_filled(engine, request->user);
+    while ((request = tl_llm_next_ready(engine->core)) != NULL)
+        tl_llama_item_ready(engine, request->user);
 }
 
 void tl_llama_iterate(struct tl_llama_engine *engine) {
     tl_llama_drain(engine);
     tl_llm_arrange(engine->core);
-    report_filled(engine);
+    go_on(engine);
     struct tl_llm_call call;
     while (tl_llm_next_call(engine->core, &call)) {
         compute(engine, &call);
-        report_filled(engine);
+        go_on(engine);
     }
 }

@@ -101,6 +101,7 @@ static void release_handle(struct tl_resource *resource) {
         pthread_mutex_unlock(&list->lock);
         return;
     }
+    tl_mem_free(handle->row);
     tl_mem_free(handle);
     unref_and_unlock(list);
 }
@@ -114,6 +115,8 @@ void tl_llama_drain(struct tl_llama_engine *engine) {
     while (handle) {
         struct tl_llama_handle *next = handle->next;
         tl_llm_handle_release(engine->core, handle->prefix);
+        engine->rows -= handle->row != NULL;
+        tl_mem_free(handle->row);
         tl_mem_free(handle);
         pthread_mutex_lock(&list->lock);
         unref_and_unlock(list);
@@ -127,8 +130,10 @@ void tl_llama_released_close(struct tl_llama_released *list) {
     unref_and_unlock(list);
 }
 
-struct tl_resource *tl_llama_handle_create(struct tl_llama_engine *engine, const struct tl_llm_request *request) {
+struct tl_resource *tl_llama_handle_create(struct tl_llama_engine *engine, const struct tl_llm_request *request,
+                                           float *row) {
     struct tl_llama_handle *handle = tl_mem_zalloc(sizeof *handle);
+    handle->row = row;
     handle->prefix = tl_llm_handle_create(engine->core, request);
     handle->resource = (struct tl_resource){release_handle, (uint64_t)(uintptr_t)handle->prefix, engine};
     handle->list = engine->released;

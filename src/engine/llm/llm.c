@@ -73,13 +73,14 @@ struct tl_llm_request *tl_llm_submit(struct tl_llm_core *core, const struct tl_l
     request->user = ask->user;
     request->decode = ask->decode;
     request->open = ask->open && !ask->decode;
+    request->row = ask->row && !request->open && ask->count > 0;
     request->salt = ask->salt;
     request->arrival = core->arrivals++;
     request->rank = request->effective_rank = ask->rank;
     append(&request->tokens, ask->ids, ask->count);
     append(&request->tokens, ask->forced, forced);
     request->prompt_count = ask->count;
-    request->target = ask->count - (!request->open && ask->count > 0);
+    request->target = ask->count - (!request->open && !request->row && ask->count > 0);
     request->pin = ask->pin < request->target ? ask->pin : request->target;
     request->reserve = ask->decode ? ask->reserve : 0;
     request->kept = ask->decode ? request->target : 0;

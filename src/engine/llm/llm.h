@@ -9,11 +9,13 @@
  *     tl_llm_arrange(core)                     who computes, in which sequence; KV is saved, loaded, trimmed through
  *                                              the functions of struct tl_llm_storage, at once
  *     while (tl_llm_next_filled(core))         prefills that are complete: report them, tl_llm_end
+ *     while (tl_llm_next_ready(core))          decodes whose first row is known: sample, then tl_llm_append or tl_llm_end
  *     while (tl_llm_next_call(core, &call))    one call of the model: rows of tokens
  *         compute it, tell the time with tl_llm_measured, then for each range
  *             tl_llm_computed, or tl_llm_broken when the call failed (tried alone before, if there were several)
- *             of a request that writes: sample from the rows, then tl_llm_append or tl_llm_end
- *         while (tl_llm_next_filled(core))     as above
+ *             of a request that writes: sample from the rows, then tl_llm_append or tl_llm_end; of a prefill with
+ *             `row`: keep the row
+ *         while (tl_llm_next_filled(core)), while (tl_llm_next_ready(core))     as above
  *
  * Sequences, copies, paths. The model computes in `sequences`, each with the KV of one run of tokens from position 0.
  * A *copy* is such KV: resident in a sequence, or saved in host memory. All copies are marks in one radix tree
@@ -107,7 +109,10 @@ struct tl_llm_ask {
     size_t reserve;           /* decode: most tokens that it will write */
     bool decode;              /* goes on to write; else it ends when the KV of its prompt is there */
     bool open;                /* prefill: the prompt goes on. Of a closed one the last token is left to the decode,
-                                 which needs its logits */
+                                 which needs its logits, but for `row` */
+    bool row; /* prefill of a closed prompt: its last token is computed too, even when its KV is there,
+                                 and its row is the caller's to keep. Decode: that row is there: if nothing is forced the
+                                 first token is sampled from it, without a call */
     double rank;              /* higher first; the unit is the caller's */
     uint64_t salt;            /* requests of different salts share nothing */
 };
@@ -117,7 +122,7 @@ struct tl_llm_request {
     struct tl_llm_request *next, *before; /* all of the core, by arrival */
     void *user;
     enum tl_llm_state state;
-    bool decode, open;
+    bool decode, open, row;
     uint64_t salt, arrival;
     double rank, effective_rank;          /* the latter: the highest of those that wait for it, too */
     struct tl_llm_tokens tokens;          /* prompt, forced, and what was appended */
@@ -167,7 +172,7 @@ struct tl_llm_range {
     struct tl_llm_request *request;
     uint32_t sequence;
     size_t first, count;
-    size_t logits; /* rows at its end that are sampled from: 0, 1, or 1 + drafted */
+    size_t logits; /* rows at its end that are wanted: 0, 1, or 1 + drafted */
 };
 
 struct tl_llm_call {
@@ -219,6 +224,9 @@ void tl_llm_handle_release(struct tl_llm_core *core, struct tl_llm_handle *handl
 bool tl_llm_arrange(struct tl_llm_core *core);
 /* A prefill whose prompt is in the KV; the caller ends it before it asks again. NULL: none (any more). */
 struct tl_llm_request *tl_llm_next_filled(struct tl_llm_core *core);
+/* A decode that has nothing to feed, since the row behind its prompt is known: the caller samples from that, and appends or
+ * ends the request before it asks again. NULL: none (any more). */
+struct tl_llm_request *tl_llm_next_ready(struct tl_llm_core *core);
 /* The next call of this step; false: the step is over. Each range must be answered for before the next call. */
 bool tl_llm_next_call(struct tl_llm_core *core, struct tl_llm_call *call);
 

@@ -218,14 +218,15 @@ static int expense(const struct tl_llm_core *core, const struct tl_llm_copy *cop
 static struct tl_llm_copy *find_source(const struct tl_llm_core *core, const struct tl_llm_request *request,
                                        size_t *length) {
     const int32_t *ids = request->tokens.ids;
+    size_t most = tl_llm_taken_at_most(request);
     *length = 0;
     if (core->limits.whole_only) {
         struct tl_llm_mark *mark =
-            tl_llm_tree_find_whole(&core->tree, request->salt, ids, request->target, TL_LLM_COPY);
+            tl_llm_tree_find_whole(&core->tree, request->salt, ids, most, TL_LLM_COPY);
         *length = mark ? mark->length : 0;
         return mark ? copy_of(mark) : NULL;
     }
-    struct tl_llm_match match = tl_llm_tree_find(&core->tree, request->salt, ids, request->target, TL_LLM_COPY);
+    struct tl_llm_match match = tl_llm_tree_find(&core->tree, request->salt, ids, most, TL_LLM_COPY);
     struct tl_llm_copy *best = NULL;
     bool empty = empty_sequence(core) >= 0;
     int least = 0;
@@ -246,9 +247,15 @@ static struct tl_llm_copy *find_source(const struct tl_llm_core *core, const str
     return best;
 }
 
+size_t tl_llm_taken_at_most(const struct tl_llm_request *request) {
+    return request->target - (request->row && !request->decode);
+}
+
 size_t tl_llm_cached(const struct tl_llm_core *core, const struct tl_llm_request *request) {
     if (!core->limits.whole_only)
-        return tl_llm_tree_find(&core->tree, request->salt, request->tokens.ids, request->target, TL_LLM_COPY).length;
+        return tl_llm_tree_find(&core->tree, request->salt, request->tokens.ids, tl_llm_taken_at_most(request),
+                                TL_LLM_COPY)
+            .length;
     size_t length;
     find_source(core, request, &length);
     return length;
@@ -403,7 +410,9 @@ bool tl_llm_place(struct tl_llm_core *core, struct tl_llm_request *request) {
     if (!make_room(core, request, source))
         return false;
     bool idle = source && source->sequence >= 0 && !source->user;
-    bool in_place = idle && (source->mark.length == length || !core->storage.share || empty_sequence(core) < 0);
+    /* Room was made for the request alone: beside an idle source, which stays when it is shared from, only if that fits. */
+    bool in_place = idle && (source->mark.length == length || !core->storage.share || empty_sequence(core) < 0 ||
+                             !fits(core, request, NULL));
     int32_t sequence = in_place ? source->sequence : find_sequence(core, request, source);
     if (sequence < 0)
         return false;

@@ -41,7 +41,7 @@ static struct tl_llm_request *awaited(const struct tl_llm_core *core, const stru
     if (core->limits.whole_only)
         return NULL;
     struct tl_llm_match match =
-        tl_llm_tree_find(&core->tree, request->salt, request->tokens.ids, request->target, TL_LLM_TARGET);
+        tl_llm_tree_find(&core->tree, request->salt, request->tokens.ids, tl_llm_taken_at_most(request), TL_LLM_TARGET);
     if (match.length <= cached)
         return NULL;
     struct tl_llm_request *first = NULL;
@@ -121,11 +121,20 @@ struct tl_llm_request *tl_llm_next_filled(struct tl_llm_core *core) {
     return request;
 }
 
-/* ---- calls ---- */
-
 static size_t pending(const struct tl_llm_request *request) {
     return request->tokens.count - request->filled;
 }
+
+struct tl_llm_request *tl_llm_next_ready(struct tl_llm_core *core) {
+    for (uint32_t i = 0; i < core->limits.sequences; i++) {
+        struct tl_llm_request *user = core->resident[i] ? core->resident[i]->user : NULL;
+        if (user && user->state == TL_LLM_WRITING && pending(user) == 0)
+            return user;
+    }
+    return NULL;
+}
+
+/* ---- calls ---- */
 
 /* Whether writing rows one by one is faster than `count` of them in one call: few rows are not on a CPU. */
 static bool singly(const struct tl_llm_core *core, size_t count) {
@@ -138,7 +147,7 @@ static bool singly(const struct tl_llm_core *core, size_t count) {
 
 static bool writes_now(const struct tl_llm_core *core, const struct tl_llm_copy *copy) {
     const struct tl_llm_request *user = copy ? copy->user : NULL;
-    return user && user->state == TL_LLM_WRITING && user->served != core->step;
+    return user && user->state == TL_LLM_WRITING && user->served != core->step && pending(user) > 0;
 }
 
 static bool compose_writing(struct tl_llm_core *core, struct tl_llm_call *call) {
@@ -202,7 +211,8 @@ static bool compose_filling(struct tl_llm_core *core, struct tl_llm_call *call) 
     call->ranges[0] = (struct tl_llm_range){.request = request,
                                             .sequence = (uint32_t)request->copy->sequence,
                                             .first = request->filled,
-                                            .count = take};
+                                            .count = take,
+                                            .logits = request->row && !request->decode && take == missing};
     core->counters.fill_calls++;
     return true;
 }

@@ -48,7 +48,9 @@ struct tl_llm_core {
 
 /* ---- llm_cache.c ---- */
 
-/* Tokens of the request, at most its target, that some copy has. */
+/* Tokens of the request that it may take from a copy: up to its target, without one whose row it has to give. */
+size_t tl_llm_taken_at_most(const struct tl_llm_request *request);
+/* Tokens of the request, at most so many, that some copy has. */
 size_t tl_llm_cached(const struct tl_llm_core *core, const struct tl_llm_request *request);
 /* Gives the request a sequence that begins with what is cached of it. False: none can be had now. */
 bool tl_llm_place(struct tl_llm_core *core, struct tl_llm_request *request);

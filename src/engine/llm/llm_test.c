@@ -136,6 +136,66 @@ static void test_forks(void **state) {
     }
 }
 
+static size_t known_rows;
+
+static void note_row(struct tl_llm_test_world *world, struct tl_llm_request *request) {
+    (void)world, (void)request;
+    known_rows++;
+}
+
+/* A prompt whose last row is kept: decodes begin without a call, and its last token is computed once for all of them; once
+ * more for the next such prompt, though its KV is there. */
+static void test_a_known_row_saves_a_call(void **state) {
+    (void)state;
+    for (int layout = 0; layout < 2; layout++) {
+        struct tl_llm_test_world world = usual_world();
+        world.row = note_row;
+        tl_llm_test_open(&world, &usual, layout == 1);
+        int32_t ids[60];
+        spell(ids, 60, 60, 1, 0);
+        for (size_t round = 0; round < 2; round++) {
+            known_rows = 0;
+            struct tl_llm_counters before = tl_llm_count(world.core);
+            tl_llm_submit(world.core, &(struct tl_llm_ask){.ids = ids, .count = 60, .row = true});
+            run_out(&world);
+            struct tl_llm_counters filled = tl_llm_count(world.core);
+            assert_int_equal(known_rows, 1);
+            assert_int_equal(filled.computed - before.computed, round == 0 ? 60 : 1);
+            struct tl_llm_ask decode = {.ids = ids, .count = 60, .decode = true, .row = true, .reserve = 5};
+            for (int i = 0; i < 3; i++)
+                tl_llm_submit(world.core, &decode);
+            size_t steps = run_out(&world);
+            struct tl_llm_counters counters = tl_llm_count(world.core);
+            assert_int_equal(counters.computed, filled.computed);
+            assert_int_equal(counters.lost, 0);
+            assert_int_equal(counters.written - filled.written, 3 * 5); /* also the last one is fed here */
+            assert_int_equal(counters.write_calls - filled.write_calls, 5);
+            assert_int_equal(steps, 5);
+        }
+        /* What the format forces is fed first: then the row is of no use, and the last token is not fed again. */
+        struct tl_llm_counters before = tl_llm_count(world.core);
+        tl_llm_submit(world.core, &(struct tl_llm_ask){.ids = ids,
+                                                       .count = 60,
+                                                       .decode = true,
+                                                       .row = true,
+                                                       .forced = ids,
+                                                       .forced_count = 2,
+                                                       .reserve = 4});
+        run_out(&world);
+        assert_int_equal(tl_llm_count(world.core).computed, before.computed);
+        assert_int_equal(tl_llm_count(world.core).written - before.written, 4);
+        /* Its KV has gone: computed again, without a row more. */
+        tl_llm_clear(world.core, true);
+        before = tl_llm_count(world.core);
+        tl_llm_submit(world.core,
+                      &(struct tl_llm_ask){.ids = ids, .count = 60, .decode = true, .row = true, .reserve = 3});
+        run_out(&world);
+        assert_int_equal(tl_llm_count(world.core).lost - before.lost, 60);
+        assert_int_equal(tl_llm_count(world.core).write_calls - before.write_calls, 3);
+        tl_llm_test_close(&world);
+    }
+}
+
 /* Pinned prefixes stay when all else goes, and go by last use beyond their bound. */
 static void test_pins(void **state) {
     (void)state;
@@ -599,7 +659,7 @@ static void test_mixes(void **state) {
 struct ticket {
     struct tl_llm_request *request; /* NULL: over */
     struct tl_llm_handle *handle;
-    uint32_t ends;
+    uint32_t ends, rows; /* rows: behind its prompt that were computed */
 };
 
 #define TICKETS 400
@@ -621,6 +681,7 @@ static void finish(struct tl_llm_test_world *world, struct tl_llm_request *reque
 static void finish_filled(struct tl_llm_test_world *world, struct tl_llm_request *request) {
     struct ticket *ticket = request->user;
     assert_false(request->decode);
+    assert_int_equal(ticket->rows, request->row);
     if (tl_llm_test_draw(world, 2) == 0)
         ticket->handle = tl_llm_handle_create(world->core, request);
     finish(world, request);
@@ -633,10 +694,15 @@ static bool finish_failed(struct tl_llm_test_world *world, struct tl_llm_request
     return true;
 }
 
+static void note_ticket_row(struct tl_llm_test_world *world, struct tl_llm_request *request) {
+    (void)world;
+    ((struct ticket *)request->user)->rows++;
+}
+
 /* Accepts some of the proposals, appends what was "sampled", and perhaps new proposals. */
 static void write_randomly(struct tl_llm_test_world *world, struct tl_llm_request *request,
                            const struct tl_llm_range *range) {
-    if (range->logits > 1)
+    if (range && range->logits > 1)
         tl_llm_reject(world->core, request, tl_llm_test_draw(world, range->logits));
     size_t end = request->prompt_count + request->reserve;
     if (request->tokens.count >= end || request->tokens.count >= 256 - 8) {
@@ -662,6 +728,7 @@ static void submit_randomly(struct random_run *run) {
                              .count = count,
                              .pin = tl_llm_test_draw(world, 2) * shared,
                              .open = tl_llm_test_draw(world, 2) == 0,
+                             .row = tl_llm_test_draw(world, 2) == 0,
                              .rank = (double)tl_llm_test_draw(world, 4),
                              .salt = tl_llm_test_draw(world, 10) == 0};
     if (earlier && earlier->handle && earlier->handle->tokens.count > 0 && tl_llm_test_draw(world, 2) == 0) {
@@ -669,6 +736,7 @@ static void submit_randomly(struct random_run *run) {
         ask.count = earlier->handle->tokens.count;
         ask.salt = earlier->handle->salt;
         ask.decode = true;
+        ask.row = earlier->rows > 0;
         ask.reserve = tl_llm_test_draw(world, 30);
         ask.forced = ids;
         ask.forced_count = tl_llm_test_draw(world, 3);
@@ -700,6 +768,7 @@ static void run_randomly(uint64_t seed) {
                                         .ms_row = seed % 4 ? 0.5 : 0,
                                         .ms_call = 2,
                                         .wrote = write_randomly,
+                                        .row = note_ticket_row,
                                         .filled = finish_filled,
                                         .failed = finish_failed};
     const struct tl_llm_limits limits = {.sequences = 1 + (uint32_t)(seed % 7),
@@ -752,6 +821,7 @@ int main(void) {
         cmocka_unit_test(test_an_answer_is_reused_by_what_follows_it),
         cmocka_unit_test(test_salts_share_nothing),
         cmocka_unit_test(test_forks),
+        cmocka_unit_test(test_a_known_row_saves_a_call),
         cmocka_unit_test(test_pins),
         cmocka_unit_test(test_held_prefixes_go_last),
         cmocka_unit_test(test_nothing_is_kept_that_nobody_holds),

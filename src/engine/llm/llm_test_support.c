@@ -90,13 +90,20 @@ void tl_llm_test_close(struct tl_llm_test_world *world) {
     assert_int_equal(world->alive, 0);
 }
 
-static void end_filled(struct tl_llm_test_world *world) {
+static void go_on(struct tl_llm_test_world *world) {
     struct tl_llm_request *request;
     while ((request = tl_llm_next_filled(world->core)) != NULL) {
         if (world->filled)
             world->filled(world, request);
         else
             tl_llm_end(world->core, request);
+    }
+    while ((request = tl_llm_next_ready(world->core)) != NULL) {
+        size_t length = request->filled;
+        assert_true(request->decode && request->row && length == request->tokens.count);
+        assert_int_equal(world->length[request->copy->sequence], length);
+        assert_memory_equal(world->kv[request->copy->sequence], request->tokens.ids, length * sizeof(int32_t));
+        world->wrote(world, request, NULL);
     }
 }
 
@@ -128,8 +135,13 @@ static void compute(struct tl_llm_test_world *world, const struct tl_llm_call *c
                range->count * sizeof(int32_t));
         world->length[range->sequence] += range->count;
         tl_llm_computed(world->core, request, range->count);
-        if (range->logits > 0)
+        if (range->logits > 0 && !request->decode) {
+            assert_true(request->row && range->logits == 1 && request->state == TL_LLM_FILLED);
+            if (world->row)
+                world->row(world, request);
+        } else if (range->logits > 0) {
             world->wrote(world, request, range);
+        }
     }
 }
 
@@ -137,14 +149,14 @@ bool tl_llm_test_step(struct tl_llm_test_world *world) {
     world->rows = world->prompt_rows = world->calls = 0;
     bool more = tl_llm_arrange(world->core);
     tl_llm_check(world->core);
-    end_filled(world);
+    go_on(world);
     struct tl_llm_call call;
     while (tl_llm_next_call(world->core, &call)) {
         world->calls++;
         world->rows += call.rows;
         world->prompt_rows += call.writing ? 0 : call.rows;
         compute(world, &call);
-        end_filled(world);
+        go_on(world);
         tl_llm_check(world->core);
     }
     return more;

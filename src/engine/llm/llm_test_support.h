@@ -20,8 +20,10 @@ struct tl_llm_test_world {
     /* what the last step did */
     size_t rows, prompt_rows, calls;
     double ms_row, ms_call;          /* told to the core; 0: nothing is told */
-    /* Called for a writing request whose rows were computed: appends or ends. */
+    /* Called for a writing request whose rows were computed: appends or ends. Without a range: its first row is known. */
     void (*wrote)(struct tl_llm_test_world *world, struct tl_llm_request *request, const struct tl_llm_range *range);
+    /* Called for a prefill whose last row was computed. NULL: nothing is done. */
+    void (*row)(struct tl_llm_test_world *world, struct tl_llm_request *request);
     /* Called for a filled prefill: ends it. NULL: it is ended. */
     void (*filled)(struct tl_llm_test_world *world, struct tl_llm_request *request);
     /* Called when a request's rows failed. NULL: it goes on. True: it was ended. */
