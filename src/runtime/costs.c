@@ -27,8 +27,9 @@ static void check_engine(const struct tl_config *config, const struct tl_config_
                          struct tl_str *notices) {
     json_t *settings = NULL;
     struct tl_str why = TL_STR_INIT;
+    struct tl_error ignored;
     if (!tl_cost_is_measured(cost, engine->name) ||
-        tl_config_engine_settings(config, engine, &settings, NULL) != TL_OK)
+        tl_config_engine_settings(config, engine, &settings, &ignored) != TL_OK)
         return;
     const char *digest = json_string_value(json_object_get(settings, "model_digest"));
     const struct tl_cost_identity now = {

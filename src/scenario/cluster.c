@@ -78,6 +78,15 @@ enum tl_status tl_cluster_build(const struct tl_scenario *scenario, const struct
     return TL_OK;
 }
 
+bool tl_cluster_is_measured(const struct tl_scenario *scenario, const struct tl_cost *measured) {
+    for (size_t i = 0; i < tl_config_engine_count(scenario->config); i++) {
+        const struct tl_config_engine *engine = tl_config_engine(scenario->config, i);
+        if (strcmp(engine->type, "emulated") != 0 && tl_cost_is_measured(measured, engine->name))
+            return true;
+    }
+    return false;
+}
+
 enum tl_status tl_cluster_check(const struct tl_scenario *scenario, const struct tl_cost *measured,
                                 const struct tl_plan *plan, struct tl_scenario_result *result, struct tl_error *error) {
     for (uint32_t i = 0; i < plan->engine_count; i++) {

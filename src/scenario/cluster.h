@@ -8,6 +8,8 @@
  * left out: see tl_cluster_check. */
 enum tl_status tl_cluster_build(const struct tl_scenario *scenario, const struct tl_cost *measured, struct tl_sim *sim,
                                 struct tl_scenario_result *result, struct tl_error *error);
+/* Whether engines other than emulated ones are simulated: then what was measured says how long work takes. */
+bool tl_cluster_is_measured(const struct tl_scenario *scenario, const struct tl_cost *measured);
 /* TL_ERR_INVALID when the plan has work for an engine that was left out. Marks those that it has work for. */
 enum tl_status tl_cluster_check(const struct tl_scenario *scenario, const struct tl_cost *measured,
                                 const struct tl_plan *plan, struct tl_scenario_result *result, struct tl_error *error);

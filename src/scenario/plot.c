@@ -73,7 +73,7 @@ void tl_plot_mark(const struct plot *plot, double x, const char *word, size_t co
         return;
     tl_str_printf(plot->out, "<path class=\"mark s%zu\" d=\"M%.1f %.1fV%.1f\"/><text x=\"%.1f\" y=\"%.1f\">",
                   colour % PLOT_COLOURS, tl_plot_x(plot, x), plot->top, plot->height - plot->bottom,
-                  tl_plot_x(plot, x) + 4, plot->top + 10);
+                  tl_plot_x(plot, x) + 4, plot->height - plot->bottom - 6);
     tl_plot_text(plot->out, word);
     tl_str_puts(plot->out, "</text>\n");
 }

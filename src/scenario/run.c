@@ -286,6 +286,7 @@ static struct tl_scenario_result *empty_result(const struct tl_scenario *scenari
 static struct tl_sim *make_sim(const struct tl_scenario *scenario, struct drive *drive) {
     return tl_sim_create(&(struct tl_sim_config){
         .seed = scenario->seed,
+        .cost = tl_cluster_is_measured(scenario, drive->measured) ? drive->measured : NULL,
         .policy = tl_policy_find(scenario->policy),
         .jitter = scenario->jitter,
         .limits = scenario->limits,
