@@ -24,7 +24,7 @@ struct emulated_llm {
     struct tl_llm_core *core;
     struct tl_llm_handles *handles;
     uint64_t *resident;    /* tokens by sequence */
-    uint64_t tokens, most; /* of all sequences: now, and the most so far */
+    uint64_t tokens, most; /* of all sequences: now, and the most of an iteration so far */
     double moved_ms;       /* for KV saved and loaded since the last iteration */
     double transfer_token_ms;
     uint64_t salts; /* given out */
@@ -38,8 +38,6 @@ struct emulated_llm {
 static void set_resident(struct emulated_llm *llm, uint32_t sequence, uint64_t tokens) {
     llm->tokens += tokens - llm->resident[sequence];
     llm->resident[sequence] = tokens;
-    if (llm->tokens > llm->most)
-        llm->most = llm->tokens;
 }
 
 static void *save(void *context, uint32_t sequence, size_t length, uint64_t *bytes) {
@@ -340,7 +338,9 @@ double tl_emulated_llm_plan(struct emulated_engine *engine) {
             tl_llm_computed(llm->core, range->request, count);
         }
     }
-    TL_ASSERT(llm->together > 0);
+    TL_ASSERT(llm->together > 0 && llm->tokens <= (uint64_t)engine->settings.kv_tokens);
+    if (llm->tokens > llm->most)
+        llm->most = llm->tokens;
     double ms = engine->settings.scale * llm->moved_ms;
     llm->moved_ms = 0;
     if (prompt > 0 || sequences > 0)

@@ -28,7 +28,7 @@ void tl_emulated_join(struct tl_engine *engine, struct tl_emulated_world *world)
 
 /* What an instance that is a language model keeps. */
 struct tl_emulated_kv {
-    uint64_t tokens, most; /* in its sequences: now, and the most so far */
+    uint64_t tokens, most; /* in its sequences: now, and the most of an iteration so far */
     uint64_t limit;        /* of these: setting kv_tokens */
     struct tl_llm_counters work;
 };
