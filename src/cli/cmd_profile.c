@@ -172,18 +172,18 @@ static void say_noise(struct work *work, const char *name, const json_t *part) {
 
 /* ---- one engine ---- */
 
-static void take_result(struct work *work, const struct tl_config_engine *engine, json_t *part) {
+static void take_result(struct work *work, const char *name, json_t *part) {
     if (!work->json)
-        say_kinds(part, engine->name, work->check);
-    say_noise(work, engine->name, part);
+        say_kinds(part, name, work->check);
+    say_noise(work, name, part);
     const char *key;
     json_t *kind;
     if (work->check) {
         json_object_foreach(json_object_get(part, "kinds"), key, kind) work->wrong =
             work->wrong || json_number_value(json_object_get(kind, "median_error")) > most_error;
-        json_object_set_new(work->report, engine->name, part);
+        json_object_set_new(work->report, name, part);
     } else {
-        json_object_set_new(json_object_get(work->profile, "engines"), engine->name, part);
+        json_object_set_new(json_object_get(work->profile, "engines"), name, part);
     }
     work->measured++;
 }
@@ -211,21 +211,23 @@ static uint64_t budget_of(struct work *work, const struct tl_config_engine *engi
     return share > least ? share : least;
 }
 
-static enum tl_status measure_engine(struct work *work, const struct tl_config_engine *engine, struct tl_error *error) {
+static enum tl_status measure_instance(struct work *work, const struct tl_config_engine *engine, uint32_t instance,
+                                       uint32_t count, const char *name, struct tl_error *error) {
     json_t *settings, *part = NULL;
-    enum tl_status status = tl_config_engine_settings(work->config, engine, &settings, error);
+    enum tl_status status = tl_config_instance_settings(work->config, engine, instance, &settings, error);
     if (status != TL_OK)
         return status;
+    json_t *configured = tl_config_instance_written(engine, instance);
     const struct tl_profiler_engine subject = {
-        .name = engine->name,
+        .name = name,
         .type = engine->type,
-        .device = engine->device,
+        .device = engine->devices[instance % engine->device_count],
         .settings = settings,
-        .configured = engine->settings,
+        .configured = configured,
         .dimension = DIMENSION,
     };
     const struct tl_profiler_options options = {
-        .budget = budget_of(work, engine),
+        .budget = budget_of(work, engine) / (count - instance),
         .salt = work->check ? 77 : 1,
         .context = work,
         .progress = show_progress,
@@ -235,8 +237,25 @@ static enum tl_status measure_engine(struct work *work, const struct tl_config_e
                          : tl_profiler_measure(&subject, &options, &part, error);
     end_progress(work);
     json_decref(settings);
+    json_decref(configured);
     if (status == TL_OK)
-        take_result(work, engine, part);
+        take_result(work, name, part);
+    return status;
+}
+
+/* Instances with settings of their own are measured one by one: the first under the engine's name. */
+static enum tl_status measure_engine(struct work *work, const struct tl_config_engine *engine, struct tl_error *error) {
+    uint32_t count = engine->own ? engine->instances : 1;
+    enum tl_status status = TL_OK;
+    for (uint32_t k = 0; k < count && status == TL_OK; k++) {
+        struct tl_str name = TL_STR_INIT;
+        if (k == 0)
+            tl_str_puts(&name, engine->name);
+        else
+            tl_config_instance_name(engine, k, &name);
+        status = measure_instance(work, engine, k, count, name.data, error);
+        tl_str_fini(&name);
+    }
     return status;
 }
 

@@ -14,8 +14,6 @@
 #include "runtime/config_internal.h"
 #include "sched/policy.h"
 
-#define MOST_INSTANCES 64
-
 bool tl_optimize_parse(const char *text, enum tl_optimize *optimize) {
     for (int level = TL_OPTIMIZE_OFF; level <= TL_OPTIMIZE_COST; level++)
         if (strcmp(text, tl_optimize_name((enum tl_optimize)level)) == 0) {
@@ -139,9 +137,9 @@ static const char *quoted_setting(const json_t *settings, const char *message) {
     return found;
 }
 
-/* create does no I/O, so it can be asked here whether it likes the settings. */
-static void check_settings(const struct tl_config *config, const char *name, const struct tl_engine_ops *ops,
-                           const json_t *settings, struct tl_diagnostics *findings) {
+void tl_config_check_settings(const struct tl_config *config, const char *name, const struct tl_engine_ops *ops,
+                              const json_t *settings, const struct tl_yaml_node *own,
+                              struct tl_diagnostics *findings) {
     struct tl_engine *engine = NULL;
     struct tl_error error = {0};
     if (ops->create(name, settings, &engine, &error) == TL_OK) {
@@ -149,7 +147,9 @@ static void check_settings(const struct tl_config *config, const char *name, con
         return;
     }
     const char *setting = quoted_setting(settings, error.message);
-    const struct tl_yaml_node *at = nearest_written(config, name, setting);
+    const struct tl_yaml_node *at = own && setting ? tl_yaml_get(own, setting) : NULL;
+    if (!at)
+        at = nearest_written(config, name, setting);
     static const char *const common[] = {"type", "device", "instances"}; /* which the engine does not know of */
     bool unknown = setting && strstr(error.message, "has no setting");
     const char *meant = unknown ? tl_str_nearest(setting, common, 3) : NULL;
@@ -158,70 +158,6 @@ static void check_settings(const struct tl_config *config, const char *name, con
                       ops->type, setting, meant);
     else
         tl_yaml_error(findings, at, "engines.%s: %s", name, error.message);
-}
-
-/* One device of an engine; `device` NULL: nothing is said of it. */
-static const char *check_device(const struct tl_config *config, const char *name, const json_t *device,
-                                struct tl_diagnostics *findings) {
-    const struct tl_yaml_node *at = tl_config_written(config, "engines", name, "device");
-    const char *text = device ? json_string_value(device) : "cpu";
-    const json_t *devices = json_object_get(config->root, "devices");
-    size_t count = json_array_size(devices);
-    if (!text || !*text) {
-        tl_yaml_error(findings, at, "engine '%s': 'device' must be the name of a device, or a list of names", name);
-    } else if (count > 0) {
-        const char **names = tl_mem_alloc(count * sizeof *names);
-        bool known = false;
-        for (size_t i = 0; i < count; i++) {
-            names[i] = json_string_value(json_array_get(devices, i));
-            known = known || (names[i] && strcmp(names[i], text) == 0);
-        }
-        if (!known && !device) {
-            text = names[0]; /* without a word of the engine, the first one listed */
-        } else if (!known) {
-            const char *nearest = tl_str_nearest(text, names, count);
-            tl_yaml_error(findings, at, "engine '%s': there is no device '%s'; did you mean '%s'?", name, text,
-                          nearest ? nearest : names[0]);
-        }
-        tl_mem_free(names);
-    }
-    return text;
-}
-
-/* A name, or a list of names: memory of the config. */
-static void check_engine_devices(struct tl_config *config, const json_t *device, struct tl_config_engine *engine,
-                                 struct tl_diagnostics *findings) {
-    size_t count = json_array_size(device);
-    const char **names = tl_arena_alloc(&config->arena, (count + 1) * sizeof *names);
-    for (size_t i = 0; i < count; i++)
-        names[i] = check_device(config, engine->name, json_array_get(device, i), findings);
-    if (count == 0)
-        names[count++] = check_device(config, engine->name, device, findings);
-    engine->device = names[0];
-    engine->devices = names;
-    engine->device_count = (uint32_t)count;
-}
-
-static void check_devices(const struct tl_config *config, struct tl_diagnostics *findings) {
-    const json_t *devices = json_object_get(config->root, "devices");
-    bool good = !devices || (json_is_array(devices) && json_array_size(devices) > 0);
-    for (size_t i = 0; i < json_array_size(devices); i++)
-        good = good && json_is_string(json_array_get(devices, i));
-    if (!good) {
-        tl_yaml_error(findings, tl_config_written(config, "devices", NULL, NULL),
-                      "'devices' must be a list of names, such as [cpu, gpu0]");
-        json_object_del(config->root, "devices");
-    }
-}
-
-static uint32_t check_instances(const struct tl_config *config, const char *name, const json_t *instances,
-                                uint32_t devices, struct tl_diagnostics *findings) {
-    json_int_t count = instances ? json_integer_value(instances) : devices;
-    if (count >= 1 && count <= MOST_INSTANCES)
-        return (uint32_t)count;
-    tl_yaml_error(findings, tl_config_written(config, "engines", name, "instances"),
-                  "engine '%s': 'instances' must be an integer from 1 to %d", name, MOST_INSTANCES);
-    return 1;
 }
 
 /* "~/x" and, for values of the file, "./x" and "../x" become whole. */
@@ -289,10 +225,7 @@ static void build_engines(struct tl_config *config, struct tl_diagnostics *findi
             .line = at ? at->line : 0,
             .column = at ? at->column : 0,
         };
-        check_engine_devices(config, json_object_get(members, "device"), engine, findings);
-        engine->instances = check_instances(config, name, json_object_get(members, "instances"), engine->device_count,
-                                            findings);
-        check_settings(config, name, ops, settings, findings);
+        tl_config_read_instances(config, members, ops, engine, findings);
     }
 }
 
@@ -412,7 +345,7 @@ struct tl_config *tl_config_load(const struct tl_config_options *options, struct
     if (tl_config_gather(config, options, findings)) {
         size_t before = findings->errors;
         derive(config->root);
-        check_devices(config, findings);
+        tl_config_check_devices(config, findings);
         check_models(config, findings);
         read_scalars(config, findings);
         build_engines(config, findings);
@@ -426,8 +359,12 @@ struct tl_config *tl_config_load(const struct tl_config_options *options, struct
 void tl_config_destroy(struct tl_config *config) {
     if (!config)
         return;
-    for (size_t i = 0; i < config->engine_count; i++)
+    for (size_t i = 0; i < config->engine_count; i++) {
+        const struct tl_config_engine *engine = &config->engines[i];
+        for (uint32_t k = 0; engine->own && k < engine->instances; k++)
+            json_decref((json_t *)engine->own[k]);
         json_decref(config->settings[i]);
+    }
     tl_mem_free(config->settings);
     tl_mem_free(config->engines);
     json_decref(config->root);

@@ -8,6 +8,7 @@
  *     engines:
  *       llm: {model: qwen2.5-1.5b-instruct-q4_k_m}      # merged over the default llm
  *       judge: {type: llama, model: big, device: gpu0, instances: 1}
+ *       judges: {type: llama, model: big, instances: [{device: gpu0}, {device: cpu, gpu_layers: 0}]}
  *     optimize: cost
  *     passes: [-split_prefill]                 # of the optimizer: left out, or put back with +
  *     policy: critical_path
@@ -45,6 +46,7 @@ struct tl_config_engine {
     const char *const *devices; /* at least one; instance i is on devices[i % device_count] */
     uint32_t device_count;
     uint32_t instances;    /* at least 1; by default one on each of its devices */
+    const json_t *const *own; /* what each instance has in place of `settings`; NULL: all are alike */
     const json_t *settings; /* what the type understands, as written: models by name; borrowed */
     unsigned line, column; /* where it stands in the file; 0: built-in */
 };
@@ -94,6 +96,14 @@ void tl_config_where(const struct tl_config *config, const char *engine, const c
  * not there, with the command that fetches it. */
 enum tl_status tl_config_engine_settings(const struct tl_config *config, const struct tl_config_engine *engine,
                                          json_t **settings, struct tl_error *error);
+
+/* Likewise those of one instance. */
+enum tl_status tl_config_instance_settings(const struct tl_config *config, const struct tl_config_engine *engine,
+                                           uint32_t instance, json_t **settings, struct tl_error *error);
+/* An instance's settings as they are written, without models looked up; owned. */
+json_t *tl_config_instance_written(const struct tl_config_engine *engine, uint32_t instance);
+/* Its name: the engine's, or "llm#2" of the second of several. Appends. */
+void tl_config_instance_name(const struct tl_config_engine *engine, uint32_t instance, struct tl_str *name);
 
 /* "off", "paper", "cost" ↔ enum; false when it is none of these. */
 bool tl_optimize_parse(const char *text, enum tl_optimize *optimize);

@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/yaml.h"
+#include "engine/engine_impl.h"
 #include "runtime/config.h"
 
 struct tl_config {
@@ -35,6 +36,17 @@ const struct tl_yaml_node *tl_config_written(const struct tl_config *config, con
  * laid over them. False: see findings. */
 bool tl_config_gather(struct tl_config *config, const struct tl_config_options *options,
                       struct tl_diagnostics *findings);
+
+/* Asks the type whether it likes the settings. `own` (may be NULL): where those of one instance are written. */
+void tl_config_check_settings(const struct tl_config *config, const char *name, const struct tl_engine_ops *ops,
+                              const json_t *settings, const struct tl_yaml_node *own,
+                              struct tl_diagnostics *findings);
+
+/* ---- config_instances.c ---- */
+void tl_config_check_devices(const struct tl_config *config, struct tl_diagnostics *findings);
+/* `device` and `instances` of an engine, and its settings, for each instance. */
+void tl_config_read_instances(struct tl_config *config, const json_t *members, const struct tl_engine_ops *ops,
+                              struct tl_config_engine *engine, struct tl_diagnostics *findings);
 
 /* ---- config_limits.c ---- */
 void tl_config_read_limits(struct tl_config *config, struct tl_diagnostics *findings);

@@ -130,6 +130,55 @@ static void instances_may_have_devices_of_their_own(void **state) {
            "configuration:2:41: error: engine 'llm': there is no device 'c'; did you mean 'a'?\n");
 }
 
+static int64_t integer_of(const struct tl_config_engine *engine, uint32_t instance, const char *key) {
+    json_t *settings = tl_config_instance_written(engine, instance);
+    int64_t value = json_integer_value(json_object_get(settings, key));
+    json_decref(settings);
+    return value;
+}
+
+static void instances_may_have_settings_of_their_own(void **state) {
+    (void)state;
+    struct tl_config *config =
+        load("devices: [cpu, gpu0]\nengines:\n"
+             "  llm: {model: x, threads: 3, instances: [{device: cpu, gpu_layers: 0}, {device: gpu0, threads: 1}]}\n"
+             "  more: {type: emulated, device: gpu0, instances: [{scale: 2}, {}]}\n");
+    const struct tl_config_engine *llm = tl_config_find_engine(config, "llm"),
+                                  *more = tl_config_find_engine(config, "more");
+    assert_int_equal(llm->instances, 2);
+    assert_string_equal(llm->devices[0], "cpu");
+    assert_string_equal(llm->devices[1], "gpu0");
+    assert_int_equal(integer_of(llm, 0, "threads"), 3);
+    assert_int_equal(integer_of(llm, 1, "threads"), 1);
+    assert_null(json_object_get(llm->own[1], "gpu_layers"));
+    assert_null(json_object_get(llm->own[0], "device"));
+    assert_string_equal(setting(config, "llm", "model"), "x");
+    assert_string_equal(more->devices[1], "gpu0");
+    assert_int_equal(integer_of(more, 0, "scale"), 2);
+    struct tl_str name = TL_STR_INIT;
+    tl_config_instance_name(more, 1, &name);
+    assert_string_equal(name.data, "more#2");
+    tl_str_fini(&name);
+    tl_config_destroy(config);
+    expect("devices: [cpu, gpu0]\nengines:\n  llm:\n    instances:\n"
+           "      - {device: gpu1, threads: 1}\n"
+           "      - {model: other}\n"
+           "      - {thread: 1}\n"
+           "      - 3\n"
+           "      - {instances: 2, gpu_layers: many}\n",
+           NULL, 0,
+           "configuration:5:18: error: engine 'llm': there is no device 'gpu1'; did you mean 'gpu0'?\n"
+           "configuration:6:17: error: engine 'llm': 'model' is the same for all instances, because results must not "
+           "depend on where they are computed; set it for the engine, or name another engine\n"
+           "configuration:7:18: error: engines.llm: engine type 'llama' has no setting 'thread'; did you mean "
+           "'threads'?\n"
+           "configuration:8:9: error: engine 'llm': an instance must be a mapping such as {device: gpu0}\n"
+           "configuration:9:21: error: engine 'llm': an instance has no 'instances' of its own\n");
+    expect("engines: {llm: {instances: []}}\n", NULL, 0,
+           "configuration:1:28: error: engine 'llm': 'instances' must be an integer from 1 to 64, or a list with the "
+           "settings of each\n");
+}
+
 static void a_word_is_not_a_model(void **state) {
     (void)state;
     struct tl_config *config = load("engines: {documents: {tokenizer: approximate}}\n");
@@ -199,7 +248,8 @@ static void what_is_wrong_is_said(void **state) {
            "timeout: soon\n",
            NULL, 0,
            "configuration:2:16: error: engines.llm: engine type 'llama' has no setting 'modle'; did you mean 'model'?\n"
-           "configuration:2:30: error: engine 'llm': 'instances' must be an integer from 1 to 64\n"
+           "configuration:2:30: error: engine 'llm': 'instances' must be an integer from 1 to 64, or a list with the "
+           "settings of each\n"
            "configuration:3:20: error: engine 'embedder': unknown type 'embd'; did you mean 'embed'?\n"
            "configuration:4:10: error: engine 'extra' has no type; expected 'type: ' one of documents, embed, "
            "emulated, llama, "
@@ -271,9 +321,10 @@ static void memory_is_bounded(void **state) {
     config = load_with("memo_bytes: 0\n", (const char *const[]){"memo_bytes=1000"}, 1, true);
     assert_int_equal(tl_config_memo_bytes(config), 1000);
     tl_config_destroy(config);
-    expect("memo_bytes: much\n", NULL, 0,
-           "configuration:1:13: error: 'memo_bytes' must be a whole number of bytes, such as 67108864, or 0 to remember "
-           "nothing\n");
+    expect(
+        "memo_bytes: much\n", NULL, 0,
+        "configuration:1:13: error: 'memo_bytes' must be a whole number of bytes, such as 67108864, or 0 to remember "
+        "nothing\n");
 }
 
 static void passes_and_prewarming_are_switched(void **state) {
@@ -301,8 +352,9 @@ static void passes_and_prewarming_are_switched(void **state) {
     unsetenv("TEOLA_PREWARM");
 
     struct tl_str refused = TL_STR_INIT;
-    tl_str_puts(&refused, "configuration:1:9: error: 'passes': \"split\" is no pass: write \"-name\" or \"+name\", where "
-                          "the name is all");
+    tl_str_puts(&refused,
+                "configuration:1:9: error: 'passes': \"split\" is no pass: write \"-name\" or \"+name\", where "
+                "the name is all");
     for (size_t i = 0; i < tl_opt_pass_count(); i++)
         tl_str_printf(&refused, ", %s", tl_opt_pass_name(i));
     tl_str_putc(&refused, '\n');
@@ -337,6 +389,7 @@ int main(void) {
         cmocka_unit_test(a_file_is_laid_over_the_defaults),
         cmocka_unit_test(another_type_drops_the_former_settings),
         cmocka_unit_test(instances_may_have_devices_of_their_own),
+        cmocka_unit_test(instances_may_have_settings_of_their_own),
         cmocka_unit_test(a_word_is_not_a_model),
         cmocka_unit_test(flags_win_over_environment_over_file),
         cmocka_unit_test(variables_are_replaced),

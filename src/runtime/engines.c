@@ -32,11 +32,12 @@ void tl_runtime_engines_init(struct tl_runtime *runtime) {
         engine->instances = tl_mem_zalloc(engine->config->instances * sizeof *engine->instances);
         for (uint32_t k = 0; k < engine->config->instances; k++) {
             struct tl_str name = TL_STR_INIT;
-            tl_str_puts(&name, engine->config->name);
-            if (engine->config->instances > 1)
-                tl_str_printf(&name, "#%u", k + 1);
+            tl_config_instance_name(engine->config, k, &name);
             engine->instances[k].name = tl_str_detach(&name);
             engine->instances[k].engine_name = engine->config->name;
+            engine->instances[k].position = k;
+            engine->instances[k].times =
+                engine->config->own && k > 0 ? engine->instances[k].name : engine->config->name;
             engine->instances[k].device =
                 device_of(runtime, engine->config->devices[k % engine->config->device_count]);
         }
@@ -98,7 +99,11 @@ static void choose_executor(struct tl_runtime *runtime, struct tl_instance *inst
 static enum tl_status start_opening(struct tl_runtime *runtime, struct tl_runtime_engine *engine,
                                     const json_t *settings, struct tl_instance *instance, struct tl_error *error) {
     const struct tl_engine_ops *ops = tl_engine_find(engine->config->type);
-    enum tl_status status = ops->create(instance->name, settings, &instance->engine, error);
+    json_t *whole = json_copy((json_t *)settings);
+    if (engine->config->own)
+        json_object_update(whole, (json_t *)engine->config->own[instance->position]);
+    enum tl_status status = ops->create(instance->name, whole, &instance->engine, error);
+    json_decref(whole);
     if (status != TL_OK)
         return status;
     choose_executor(runtime, instance);
@@ -191,6 +196,8 @@ void tl_runtime_engine_opened(struct tl_runtime *runtime, struct tl_instance *in
             instance->description.executor == TL_EXECUTOR_DEVICE ? instance->device->number : TL_SCHED_NO_DEVICE;
         instance->number = tl_sched_add_instance(runtime->sched, instance->engine_name, &instance->description, device,
                                                  instance->engine);
+        if (instance->times != instance->engine_name)
+            tl_sched_set_times(runtime->sched, instance->number, instance->times);
         runtime->by_number = tl_mem_grow(runtime->by_number, &runtime->number_capacity, instance->number + 1,
                                          sizeof(struct tl_instance *));
         runtime->by_number[instance->number] = instance;

@@ -117,6 +117,8 @@ struct tl_instance {
     struct tl_executor_thread *executor;
     char *name;                               /* "llm", or "llm#2" when there are several */
     const char *engine_name;                  /* of the configuration */
+    const char *times;                        /* its name in the cost model: the engine's, or its own */
+    uint32_t position;                        /* among its engine's instances */
     struct tl_runtime_device *device;         /* of the configuration, for one that computes */
     enum tl_executor kind;
     struct tl_engine_description description; /* after OPENED */

@@ -132,7 +132,7 @@ static void calibrate(struct tl_runtime *runtime, const struct tl_runtime_item *
         tl_calibration_outcome(&instance->calibration, message->item, &message->usage, failed, held->since);
     } else if (!failed && tl_primitive_info(message->item->op)->capability != TL_CAPABILITY_LLM) {
         struct tl_cost_work work = tl_calibration_work(message->item, &message->usage);
-        tl_cost_observe(runtime->cost, instance->engine_name, &work, 1,
+        tl_cost_observe(runtime->cost, instance->times, &work, 1,
                         (double)(message->time - held->started) / (double)TL_NS_PER_MS);
     }
 }
@@ -202,8 +202,7 @@ static void on_step_done(struct tl_runtime *runtime, const struct tl_message *me
     struct tl_event event = {.kind = TL_EVENT_STEP_DONE};
     event.as.step.instance = message->instance->number;
     event.as.step.more = message->more;
-    tl_calibration_stepped(&message->instance->calibration, runtime->cost, message->instance->engine_name,
-                           message->time);
+    tl_calibration_stepped(&message->instance->calibration, runtime->cost, message->instance->times, message->time);
     step(runtime, &event, NULL);
 }
 

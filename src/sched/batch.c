@@ -72,12 +72,12 @@ static size_t offer(struct tl_sched *sched, uint32_t number, size_t *passed) {
                 tl_mem_grow(sched->offered, &sched->offered_capacity, count + 1, sizeof(struct tl_ready *));
             sched->offered[count++] = &item->ready;
             units += item->ready.units;
-            sched->instances[number].passed_ms += item->ready.share;
+            sched->instances[number].passed_ms += tl_predict_share(sched, item, number);
         } else {
             sched->passed =
                 tl_mem_grow(sched->passed, &sched->passed_capacity, *passed + 1, sizeof(struct sched_item *));
             sched->passed[(*passed)++] = item;
-            if (best != NO_INSTANCE) sched->instances[best].passed_ms += item->ready.share;
+            if (best != NO_INSTANCE) sched->instances[best].passed_ms += tl_predict_share(sched, item, best);
         }
     }
     forget_passed(sched, group);

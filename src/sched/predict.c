@@ -6,7 +6,8 @@
  * longer (`rows`).
  *
  * A prediction that has proved wrong is not believed: what should be done and is not is taken to need as long again as it
- * is late. And an instance whose calls take longer than predicted, or shorter, is known by its `speed`. */
+ * is late. And an instance whose calls take longer than predicted, or shorter, is known by its `speed`. One that is
+ * unlike its engine's others from the start (another device, other settings) has times of its own in the cost model. */
 #include <math.h>
 
 #include "base/error.h"
@@ -94,7 +95,7 @@ void tl_predict_item(const struct tl_sched *sched, struct sched_item *item) {
     const char *engine = sched->groups[item->group].name;
     const struct tl_cost *cost = sched->config.cost;
     uint32_t whole;
-    struct tl_cost_work work = work_of(sched, item, &whole);
+    struct tl_cost_work work = item->work = work_of(sched, item, &whole);
     /* The fixed part shows between one unit and two of them. */
     struct tl_cost_work unit[2] = {work, work};
     if (!is_decode(work.op)) {
@@ -139,13 +140,26 @@ static double wait_of(const struct tl_sched *sched, uint32_t number) {
     return rest > wait ? rest : wait;
 }
 
+/* The instance's time for the item, as a multiple of its engine's: by what was known beforehand, and what it has shown. */
+static double factor_of(const struct tl_sched *sched, const struct sched_item *item, uint32_t number) {
+    const struct instance *instance = &sched->instances[number];
+    if (!instance->times) return instance->speed;
+    double usual = tl_cost_item(sched->config.cost, sched->groups[item->group].name, &item->work);
+    double here = tl_cost_item(sched->config.cost, instance->times, &item->work);
+    return usual > 0 && here > 0 ? instance->speed * here / usual : instance->speed;
+}
+
+double tl_predict_share(const struct tl_sched *sched, const struct sched_item *item, uint32_t number) {
+    return item->ready.share * factor_of(sched, item, number);
+}
+
 double tl_predict_end(const struct tl_sched *sched, const struct sched_item *item, uint32_t number) {
     const struct instance *instance = &sched->instances[number];
     double own = item->ready.base + item->ready.share;
     if (item->near != NO_INSTANCE && item->near != number) own += item->far;
     if (!is_decode(item->item.op)) /* what follows it here, too, has iterations as long as the rows here make them */
         own += instance->rows * (1 + sched->groups[item->group].iterations);
-    return wait_of(sched, number) + instance->pinned_ms + instance->passed_ms + own * instance->speed;
+    return wait_of(sched, number) + instance->pinned_ms + instance->passed_ms + own * factor_of(sched, item, number);
 }
 
 static bool can_take(const struct instance *instance) {
@@ -183,15 +197,17 @@ uint32_t tl_predict_best(const struct tl_sched *sched, const struct sched_item *
 
 void tl_predict_started(struct tl_sched *sched, struct sched_item *item, bool first) {
     struct instance *instance = &sched->instances[item->instance];
+    double factor = factor_of(sched, item, item->instance);
     item->started = sched->now;
     if (is_decode(item->item.op)) {
+        if (instance->times) item->row = (float)(item->row * factor / instance->speed);
         instance->rows += item->row;
         item->predicted = 0;
         return;
     }
     double own = item->ready.share + (first || instance->calls_held == 0 ? item->ready.base : 0);
     if (item->near != NO_INSTANCE && item->near != item->instance) own += item->far;
-    own = own * instance->speed + (first ? instance->rows : 0);
+    own = own * factor + (first ? instance->rows : 0);
     uint64_t from = instance->calls_held > 0 && instance->done_at > sched->now ? instance->done_at : sched->now;
     instance->done_at = from + (uint64_t)(own / NS_TO_MS);
     instance->calls_held++;

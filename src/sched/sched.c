@@ -50,6 +50,7 @@ void tl_sched_destroy(struct tl_sched *sched) {
     }
     for (size_t i = 0; i < sched->instance_count; i++) {
         tl_mem_free(sched->instances[i].batch);
+        tl_mem_free(sched->instances[i].times);
         tl_lane_fini(&sched->instances[i].lane);
     }
     for (size_t i = 0; i < sched->group_count; i++) {
@@ -112,6 +113,11 @@ uint32_t tl_sched_add_instance(struct tl_sched *sched, const char *engine,
         append_index(&d->instances, &d->instance_count, &d->instance_capacity, number);
     }
     return number;
+}
+
+void tl_sched_set_times(struct tl_sched *sched, uint32_t instance, const char *name) {
+    tl_mem_free(sched->instances[instance].times);
+    sched->instances[instance].times = tl_mem_strdup(name);
 }
 
 static void set_wake(struct tl_sched *sched) {

@@ -83,6 +83,9 @@ uint32_t tl_sched_add_device(struct tl_sched *sched, const char *name);
  * struct tl_engine), so that items go where their handles live. device: of TL_EXECUTOR_DEVICE engines. */
 uint32_t tl_sched_add_instance(struct tl_sched *sched, const char *engine,
                                const struct tl_engine_description *description, uint32_t device, const void *owner);
+/* What the instance does takes another time than on its engine's first: the cost model knows it under a name of its
+ * own. */
+void tl_sched_set_times(struct tl_sched *sched, uint32_t instance, const char *name);
 
 /* ---- events ---- */
 enum tl_event_kind {

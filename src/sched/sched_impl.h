@@ -88,6 +88,7 @@ struct sched_item {
     enum tl_reason reason;
     float far;          /* ms more where the prefix is not */
     float row;          /* a decode's: ms that it adds to an iteration */
+    struct tl_cost_work work;
     uint64_t started;
     double predicted;   /* ms from `started` to its outcome */
 };
@@ -239,6 +240,7 @@ struct instance {
     double pinned_ms;          /* of the calls in its lane */
     double passed_ms;          /* of items that another instance's batch left to it, within one look at the queue */
     double speed;              /* measured by predicted time of its calls; smoothed */
+    char *times;               /* its name in the cost model when its times are not its engine's; else NULL */
     struct tl_item **batch;    /* of the last RUN action */
     size_t batch_count, batch_capacity;
 };
@@ -405,6 +407,8 @@ void tl_depths_measure(struct run *run);
 void tl_predict_item(const struct tl_sched *sched, struct sched_item *item);
 /* ms from now until the item's outcome when the instance gets it next. */
 double tl_predict_end(const struct tl_sched *sched, const struct sched_item *item, uint32_t instance);
+/* ms that the item adds to a call of the instance. */
+double tl_predict_share(const struct tl_sched *sched, const struct sched_item *item, uint32_t instance);
 /* The instance of its group where the item's outcome is there first, `instance` when no other is better; NO_INSTANCE when
  * the item must wait for one that is full. */
 uint32_t tl_predict_best(const struct tl_sched *sched, const struct sched_item *item, uint32_t instance);

@@ -45,6 +45,7 @@ struct sim_event {
 
 struct sim_instance {
     struct tl_engine *engine;
+    json_t *settings;
     struct tl_sim_instance about;
     bool computing;           /* a quantum is in flight */
     uint32_t epoch;           /* how often it was lost */

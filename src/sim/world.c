@@ -70,6 +70,7 @@ void tl_sim_release(struct tl_sim *sim) {
         engine->ops->destroy(engine);
         tl_mem_free(sim->instances[i].cancels);
         tl_mem_free((char *)sim->instances[i].about.engine);
+        json_decref(sim->instances[i].settings);
     }
     for (size_t i = 0; i < sim->run_count; i++) tl_sim_forget_run(sim, i + 1);
     for (size_t i = 0; i < sim->item_count; i++) tl_mem_free(sim->items[i].label);
@@ -86,6 +87,18 @@ void tl_sim_release(struct tl_sim *sim) {
 
 uint32_t tl_sim_add_device(struct tl_sim *sim, const char *name) { return tl_sched_add_device(sim->sched, name); }
 
+/* The times of an engine's first instance are the engine's; what has other settings has times of its own: their name in
+ * the cost model is in `own` then. */
+static void add_times(struct tl_sim *sim, const char *name, const json_t *settings, struct tl_str *own) {
+    const json_t *first = NULL;
+    size_t before = 0;
+    for (size_t i = 0; i < sim->instance_count; i++)
+        if (strcmp(sim->instances[i].about.engine, name) == 0 && before++ == 0) first = sim->instances[i].settings;
+    if (before > 0 && json_equal((json_t *)first, (json_t *)settings)) return;
+    if (before > 0) tl_str_printf(own, "%s#%zu", name, before + 1);
+    tl_cost_add_emulated(sim->cost, before > 0 ? own->data : name, settings);
+}
+
 enum tl_status tl_sim_add_engine(struct tl_sim *sim, const char *name, const json_t *settings, uint32_t device,
                                  struct tl_error *error) {
     struct tl_engine *engine = NULL;
@@ -95,7 +108,6 @@ enum tl_status tl_sim_add_engine(struct tl_sim *sim, const char *name, const jso
     json_decref(none);
     if (status != TL_OK) return tl_error_prefix(error, "engine '%s'", name);
     tl_emulated_join(engine, &sim->world);
-    if (!sim->config.cost) tl_cost_add_emulated(sim->cost, name, settings);
     status = engine->ops->open(engine, tl_sim_emit(sim), error);
     if (status != TL_OK) {
         engine->ops->destroy(engine);
@@ -105,9 +117,15 @@ enum tl_status tl_sim_add_engine(struct tl_sim *sim, const char *name, const jso
     if (description.executor != TL_EXECUTOR_DEVICE) device = TL_SCHED_NO_DEVICE;
     sim->instances = tl_mem_grow(sim->instances, &sim->instance_capacity, sim->instance_count + 1,
                                  sizeof *sim->instances);
+    uint32_t number = tl_sched_add_instance(sim->sched, name, &description, device, engine);
+    struct tl_str own = TL_STR_INIT;
+    if (!sim->config.cost) add_times(sim, name, settings, &own);
+    if (own.length > 0) tl_sched_set_times(sim->sched, number, own.data);
+    tl_str_fini(&own);
     sim->instances[sim->instance_count++] =
-        (struct sim_instance){.engine = engine, .about = {.engine = tl_mem_strdup(name), .device = device}};
-    tl_sched_add_instance(sim->sched, name, &description, device, engine);
+        (struct sim_instance){.engine = engine,
+                              .settings = json_copy((json_t *)settings),
+                              .about = {.engine = tl_mem_strdup(name), .device = device}};
     return TL_OK;
 }
 
