@@ -1,5 +1,6 @@
 /* Freezing: slots, sources, uses, captures and waits of a small graph by hand, and of random graphs
  * against a reference that walks the graph itself. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -273,6 +274,28 @@ static void bad_graphs_are_refused(void **state) {
                                        "and 65535");
 }
 
+/* A list that doubles 1,100 times has more elements than a number can tell, and its plan is made all the same. */
+static void endless_lists_are_predicted(void **state) {
+    (void)state;
+    struct tl_str text = TL_STR_INIT;
+    tl_str_puts(&text, "graph \"g\" {\n  parameters (first: text[], initial: text)\n"
+                       "  %1: text[] = aggregate \"a/1\" (x: $first, y: $first) {mode=\"concat\"}\n");
+    for (int i = 2; i <= 1100; i++)
+        tl_str_printf(&text, "  %%%d: text[] = aggregate \"a/%d\" (x: %%%d, y: %%%d) {mode=\"concat\"}\n", i, i, i - 1,
+                      i - 1);
+    tl_str_puts(&text, "  %1101: text = reduce \"a/join\" (items: %1100, initial: $initial) {\n"
+                       "    parameters (group: text[], level: number)\n"
+                       "    %1102: text = aggregate \"a/all\" (x: $group) {mode=\"join\"}\n"
+                       "    results (result: %1102)\n"
+                       "  }\n"
+                       "  %1103: vector[] = embed \"a/embed\" @embedder (input: %1100)\n"
+                       "  results (text: %1101, vectors: %1103)\n}\n");
+    struct tl_plan *plan = freeze(parse(text.data));
+    assert_true(isfinite(plan->critical_ms));
+    tl_plan_unref(plan);
+    tl_str_fini(&text);
+}
+
 static void references_keep_a_plan(void **state) {
     (void)state;
     struct tl_plan *plan = freeze(parse(answers));
@@ -289,6 +312,7 @@ int main(void) {
         cmocka_unit_test(streamed_maps_ask_for_pieces),
         cmocka_unit_test(random_graphs_against_the_reference),
         cmocka_unit_test(bad_graphs_are_refused),
+        cmocka_unit_test(endless_lists_are_predicted),
         cmocka_unit_test(references_keep_a_plan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
