@@ -38,10 +38,13 @@ static const char config[] = "engines:\n"
                              "prewarm: false\n";
 
 static void write_workflow(struct tl_str *text) {
-    tl_str_puts(text, "name: chain\ninputs: {question: text, documents: {type: documents, optional: true}}\nsteps:\n"
+    tl_str_puts(text, "name: chain\n"
+                      "inputs: {question: text, documents: {type: documents, optional: true}}\n"
+                      "steps:\n"
                       "  - {id: index, module: index, documents: $documents}\n");
     for (unsigned i = 0; i < LINKS; i++) {
-        tl_str_printf(text, "  - {id: find%u, module: search, collection: $index.collection, mode: vector, top_k: 1, queries: ", i);
+        tl_str_printf(text, "  - {id: find%u, module: search, collection: $index.collection, mode: vector, ", i);
+        tl_str_puts(text, "top_k: 1, queries: ");
         if (i == 0)
             tl_str_puts(text, "$question");
         else
