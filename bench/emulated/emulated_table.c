@@ -3,6 +3,7 @@
  *     emulated_table                  the table of each query, beside the least time that its work can take (bound.py)
  *     emulated_table --why [QUERY]    the way that the last primitive of `paper` waited for, step by step
  *     emulated_table --graph QUERY    the graph as `paper` makes it
+ *     emulated_table --cost QUERY     the forms that `cost` compares, and which it keeps
  *
  * Queries are bench/emulated/QUERY.graph, engines bench/emulated/rtx3090.json, each instance on a device of its own. */
 #include <inttypes.h>
@@ -14,6 +15,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "choice/choice.h"
 #include "opt/opt.h"
 #include "plan/plan.h"
 #include "sim/sim.h"
@@ -90,16 +92,25 @@ static uint32_t batch_of(void *profile, const char *engine) {
     return (uint32_t)json_integer_value(json_object_get(settings, "batch"));
 }
 
-static struct tl_plan *make_plan(const char *query, enum tl_optimize level, const char *const *passes, size_t count) {
+static struct tl_graph *read_graph(const char *query) {
     struct tl_diagnostics findings;
     struct tl_error error;
-    struct tl_plan *plan;
     struct tl_str text = TL_STR_INIT;
     char *path = path_of(query, ".graph");
     if (tl_file_read(path, 1 << 20, &text, &error) != TL_OK) TL_BUG("%s", error.message);
     tl_diagnostics_init(&findings, path);
     struct tl_graph *graph = tl_graph_parse(text.data, &findings);
     if (!graph) TL_BUG("%s: %s", path, findings.items[0].message);
+    tl_diagnostics_fini(&findings);
+    tl_str_fini(&text);
+    tl_mem_free(path);
+    return graph;
+}
+
+static struct tl_plan *make_plan(const char *query, enum tl_optimize level, const char *const *passes, size_t count) {
+    struct tl_error error;
+    struct tl_plan *plan;
+    struct tl_graph *graph = read_graph(query);
     struct tl_opt_options options = tl_opt_defaults();
     json_t *profile = load_profile();
     options.level = level;
@@ -110,9 +121,44 @@ static struct tl_plan *make_plan(const char *query, enum tl_optimize level, cons
     if (tl_opt_run(&graph, &options, NULL, &error) != TL_OK || tl_plan_freeze(graph, NULL, &plan, &error) != TL_OK)
         TL_BUG("%s", error.message);
     json_decref(profile);
-    tl_diagnostics_fini(&findings);
-    tl_str_fini(&text);
-    tl_mem_free(path);
+    return plan;
+}
+
+/* What `cost` keeps, with each instance on a device of its own. */
+static struct tl_plan *choose_plan(const char *query, struct tl_choice_report *report) {
+    static const char *const numbers[] = {"0", "1", "2", "3"};
+    enum { MOST_DEVICES = sizeof numbers / sizeof numbers[0], MOST_ENGINES = 8 };
+    struct tl_choice_engine engines[MOST_ENGINES];
+    char names[MOST_ENGINES][MOST_DEVICES][32];
+    const char *devices[MOST_ENGINES][MOST_DEVICES], *name;
+    struct tl_choice_machine machine = {.engines = engines, .cost = tl_cost_create()};
+    json_t *profile = load_profile(), *engine;
+    json_object_foreach(profile, name, engine) {
+        const json_t *settings = json_object_get(engine, "settings");
+        uint32_t instances = (uint32_t)json_integer_value(json_object_get(engine, "instances"));
+        TL_ASSERT(machine.count < MOST_ENGINES && instances <= MOST_DEVICES);
+        for (uint32_t i = 0; i < instances; i++) {
+            snprintf(names[machine.count][i], sizeof names[0][0], "%s#%s", name, numbers[i]);
+            devices[machine.count][i] = names[machine.count][i];
+        }
+        tl_cost_add_emulated(machine.cost, name, settings);
+        engines[machine.count] = (struct tl_choice_engine){.name = name,
+                                                           .emulated = true,
+                                                           .settings = settings,
+                                                           .devices = devices[machine.count],
+                                                           .device_count = instances,
+                                                           .instances = instances};
+        machine.count++;
+    }
+    struct tl_graph *graph = read_graph(query);
+    struct tl_opt_options options = tl_opt_defaults();
+    struct tl_plan *plan;
+    struct tl_error error;
+    if (tl_choice_make(graph, &options, &machine, &(struct tl_choice_load){0}, &plan, report, &error) != TL_OK)
+        TL_BUG("%s", error.message);
+    tl_graph_destroy(graph);
+    tl_cost_unref(machine.cost);
+    json_decref(profile);
     return plan;
 }
 
@@ -164,8 +210,8 @@ static double latency_of_second(const char *query) {
     return ms;
 }
 
-static double latency(const char *query, enum tl_optimize level, const char *const *passes, size_t count) {
-    struct tl_plan *plan = make_plan(query, level, passes, count);
+/* Takes the plan. */
+static double latency(struct tl_plan *plan) {
     struct tl_sim *sim = simulate(plan);
     double ms = (double)tl_sim_result(sim, 1)->ended / 1e6;
     tl_sim_destroy(sim);
@@ -174,6 +220,28 @@ static double latency(const char *query, enum tl_optimize level, const char *con
 }
 
 /* ---- the table ---- */
+
+static void put_cost_row(const double *bounds) {
+    printf("| %-28s |", "cost");
+    for (size_t q = 0; q < QUERIES; q++) {
+        double ms = latency(choose_plan(queries[q], NULL));
+        printf(" %6.0f | %5.2f |", ms, ms / bounds[q]);
+    }
+    printf("\n");
+}
+
+static void put_choice(const char *query) {
+    struct tl_choice_report report;
+    struct tl_str text = TL_STR_INIT;
+    tl_choice_report_init(&report);
+    uint64_t start = tl_clock_now();
+    tl_plan_unref(choose_plan(query, &report));
+    uint64_t took = tl_clock_now() - start;
+    tl_choice_report_print(&report, &text);
+    printf("%s%zu forms compared in %.1f ms\n", text.data, report.count, (double)took / 1e6);
+    tl_choice_report_fini(&report);
+    tl_str_fini(&text);
+}
 
 /* By the independent script. */
 static double bound(const char *work) {
@@ -192,7 +260,7 @@ static void put_row(const char *name, enum tl_optimize level, const char *const 
                     const double *bounds) {
     printf("| %-28s |", name);
     for (size_t q = 0; q < QUERIES; q++) {
-        double ms = latency(queries[q], level, passes, count);
+        double ms = latency(make_plan(queries[q], level, passes, count));
         printf(" %6.0f | %5.2f |", ms, ms / bounds[q]);
     }
     printf("\n");
@@ -227,6 +295,7 @@ static void put_table(void) {
     printf("\n");
     put_row("off", TL_OPTIMIZE_OFF, NULL, 0, bounds);
     put_row("paper", TL_OPTIMIZE_PAPER, NULL, 0, bounds);
+    put_cost_row(bounds);
     for (size_t i = 0; i < tl_opt_pass_count(); i++) {
         struct tl_str name = TL_STR_INIT, flag = TL_STR_INIT;
         tl_str_printf(&name, "%s alone", tl_opt_pass_name(i));
@@ -305,8 +374,10 @@ int main(int argc, char **argv) {
         fputs(text.data, stdout);
         tl_str_fini(&text);
         tl_plan_unref(plan);
+    } else if (argc == 3 && strcmp(argv[1], "--cost") == 0) {
+        put_choice(argv[2]);
     } else {
-        fprintf(stderr, "usage: emulated_table [--why [QUERY] | --graph QUERY]\n");
+        fprintf(stderr, "usage: emulated_table [--why [QUERY] | --graph QUERY | --cost QUERY]\n");
         return 2;
     }
     return 0;

@@ -42,6 +42,13 @@ static void put_passes(const struct tl_opt_report *report, struct tl_str *out) {
 static void explain(const struct tl_plan_steps *steps, struct tl_str *out) {
     heading(out, "p-graph: the workflow as written");
     tl_graph_print(steps->written->graph, out);
+    if (steps->choice.count > 0) {
+        heading(out, "forms that were compared");
+        tl_choice_report_print(&steps->choice, out);
+        tl_str_puts(out, "times: ");
+        tl_plan_put_basis(steps->plan, out);
+        tl_str_putc(out, '\n');
+    }
     heading(out, "passes");
     put_passes(&steps->passes, out);
     heading(out, "plan: what runs");
@@ -73,6 +80,8 @@ static void explain_json(const struct tl_plan_steps *steps, bool passes_only, st
     if (!passes_only) {
         json_object_set_new(object, "written", tl_plan_to_json(steps->written));
         json_object_set_new(object, "plan", tl_plan_to_json(steps->plan));
+        if (steps->choice.count > 0)
+            json_object_set_new(object, "choice", tl_choice_report_to_json(&steps->choice));
     }
     char *text = json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
     tl_str_printf(out, "%s\n", text ? text : "{}");

@@ -8,8 +8,8 @@
  * keeps what they say about their work. Running the optimizer on its own result changes nothing.
  *
  * Levels: `off` runs no pass: steps run one after the other, the baseline of every comparison.
- * `paper` applies each rule wherever it applies, `cost` is meant for where it is predicted to
- * pay, and is the same until there is a cost model.
+ * `paper` applies each rule wherever it applies, and so does `cost` here: whoever knows the devices tries
+ * several forms of a graph and keeps the one that is predicted to be done first (choice/choice.h).
  *
  * With TEOLA_PASS_TRACE=1 in the environment each graph that a pass has made is printed on stderr.
  */
@@ -30,6 +30,8 @@ struct tl_opt_options {
     enum tl_optimize level;    /* DEFAULT is COST */
     const char *const *passes; /* in this order: "-name" leaves a pass out, "+name" puts it back; name may be "all" */
     size_t pass_count;
+    const char *const *whole;  /* labels of prefills that `split_prefill` leaves whole */
+    size_t whole_count;
     bool check;  /* also see that text and clone of each result are equal to it: on in builds without NDEBUG */
     FILE *trace; /* borrowed; NULL: no trace */
     /* The largest efficient batch of the engine, in units (texts, rows); 0: not known, then `stages` leaves its work

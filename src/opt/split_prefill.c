@@ -209,8 +209,16 @@ static struct tl_ref add_partial(struct splitter *splitter, struct tl_node *pref
     return tl_graph_output(partial, 0);
 }
 
+static bool is_left_whole(const struct splitter *splitter, const struct tl_node *prefill) {
+    const struct tl_opt_options *options = splitter->ctx->options;
+    bool whole = false;
+    for (size_t i = 0; i < options->whole_count && !whole; i++) whole = strcmp(options->whole[i], prefill->label) == 0;
+    return whole;
+}
+
 static void split(struct splitter *splitter, struct tl_node *prefill) {
     struct tl_node *render = prefill->inputs[0].from.node;
+    if (is_left_whole(splitter, prefill)) return;
     if (render->op != TL_OP_RENDER || render->body != prefill->body || tl_attributes_find(&render->attributes, "parts"))
         return;
     struct tl_template *parsed;

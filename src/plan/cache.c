@@ -59,6 +59,7 @@ struct tl_plan_key tl_plan_key(const struct tl_plan_origin *origin) {
         uint64_t hash = tl_hash_string(origin->workflow, half + 1);
         hash = tl_hash_u64(((uint64_t)origin->level << 1) | origin->collection, hash);
         hash = tl_hash_u64(origin->cost_version, hash);
+        hash = tl_hash_u64(origin->load, hash);
         hash = tl_hash_u64(origin->engines_version, hash);
         hash = tl_hash_u64(origin->given_count, hash);
         for (size_t i = 0; i < origin->given_count; i++)

@@ -2,8 +2,9 @@
  * time that the cost model gives for it.
  *
  * Sizes go forward through the graph with the values: how many elements a list has on each level, and how many tokens
- * one element is long. What only a run can know is assumed, by the table below; docs/graph.md repeats it. Ranks and the
- * critical path come from these figures, so they order work; they promise nothing of a particular run. */
+ * one element is long. What only a run can know is assumed, by the table below and that of plan.h; docs/graph.md repeats
+ * them. Ranks and the critical path come from these figures, so they order work; they promise nothing of a particular
+ * run. */
 #include <math.h>
 #include <string.h>
 
@@ -12,14 +13,8 @@
 #include "plan/plan_impl.h"
 
 enum {
-    ASSUMED_TEXT = 16,             /* tokens of a text that the query brings: a question */
-    ASSUMED_DOCUMENTS = 4,         /* documents that the query brings */
-    ASSUMED_DOCUMENT = 3072,       /* tokens of one of them */
-    ASSUMED_PASSAGE = 256,         /* tokens of a chunk or hit */
     ASSUMED_JSON = 64,             /* tokens of a JSON value */
     ASSUMED_ITEMS = 4,             /* elements of a list about which nothing is said */
-    ASSUMED_WRITTEN = 64,          /* tokens of an answer, when max_tokens allows so many */
-    ASSUMED_WRITTEN_ITEM = 16,     /* tokens of an item of a written list, when item_tokens allows so many */
     ASSUMED_ROUNDS = 2,            /* of a loop, when its limit allows so many */
     BYTES_PER_TOKEN = 4,           /* of text that the workflow contains */
 };
@@ -62,10 +57,10 @@ static double least(double a, double b) {
 
 static double assumed_tokens(struct tl_type type) {
     switch ((enum tl_base_type)type.base) {
-    case TL_TYPE_TEXT: return ASSUMED_TEXT;
-    case TL_TYPE_DOCUMENT: return ASSUMED_DOCUMENT;
+    case TL_TYPE_TEXT: return TL_PLAN_ASSUMED_TEXT;
+    case TL_TYPE_DOCUMENT: return TL_PLAN_ASSUMED_DOCUMENT;
     case TL_TYPE_CHUNK:
-    case TL_TYPE_HIT: return ASSUMED_PASSAGE;
+    case TL_TYPE_HIT: return TL_PLAN_ASSUMED_PASSAGE;
     case TL_TYPE_JSON: return ASSUMED_JSON;
     default: return 1;
     }
@@ -75,7 +70,7 @@ static double assumed_tokens(struct tl_type type) {
 static struct size assumed(struct tl_type type) {
     struct size size = {.tokens = assumed_tokens(type)};
     for (size_t i = 0; i < type.depth; i++)
-        size.counts[i] = type.base == TL_TYPE_DOCUMENT ? ASSUMED_DOCUMENTS : ASSUMED_ITEMS;
+        size.counts[i] = type.base == TL_TYPE_DOCUMENT ? TL_PLAN_ASSUMED_DOCUMENTS : ASSUMED_ITEMS;
     return size;
 }
 
@@ -87,7 +82,7 @@ static struct size *input_size(struct estimator *estimator, const struct tl_node
 static double prompt_tokens(struct estimator *estimator, const struct tl_node *render) {
     struct tl_template *parsed;
     if (tl_template_parse(tl_attributes_string(&render->attributes, "template", "[]"), &parsed, NULL) != TL_OK)
-        return ASSUMED_TEXT;
+        return TL_PLAN_ASSUMED_TEXT;
     double tokens = 0;
     size_t segments = tl_template_segments(parsed);
     int64_t wanted = tl_attributes_integer(&render->attributes, "parts", (int64_t)segments);
@@ -104,11 +99,11 @@ static double prompt_tokens(struct estimator *estimator, const struct tl_node *r
 
 static struct size written(const struct tl_node *decode) {
     double most = (double)tl_attributes_integer(&decode->attributes, "max_tokens", 256);
-    struct size size = {.tokens = least(most, ASSUMED_WRITTEN)};
+    struct size size = {.tokens = least(most, TL_PLAN_ASSUMED_WRITTEN)};
     if (decode->outputs[0].type.depth > 0) {
         size.counts[0] = (double)tl_attributes_integer(&decode->attributes, "items", ASSUMED_ITEMS);
         size.tokens =
-            least((double)tl_attributes_integer(&decode->attributes, "item_tokens", 48), ASSUMED_WRITTEN_ITEM);
+            least((double)tl_attributes_integer(&decode->attributes, "item_tokens", 48), TL_PLAN_ASSUMED_WRITTEN_ITEM);
         if (size.counts[0] * size.tokens > most)
             size.tokens = most / size.counts[0];
     }
@@ -220,15 +215,6 @@ static double cost_of(struct estimator *estimator, const struct tl_node *node) {
 
 static void estimate_body(struct estimator *estimator, const struct tl_body *body);
 
-/* Lists that grow from node to node stay numbers to reckon with. */
-static struct size bounded(struct size size) {
-    static const double most = 1e9;
-    for (size_t i = 0; i < TL_TYPE_MAX_DEPTH; i++)
-        size.counts[i] = least(size.counts[i], most);
-    size.tokens = least(size.tokens, most);
-    return size;
-}
-
 static struct size element_of(struct size list) {
     memmove(list.counts, list.counts + 1, (TL_TYPE_MAX_DEPTH - 1) * sizeof *list.counts);
     return list;
@@ -254,7 +240,7 @@ static void set_parameters(struct estimator *estimator, const struct tl_node *re
         else if (strcmp(name, "group") == 0)
             size = list_of(element_of(items), least(items.counts[0], arity));
         else if (strcmp(name, "carried") == 0 && tl_graph_type(ref).base == TL_TYPE_TEXT)
-            size.tokens = ASSUMED_WRITTEN; /* what the former round has written */
+            size.tokens = TL_PLAN_ASSUMED_WRITTEN; /* what the former round has written */
         *size_of(estimator, ref) = size;
     }
 }
@@ -289,7 +275,7 @@ static void estimate_region(struct estimator *estimator, const struct tl_node *r
     for (uint32_t port = 0; port < region->output_count; port++) {
         struct size size = *size_of(estimator, region->regions[0]->results[port].from);
         *size_of(estimator, (struct tl_ref){(struct tl_node *)region, port}) =
-            bounded(region->op == TL_OP_MAP ? list_of(size, items) : size);
+            region->op == TL_OP_MAP ? list_of(size, items) : size;
     }
 }
 
@@ -302,7 +288,7 @@ static void estimate_body(struct estimator *estimator, const struct tl_body *bod
         }
         for (uint32_t port = 0; port < node->output_count; port++)
             *size_of(estimator, (struct tl_ref){(struct tl_node *)node, port}) =
-                bounded(port == 0 ? output_size(estimator, node) : assumed(node->outputs[port].type));
+                port == 0 ? output_size(estimator, node) : assumed(node->outputs[port].type);
         estimator->predictions[node->number].cost = cost_of(estimator, node);
         estimator->predictions[node->number].rounds = 1;
     }

@@ -112,6 +112,16 @@ struct tl_plan {
     struct tl_graph *graph;       /* the e-graph that it was frozen from; owned; for explain and draw */
 };
 
+/* What is assumed of a query before it runs. */
+enum {
+    TL_PLAN_ASSUMED_TEXT = 16,        /* tokens of a text that the query brings: a question */
+    TL_PLAN_ASSUMED_DOCUMENTS = 4,    /* documents that the query brings */
+    TL_PLAN_ASSUMED_DOCUMENT = 3072,  /* tokens of one of them */
+    TL_PLAN_ASSUMED_PASSAGE = 256,    /* tokens of a chunk or hit */
+    TL_PLAN_ASSUMED_WRITTEN = 64,     /* tokens of an answer, when max_tokens allows so many */
+    TL_PLAN_ASSUMED_WRITTEN_ITEM = 16 /* tokens of an item of a written list, when item_tokens allows so many */
+};
+
 /* Freezes a verified graph. Takes the graph (also on failure). Verifies it first: TL_ERR_INVALID
  * tells the first finding. TL_ERR_LIMIT when a body has more than 65,534 values or uses of values. `cost` is borrowed
  * for the call; NULL: predictions are the defaults. */
@@ -160,6 +170,7 @@ struct tl_plan_origin {
     const char *const *passes; /* left out or put back, in this order */
     size_t pass_count;
     uint64_t cost_version;     /* tl_cost_version */
+    uint64_t load;             /* what it was chosen for (choice/choice.h); 0: for any load */
     uint64_t engines_version;  /* changes when an engine describes itself in another way than before */
 };
 

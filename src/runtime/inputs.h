@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "base/value.h"
+#include "choice/choice.h"
 #include "teola/status.h"
 #include "workflow/workflow.h"
 
@@ -29,5 +30,9 @@ enum tl_status tl_inputs_value(const char *name, struct tl_type type, const json
  * nothing is found. */
 enum tl_status tl_inputs_documents(const char *const *paths, size_t count, struct tl_value **documents,
                                    struct tl_error *error);
+
+/* How much a query brings: inputs as tl_inputs_parse gives them, and the documents beside them (NULL: none). */
+void tl_inputs_measure(const struct tl_workflow *workflow, const json_t *inputs, const struct tl_value *documents,
+                       struct tl_choice_load *load);
 
 #endif

@@ -24,15 +24,6 @@ static enum tl_status decompose(const struct tl_workflow *workflow, const struct
     return *graph ? TL_OK : TL_ERR_USAGE;
 }
 
-/* How long lists are cut: by what the engine does to them. */
-static uint32_t slice_of(void *cost, const char *engine) {
-    static const enum tl_primitive ops[] = {TL_OP_EMBED, TL_OP_SCORE, TL_OP_INGEST};
-    uint32_t slice = 0;
-    for (size_t i = 0; i < sizeof ops / sizeof ops[0] && slice == 0; i++)
-        slice = tl_cost_slice(cost, engine, ops[i]);
-    return slice;
-}
-
 /* The passes of the configuration, then those of the request, which has the last word. options->passes is owned. */
 static struct tl_opt_options options_of(const struct tl_runtime *runtime, enum tl_optimize optimize,
                                         const char *const *passes, size_t pass_count) {
@@ -45,9 +36,30 @@ static struct tl_opt_options options_of(const struct tl_runtime *runtime, enum t
     options.level = optimize == TL_OPTIMIZE_DEFAULT ? tl_config_optimize(runtime->config) : optimize;
     options.passes = all;
     options.pass_count = configured + pass_count;
-    options.batch = slice_of;
+    options.batch = tl_choice_slice;
     options.context = runtime->cost;
     return options;
+}
+
+/* Takes the graph. `steps` may be NULL. */
+static enum tl_status optimise(const struct tl_runtime *runtime, struct tl_graph *graph,
+                               const struct tl_opt_options *options, const struct tl_choice_load *load,
+                               struct tl_plan **plan, struct tl_plan_steps *steps, struct tl_error *error) {
+    enum tl_status status;
+    if (options->level == TL_OPTIMIZE_COST) {
+        status = tl_choice_make(graph, options, &runtime->machine, load, plan, steps ? &steps->choice : NULL, error);
+        tl_graph_destroy(graph);
+        if (steps) {
+            steps->passes = steps->choice.passes;
+            tl_opt_report_init(&steps->choice.passes);
+        }
+        return status;
+    }
+    status = tl_opt_run(&graph, options, steps ? &steps->passes : NULL, error);
+    if (status == TL_OK)
+        return tl_plan_freeze(graph, runtime->cost, plan, error);
+    tl_graph_destroy(graph);
+    return status;
 }
 
 enum tl_status tl_runtime_plan(struct tl_runtime *runtime, tl_workflow_id id, const struct tl_query_shape *shape,
@@ -63,10 +75,9 @@ enum tl_status tl_runtime_plan(struct tl_runtime *runtime, tl_workflow_id id, co
         return status;
     status = tl_plan_freeze(tl_graph_clone(graph), runtime->cost, &steps->written, error);
     struct tl_opt_options options = options_of(runtime, optimize, passes, pass_count);
+    const struct tl_choice_load unknown = {0};
     if (status == TL_OK)
-        status = tl_opt_run(&graph, &options, &steps->passes, error);
-    if (status == TL_OK)
-        status = tl_plan_freeze(graph, runtime->cost, &steps->plan, error);
+        status = optimise(runtime, graph, &options, &unknown, &steps->plan, steps, error);
     else
         tl_graph_destroy(graph);
     if (status != TL_OK)
@@ -76,6 +87,7 @@ enum tl_status tl_runtime_plan(struct tl_runtime *runtime, tl_workflow_id id, co
 }
 
 void tl_plan_steps_fini(struct tl_plan_steps *steps) {
+    tl_choice_report_fini(&steps->choice);
     tl_plan_unref(steps->written);
     tl_plan_unref(steps->plan);
     tl_opt_report_fini(&steps->passes);
@@ -84,17 +96,11 @@ void tl_plan_steps_fini(struct tl_plan_steps *steps) {
 
 static enum tl_status make_plan(struct tl_runtime *runtime, const struct tl_workflow *workflow,
                                 const struct tl_query_shape *shape, const struct tl_opt_options *options,
-                                struct tl_plan **plan, struct tl_error *error) {
+                                const struct tl_choice_load *load, struct tl_plan **plan, struct tl_error *error) {
     struct tl_graph *graph;
     enum tl_status status = decompose(workflow, shape, &graph, error);
-    if (status != TL_OK)
-        return status;
-    status = tl_opt_run(&graph, options, NULL, error);
-    if (status != TL_OK) {
-        tl_graph_destroy(graph);
-        return status;
-    }
-    status = tl_plan_freeze(graph, runtime->cost, plan, error);
+    if (status == TL_OK)
+        status = optimise(runtime, graph, options, load, plan, NULL, error);
     if (status == TL_OK)
         (*plan)->shares = tl_opt_allows(options, "share");
     return status;
@@ -108,7 +114,7 @@ static void keep_plan(struct tl_runtime *runtime, struct tl_plan_key key, struct
 
 enum tl_status tl_runtime_plan_for(struct tl_runtime *runtime, const struct tl_workflow *workflow,
                                    const struct tl_query_shape *shape, const struct tl_request *request,
-                                   struct tl_plan **plan, struct tl_error *error) {
+                                   const struct tl_choice_load *load, struct tl_plan **plan, struct tl_error *error) {
     struct tl_opt_options options = options_of(runtime, request->optimize, request->passes, request->pass_count);
     const struct tl_plan_origin origin = {
         .workflow = tl_workflow_digest(workflow),
@@ -119,13 +125,14 @@ enum tl_status tl_runtime_plan_for(struct tl_runtime *runtime, const struct tl_w
         .passes = options.passes,
         .pass_count = options.pass_count,
         .cost_version = tl_cost_version(runtime->cost),
+        .load = options.level == TL_OPTIMIZE_COST ? tl_choice_class_hash(load) : 0,
         .engines_version = atomic_load_explicit(&runtime->engines_version, memory_order_acquire),
     };
     struct tl_plan_key key = tl_plan_key(&origin);
     enum tl_status status = TL_OK;
     *plan = tl_plan_cache_get(runtime->plans, key);
     if (!*plan) {
-        status = make_plan(runtime, workflow, shape, &options, plan, error);
+        status = make_plan(runtime, workflow, shape, &options, load, plan, error);
         if (status == TL_OK)
             keep_plan(runtime, key, *plan);
     }

@@ -1,6 +1,7 @@
 /* query.c: what happens to a query before its first primitive runs: its inputs are checked, its
  * workflow becomes a plan (planning.c), its engines are opened. All of it on the caller's thread;
  * whatever is wrong is found here. */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -67,13 +68,14 @@ static void plan_ahead(struct tl_runtime *runtime, const struct tl_workflow *wor
     const char **given = tl_mem_alloc((count + 1) * sizeof *given);
     struct tl_query_shape shape = {.given = given, .collection = documents_input(workflow) != NULL};
     const struct tl_request request = {.size = sizeof request};
+    const struct tl_choice_load unknown = {0};
     struct tl_plan *plan = NULL;
     for (size_t i = 0; i < count; i++) {
         const struct tl_workflow_input *input = tl_workflow_input(workflow, i);
         if (!tl_type_equal(input->type, TL_TYPE_OF(DOCUMENT, 1)))
             given[shape.given_count++] = input->name;
     }
-    tl_runtime_plan_for(runtime, workflow, &shape, &request, &plan, NULL); /* it is no failure when there is none */
+    tl_runtime_plan_for(runtime, workflow, &shape, &request, &unknown, &plan, NULL); /* it is no failure when there is none */
     tl_plan_unref(plan);
     tl_mem_free(given);
 }
@@ -109,6 +111,7 @@ struct query {
     const struct tl_workflow *workflow;
     json_t *inputs;
     const char *documents; /* name of the input that takes the request's documents; NULL: none are given */
+    struct tl_value *list; /* these documents; a reference */
     const char **given;
     size_t given_count;
 };
@@ -139,7 +142,7 @@ static enum tl_status parameter_value(const struct tl_request *request, const st
         return *value ? TL_OK : TL_ERR_NO_MEMORY;
     }
     if (query->documents && strcmp(parameter->name, query->documents) == 0)
-        return tl_inputs_documents(request->documents, request->document_count, value, error);
+        return (*value = tl_value_ref(query->list)) ? TL_OK : TL_ERR_NO_MEMORY;
     const json_t *json = json_object_get(query->inputs, parameter->name);
     TL_ASSERT(json);
     return tl_inputs_value(parameter->name, parameter->type, json, value, error);
@@ -217,7 +220,13 @@ static enum tl_status run_query(struct tl_runtime *runtime, const struct tl_requ
         return status;
     find_given(query);
     struct tl_query_shape shape = {query->given, query->given_count, request->collection != NULL};
-    status = tl_runtime_plan_for(runtime, query->workflow, &shape, request, &record->plan, error);
+    struct tl_choice_load load = {0};
+    if (query->documents)
+        status = tl_inputs_documents(request->documents, request->document_count, &query->list, error);
+    tl_inputs_measure(query->workflow, query->inputs, query->list, &load);
+    load.runs = 1 + atomic_load_explicit(&runtime->live, memory_order_relaxed);
+    if (status == TL_OK)
+        status = tl_runtime_plan_for(runtime, query->workflow, &shape, request, &load, &record->plan, error);
     if (status == TL_OK)
         status = make_values(request, query, record, error);
     uint64_t planned = tl_clock_now();
@@ -238,6 +247,7 @@ enum tl_status tl_runtime_query(struct tl_runtime *runtime, const struct tl_requ
     record->workflow = tl_workflow_name(query.workflow);
     enum tl_status status = run_query(runtime, request, &query, record, error);
     json_decref(query.inputs);
+    tl_value_unref(query.list);
     tl_mem_free(query.given);
     return status;
 }

@@ -1,4 +1,5 @@
 /* runs.c: the record of a run, from submit until its result is fetched; results as JSON. */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,6 +119,7 @@ static char *result_text(const struct tl_run_record *record, enum tl_status stat
 void tl_runtime_run_finished(struct tl_runtime *runtime, struct tl_run_record *record, enum tl_status status,
                              const char *message, struct tl_value **outputs, size_t count) {
     uint64_t before = tl_clock_now();
+    atomic_fetch_sub_explicit(&runtime->live, 1, memory_order_relaxed);
     char *result = result_text(record, status, message, outputs, count);
     for (size_t i = 0; i < count; i++)
         tl_value_unref(outputs[i]);

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "builtin/builtin.h"
 #include "runtime/costs.h"
+#include "runtime/machine.h"
 #include "runtime/runtime_impl.h"
 #include "sched/policy.h"
 
@@ -86,6 +87,7 @@ static void dispose(struct tl_runtime *runtime) {
     for (size_t i = 0; i < runtime->workflow_count; i++)
         tl_workflow_destroy(runtime->workflows[i]);
     tl_mem_free(runtime->workflows);
+    tl_runtime_machine_fini(&runtime->machine);
     tl_cost_unref(runtime->cost);
     tl_config_destroy(runtime->config);
     pthread_cond_destroy(&runtime->changed);
@@ -105,6 +107,7 @@ enum tl_status tl_runtime_open(const struct tl_runtime_options *given, struct tl
     struct tl_runtime *runtime = tl_mem_zalloc(sizeof *runtime);
     runtime->config = config;
     runtime->cost = load_costs(config);
+    tl_runtime_machine_init(&runtime->machine, config, runtime->cost);
     pthread_mutex_init(&runtime->lock, NULL);
     pthread_cond_init(&runtime->changed, NULL);
     tl_id_table_init(&runtime->runs);
@@ -269,6 +272,7 @@ static enum tl_status submit(struct tl_runtime *runtime, const struct tl_request
         tl_runtime_record_destroy(record);
         return status;
     }
+    atomic_fetch_add_explicit(&runtime->live, 1, memory_order_relaxed);
     pthread_mutex_lock(&runtime->lock);
     *run = record->id = runtime->next_run++;
     tl_id_table_set(&runtime->runs, record->id, record);

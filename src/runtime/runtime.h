@@ -5,6 +5,7 @@
 
 #include "base/diagnostics.h"
 #include "base/str.h"
+#include "choice/choice.h"
 #include "opt/opt.h"
 #include "plan/plan.h"
 #include "runtime/config.h"
@@ -26,6 +27,7 @@ struct tl_plan_steps {
     struct tl_plan *written; /* of the p-graph: how it would run as it was written; a reference */
     struct tl_plan *plan;    /* of the e-graph; a reference */
     struct tl_opt_report passes; /* what each pass did */
+    struct tl_choice_report choice; /* at level cost: what was compared; its `passes` are empty */
 };
 
 /* Plans without running; opens no engine. `shape` as in tl_workflow_decompose. */

@@ -17,6 +17,7 @@
 #include <uv.h>
 
 #include "base/str.h"
+#include "choice/choice.h"
 #include "plan/plan.h"
 #include "runtime/config.h"
 #include "runtime/executor.h"
@@ -92,6 +93,7 @@ struct tl_prewarm {
 struct tl_runtime {
     struct tl_config *config;
     struct tl_cost *cost;   /* what work of the engines takes; the loop corrects it */
+    struct tl_choice_machine machine; /* what plans are chosen for */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* with lock: an instance's state, a run's end, the number of callers */
     struct tl_runtime_device *devices;
@@ -104,6 +106,7 @@ struct tl_runtime {
     uint64_t next_run;
     size_t callers; /* calls in progress: close waits for them */
     _Atomic uint32_t submitting; /* of them, those that will submit a run */
+    _Atomic uint32_t live; /* runs that were submitted and have not finished */
     bool closing;
     struct tl_plan_cache *plans;
     _Atomic uint64_t engines_version; /* changes when an engine describes itself in another way than before */
@@ -175,10 +178,11 @@ void tl_runtime_run_finished(struct tl_runtime *runtime, struct tl_run_record *r
                              const char *message, struct tl_value **outputs, size_t count);
 
 /* ---- planning.c ---- */
-/* The plan from the cache, or a new one, which is put there; a reference. Of the request level and passes count. */
+/* The plan from the cache, or a new one, which is put there; a reference. Of the request level and passes count; `load`
+ * counts where plans are chosen. */
 enum tl_status tl_runtime_plan_for(struct tl_runtime *runtime, const struct tl_workflow *workflow,
                                    const struct tl_query_shape *shape, const struct tl_request *request,
-                                   struct tl_plan **plan, struct tl_error *error);
+                                   const struct tl_choice_load *load, struct tl_plan **plan, struct tl_error *error);
 
 /* ---- query.c ---- */
 /* Everything before the first primitive: fills record->plan, inputs. Any thread but the loop's. */

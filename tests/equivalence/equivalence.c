@@ -5,10 +5,11 @@
  *     equivalence --mutations [--count N]        bugs put in after the passes must be found within N workflows
  *
  * Each workflow is run without passes (the reference); with all passes; with some of them; and again without, each
- * on other devices with other speeds, batch sizes and instances. Results must be equal as JSON. Then with failures,
- * deadlines and clients that leave: each run ends exactly once, for a reason that was given, with equal results when
- * it is done; and nothing is left, neither items nor prefixes nor collections. The same with a memory that runs share,
- * among them runs that ask for part of the same, that belong to others, or that take no part. */
+ * on other devices with other speeds, batch sizes and instances; some also in the form that is chosen by
+ * prediction. Results must be equal as JSON. Then with failures, deadlines and clients that leave: each run ends exactly
+ * once, for a reason that was given, with equal results when it is done; and nothing is left, neither items nor prefixes
+ * nor collections. The same with a memory that runs share, among them runs that ask for part of the same, that belong
+ * to others, or that take no part. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "choice/choice.h"
 #include "equivalence/generate.h"
 #include "equivalence/mutate.h"
 #include "graph/random_test_support.h"
@@ -35,6 +37,7 @@ struct way {
     enum tl_optimize level;
     bool reference;
     bool some_passes;   /* leave some out */
+    bool chooses;       /* by prediction, for devices that have nothing to do with those that it runs on */
     bool faults;
     bool shares;        /* results are remembered: by most of the runs, and by others that ask for part of the same */
     unsigned runs;      /* at once; 1 for workflows that change what other runs see */
@@ -65,6 +68,51 @@ static uint32_t batch_of(void *context, const char *engine) {
     return *(const uint32_t *)context;
 }
 
+static const char *const engine_names[] = {"documents", "embed", "rerank", "store", "llm", "web", "tool"};
+enum { ENGINES = sizeof engine_names / sizeof engine_names[0] };
+
+/* The choice is never predicted to be worse than `off` and `paper`, which are among the forms. */
+static void check_choice(const struct tl_choice_report *report, struct tl_str *wrong) {
+    const struct tl_choice_candidate *chosen = &report->candidates[report->chosen];
+    for (size_t i = 0; i < report->count; i++) {
+        const struct tl_choice_candidate *candidate = &report->candidates[i];
+        if (!candidate->failure && (chosen->failure || chosen->ms > candidate->ms * (1 + TL_CHOICE_TIE)))
+            tl_str_printf(wrong, "%s (%.3f ms) was chosen, but %s takes %.3f ms\n", chosen->name, chosen->ms,
+                          candidate->name, candidate->ms);
+    }
+}
+
+/* The graph goes. */
+static struct tl_graph *choose(struct tl_graph *graph, const struct tl_opt_options *options, struct tl_random *random,
+                               struct outcome *outcome) {
+    static const char *const devices[] = {"a", "b", "c", "d"};
+    struct tl_choice_engine engines[ENGINES];
+    const struct tl_choice_machine machine = {.engines = engines, .count = ENGINES, .cost = tl_cost_create()};
+    const struct tl_choice_load load = {.runs = 1 + tl_random_below(random, 2), .document_tokens = 2000};
+    struct tl_choice_report report;
+    struct tl_plan *plan;
+    struct tl_error error;
+    for (size_t i = 0; i < ENGINES; i++) {
+        uint32_t first = tl_random_below(random, 4);
+        engines[i] = (struct tl_choice_engine){.name = engine_names[i],
+                                               .emulated = tl_random_chance(random, 50),
+                                               .devices = devices + first,
+                                               .device_count = 1 + tl_random_below(random, 4 - first),
+                                               .instances = 1 + tl_random_below(random, 2)};
+        if (engines[i].emulated) tl_cost_add_emulated(machine.cost, engines[i].name, NULL);
+    }
+    tl_choice_report_init(&report);
+    enum tl_status status = tl_choice_make(graph, options, &machine, &load, &plan, &report, &error);
+    tl_graph_destroy(graph);
+    if (status != TL_OK) TL_BUG("%s", error.message);
+    check_choice(&report, &outcome->wrong);
+    graph = tl_graph_clone(plan->graph);
+    tl_choice_report_fini(&report);
+    tl_plan_unref(plan);
+    tl_cost_unref(machine.cost);
+    return graph;
+}
+
 static struct tl_plan *make_plan(const struct generated *generated, const struct way *way, struct tl_random *random,
                                  struct outcome *outcome, struct tl_str *text) {
     struct tl_graph *graph = tl_graph_clone(generated->graph);
@@ -86,7 +134,9 @@ static struct tl_plan *make_plan(const struct generated *generated, const struct
     options.passes = left_out;
     struct tl_opt_report report;
     tl_opt_report_init(&report);
-    if (tl_opt_run(&graph, &options, &report, &error) != TL_OK)
+    if (way->chooses)
+        graph = choose(graph, &options, random, outcome);
+    else if (tl_opt_run(&graph, &options, &report, &error) != TL_OK)
         tl_str_printf(&outcome->wrong, "the optimizer failed: %s\n", error.message);
     for (size_t i = 0; i < report.count; i++) {
         const struct tl_opt_entry *entry = &report.entries[i];
@@ -108,23 +158,22 @@ static struct tl_plan *make_plan(const struct generated *generated, const struct
 
 /* Devices and engines of any shape; what decides results (lengths, dimensions) follows from the workflow's seed. */
 static void furnish(struct tl_sim *sim, uint64_t seed, const struct generated *generated, struct tl_random *random) {
-    static const char *const engines[] = {"documents", "embed", "rerank", "store", "llm", "web", "tool"};
     unsigned devices = 1 + tl_random_below(random, 4);
     for (unsigned i = 0; i < devices; i++) tl_sim_add_device(sim, "device");
-    for (size_t e = 0; e < sizeof engines / sizeof engines[0]; e++) {
-        bool one = strcmp(engines[e], "store") == 0 && generated->changes_world;
+    for (size_t e = 0; e < ENGINES; e++) {
+        bool one = strcmp(engine_names[e], "store") == 0 && generated->changes_world;
         unsigned instances = one ? 1 : 1 + tl_random_below(random, 2);
         bool pool = tl_random_chance(random, 30);
         for (unsigned i = 0; i < instances; i++) {
             struct tl_error error;
             json_t *settings = json_pack(
-                "{s:[s], s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:i, s:i, s:i, s:s}", "serves", engines[e],
+                "{s:[s], s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:i, s:i, s:i, s:s}", "serves", engine_names[e],
                 "dimension", 16, "context_tokens", 10000000, "collection_chunks", 12, "document_chunks",
                 1 + (int)(seed % 3), "answer_tokens", 8, "list_tokens", 5, "list_spread", (int)(seed % 4),
                 "list_broken", seed % 5 < 2 ? 3 : 0, "scale", 0.01 + tl_random_below(random, 300) / 100.0, "batch",
                 1 << tl_random_below(random, 7), "sequences", 1 << tl_random_below(random, 6), "iteration_tokens",
                 16 << tl_random_below(random, 8), "executor", pool ? "pool" : "device");
-            if (tl_sim_add_engine(sim, engines[e], settings, tl_random_below(random, devices), &error) != TL_OK)
+            if (tl_sim_add_engine(sim, engine_names[e], settings, tl_random_below(random, devices), &error) != TL_OK)
                 TL_BUG("%s", error.message);
             json_decref(settings);
         }
@@ -285,7 +334,7 @@ static void compare(const struct outcome *expected, const struct way *way, struc
                       tl_status_name(expected->status));
 }
 
-enum { WAYS = 7 };
+enum { WAYS = 8 };
 
 static void choose_ways(uint64_t seed, bool alone, struct way *ways) {
     struct tl_random random = {seed ^ UINT64_C(0x5bd1e995)};
@@ -298,6 +347,7 @@ static void choose_ways(uint64_t seed, bool alone, struct way *ways) {
     ways[5] = (struct way){.name = "all passes, memory", .level = TL_OPTIMIZE_PAPER, .shares = true, .runs = two};
     ways[6] = (struct way){
         .name = "memory, faults", .level = TL_OPTIMIZE_PAPER, .shares = true, .faults = true, .runs = two};
+    ways[7] = (struct way){.name = "chosen", .level = TL_OPTIMIZE_COST, .chooses = true, .runs = two};
     for (size_t i = 0; i < WAYS; i++) {
         ways[i].world = tl_random_next(&random);
         ways[i].mutation = MUTATIONS;
@@ -318,11 +368,12 @@ static bool check(uint64_t seed, bool show, struct totals *totals) {
     bool good = true;
     generate(seed, &generated);
     choose_ways(seed, generated.changes_world, ways);
-    size_t size = node_count(generated.graph->root), ways_run = WAYS;
+    /* Choosing runs a workflow in some ten forms: it is done for one in eight. */
+    size_t size = node_count(generated.graph->root), ways_run = show || seed % 8 == 3 ? WAYS : WAYS - 1;
     totals->workflows++;
     totals->primitives += size;
     totals->largest = size > totals->largest ? size : totals->largest;
-    for (size_t i = 0; i < WAYS; i++) {
+    for (size_t i = 0; i < ways_run; i++) {
         struct tl_str text = TL_STR_INIT;
         run(seed, &generated, &ways[i], outcomes[0].latency, &outcomes[i], show ? &text : NULL);
         if (outcomes[0].too_large) {
@@ -338,7 +389,7 @@ static bool check(uint64_t seed, bool show, struct totals *totals) {
         totals->faulty += ways[i].faults;
         totals->ended_early += ways[i].faults && outcomes[i].status != TL_OK;
         if (i > 0) compare(&outcomes[0], &ways[i], &outcomes[i]);
-        if ((i == 1 || i == WAYS - 1) && seed % 16 == 0) { /* the same again */
+        if ((i == 1 || (ways[i].shares && ways[i].faults)) && seed % 16 == 0) { /* the same again */
             struct outcome again;
             run(seed, &generated, &ways[i], outcomes[0].latency, &again, NULL);
             if (again.trace != outcomes[i].trace)

@@ -23,7 +23,8 @@ BELOW = {
     "sched": ["base", "graph", "workflow", "cost", "opt", "plan", "engine", "builtin"],
 }
 BELOW["sim"] = [*BELOW["sched"], "sched", "engine/emulated"]
-BELOW["runtime"] = [*BELOW["sched"], "sched", "models", "indexer"]
+BELOW["choice"] = [*BELOW["sched"], "sched", "sim"]
+BELOW["runtime"] = [*BELOW["sched"], "sched", "choice", "models", "indexer"]
 BELOW["scenario"] = [*BELOW["runtime"], "runtime", "sim", "engine/emulated"]
 BELOW["server"] = [*BELOW["runtime"], "runtime", "engine/emulated"]
 BELOW["cli"] = [*BELOW["server"], "server", "sim", "scenario", "profiler", "bench"]
