@@ -25,6 +25,8 @@ void tl_report_add(struct tl_report *report, const struct tl_report_item *item) 
     report->total.tokens_computed += item->usage.tokens_computed;
     report->total.tokens_out += item->usage.tokens_out;
     report->total.tokens_forced += item->usage.tokens_forced;
+    report->total.tokens_drafted += item->usage.tokens_drafted;
+    report->total.tokens_accepted += item->usage.tokens_accepted;
     report->total.tokens_trimmed += item->usage.tokens_trimmed;
 }
 
@@ -53,6 +55,8 @@ static void set_tokens(json_t *object, const struct tl_usage *usage) {
     set_count(object, "tokens_computed", usage->tokens_computed);
     set_count(object, "tokens_out", usage->tokens_out);
     set_count(object, "tokens_forced", usage->tokens_forced);
+    set_count(object, "tokens_drafted", usage->tokens_drafted);
+    set_count(object, "tokens_accepted", usage->tokens_accepted);
     set_count(object, "tokens_trimmed", usage->tokens_trimmed);
 }
 

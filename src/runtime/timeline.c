@@ -24,7 +24,7 @@ struct entry {
     const char *label, *engine, *primitive;
     struct kind *kind;
     double ready, start, end;
-    json_int_t batch, batch_items, units, tokens_in, tokens_reused, tokens_out;
+    json_int_t batch, batch_items, units, tokens_in, tokens_reused, tokens_out, tokens_drafted, tokens_accepted;
     bool failed;
 };
 
@@ -89,6 +89,8 @@ static struct entry *read_entries(const json_t *items, size_t *count) {
             .tokens_in = integer_of(item, "tokens_in"),
             .tokens_reused = integer_of(item, "tokens_reused"),
             .tokens_out = integer_of(item, "tokens_out"),
+            .tokens_drafted = integer_of(item, "tokens_drafted"),
+            .tokens_accepted = integer_of(item, "tokens_accepted"),
             .failed = json_is_true(json_object_get(item, "failed")),
         };
     }
@@ -180,7 +182,8 @@ static void put_label(struct tl_str *out, const char *text, size_t width) {
 
 static size_t cell_of(double ms, double end) {
     double at = end > 0 ? ms / end * BAR_WIDTH : 0;
-    return at < 0 ? 0 : at >= BAR_WIDTH ? BAR_WIDTH - 1 : (size_t)at;
+    return at < 0 ? 0 : at >= BAR_WIDTH ? BAR_WIDTH - 1
+                                        : (size_t)at;
 }
 
 static void put_bar(struct tl_str *out, const struct row *row, double end, bool ascii) {
@@ -193,7 +196,8 @@ static void put_bar(struct tl_str *out, const struct row *row, double end, bool 
         for (size_t c = cell_of(row->entries[i]->start, end); c <= cell_of(row->entries[i]->end, end); c++)
             cells[c] = '#';
     for (size_t c = 0; c < BAR_WIDTH; c++)
-        tl_str_puts(out, ascii || cells[c] == ' ' ? (char[]){cells[c], '\0'} : cells[c] == '#' ? "█" : "·");
+        tl_str_puts(out, ascii || cells[c] == ' ' ? (char[]){cells[c], '\0'} : cells[c] == '#' ? "█"
+                                                                                               : "·");
 }
 
 static void put_duration(struct tl_str *out, double ms, int width) {
@@ -206,8 +210,7 @@ static void put_duration(struct tl_str *out, double ms, int width) {
 static const char *unit_of(const char *primitive, bool many) {
     static const struct {
         const char *primitive, *one, *many;
-    } units[] = {{"embed", "text", "texts"},    {"score", "pair", "pairs"},        {"ingest", "row", "rows"},
-                 {"chunk", "chunk", "chunks"}, {"search", "search", "searches"}, {"match", "search", "searches"}};
+    } units[] = {{"embed", "text", "texts"}, {"score", "pair", "pairs"}, {"ingest", "row", "rows"}, {"chunk", "chunk", "chunks"}, {"search", "search", "searches"}, {"match", "search", "searches"}};
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
         if (strcmp(units[i].primitive, primitive) == 0)
             return many ? units[i].many : units[i].one;
@@ -216,18 +219,23 @@ static const char *unit_of(const char *primitive, bool many) {
 
 /* What was done: tokens for a model, units for the rest. */
 static void put_amount(struct tl_str *out, const struct row *row) {
-    json_int_t units = 0, in = 0, reused = 0, written = 0;
+    json_int_t units = 0, in = 0, reused = 0, written = 0, drafted = 0, accepted = 0;
     bool failed = false;
     for (size_t i = 0; i < row->count; i++) {
         units += row->entries[i]->units;
         in += row->entries[i]->tokens_in;
         reused += row->entries[i]->tokens_reused;
         written += row->entries[i]->tokens_out;
+        drafted += row->entries[i]->tokens_drafted;
+        accepted += row->entries[i]->tokens_accepted;
         failed = failed || row->entries[i]->failed;
     }
     const char *primitive = row->entries[0]->primitive;
     if (failed)
         tl_str_puts(out, "failed");
+    else if (drafted > 0)
+        tl_str_printf(out, "%lld out, %lld drafted %lld accepted", (long long)written, (long long)drafted,
+                      (long long)accepted);
     else if (written > 0)
         tl_str_printf(out, "%lld out", (long long)written);
     else if (strstr(primitive, "prefill"))

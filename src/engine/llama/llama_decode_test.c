@@ -335,6 +335,10 @@ static void test_looking_up(void **state) {
         struct tl_conformance_held *stopped = decode_with(run, kv, 32, "stop", "[\"lazy\"]");
         snprintf(texts[looks][1], sizeof texts[looks][1], "%s", text_of(stopped));
         struct tl_llm_counters counters = tl_llama_count(engine_of(run));
+        assert_int_equal(outcome->usage.tokens_drafted + tl_conformance_outcome(stopped)->usage.tokens_drafted,
+                         counters.drafted);
+        assert_int_equal(outcome->usage.tokens_accepted + tl_conformance_outcome(stopped)->usage.tokens_accepted,
+                         counters.accepted);
         assert_true(looks ? counters.accepted > 5 : counters.drafted == 0);
         struct tl_conformance_held *list = decode_with(run, kv, 40, "format", "list");
         assert_int_equal(tl_conformance_outcome(list)->status, TL_OK);

@@ -43,6 +43,8 @@ static struct tl_usage usage_of(const struct tl_llama_item *held) {
         .tokens_reused = request->reused,
         .tokens_out = held->answer.written,
         .tokens_forced = held->answer.forced,
+        .tokens_drafted = request->proposed,
+        .tokens_accepted = request->accepted,
         .tokens_in = request->prompt_count,
     };
     if (request->decode) {

@@ -131,6 +131,7 @@ struct tl_llm_request {
     size_t filled;                        /* tokens whose KV is in its sequence */
     double acceptance;                    /* how likely the next proposal is right, by those so far */
     size_t drafted;                       /* of the tokens not filled, how many at the end are proposals */
+    size_t proposed, accepted;            /* proposals that were computed; those that were right */
     struct tl_llm_copy *copy;             /* what it computes in; NULL while it waits, or had nothing to compute */
     struct tl_llm_mark promise, hold;     /* promise: TARGET, while filling */
     size_t reused;                        /* prompt tokens that were there when it began */

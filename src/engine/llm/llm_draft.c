@@ -37,6 +37,8 @@ size_t tl_llm_lookup(const int32_t *ids, size_t count, int32_t *out, size_t most
 void tl_llm_note_drafted(struct tl_llm_core *core, struct tl_llm_request *request, size_t accepted, size_t drafted) {
     core->counters.drafted += drafted;
     core->counters.accepted += accepted;
+    request->proposed += drafted;
+    request->accepted += accepted;
     for (size_t i = 0; i < accepted; i++)
         request->acceptance += (1 - request->acceptance) / 8;
     if (accepted < drafted)

@@ -533,6 +533,53 @@ static void test_proposals_where_they_pay(void **state) {
     assert_true(dear > 40 && dear < 81); /* three calls of each size to know it, then none */
 }
 
+static void write_repeating(struct tl_llm_test_world *world, struct tl_llm_request *request,
+                            const struct tl_llm_range *range) {
+    (void)range;
+    int32_t next = request->tokens.ids[request->tokens.count - 20];
+    tl_llm_append(world->core, request, &next, 1, 0);
+}
+
+/* How many are proposed by what calls of 1, 2, 4, 8 and 16 rows took, of 15 that are found. `unknown`: a size that was not
+ * timed. */
+static size_t choose_proposals(const double ms[5], int unknown, double acceptance) {
+    struct tl_llm_limits limits = usual;
+    limits.draft = 15;
+    struct tl_llm_test_world world = usual_world();
+    world.wrote = write_repeating;
+    tl_llm_test_open(&world, &limits, false);
+    struct tl_llm_range range = {0};
+    for (int i = 0; i < 5; i++)
+        for (int k = 0; i != unknown && k < 3; k++)
+            tl_llm_measured(world.core, &(struct tl_llm_call){&range, 1, (size_t)1 << i, true}, ms[i]);
+    int32_t ids[60];
+    for (int32_t i = 0; i < 60; i++)
+        ids[i] = i % 20;
+    struct tl_llm_request *request =
+        tl_llm_submit(world.core, &(struct tl_llm_ask){.ids = ids, .count = 60, .decode = true, .reserve = 90});
+    for (int i = 0; i < 4; i++)
+        tl_llm_test_step(&world);
+    request->acceptance = acceptance;
+    size_t count = tl_llm_draft(world.core, request, 100);
+    tl_llm_end(world.core, request);
+    tl_llm_test_close(&world);
+    return count;
+}
+
+static void test_the_choice_follows_what_was_measured(void **state) {
+    (void)state;
+    static const double usual_cpu[] = {10, 12, 20, 50, 100}, free_rows[] = {10, 10, 10, 10, 10},
+                        dear[] = {10, 20, 40, 80, 160};
+    /* Tokens a call by acceptance: 1.6, 2.18, 2.46, 2.5 of 0.6; 1.9, 3.44, 5.70, 8.15 of 0.9. */
+    assert_int_equal(choose_proposals(usual_cpu, -1, 0.6), 1); /* 1.6/12 against 1/10 and 2.18/20 */
+    assert_int_equal(choose_proposals(usual_cpu, -1, 0.9), 3); /* 3.44/20 against 1.9/12 and 5.70/50 */
+    assert_int_equal(choose_proposals(usual_cpu, -1, 0.1), 0); /* 1.1/12 against 1/10 */
+    assert_int_equal(choose_proposals(free_rows, -1, 0.6), 15);
+    assert_int_equal(choose_proposals(dear, -1, 0.9), 0);
+    assert_int_equal(choose_proposals(usual_cpu, 3, 0.6), 7); /* tried, to know */
+    assert_int_equal(choose_proposals(usual_cpu, 0, 0.9), 0); /* nothing to compare with yet */
+}
+
 static void test_cells_are_bounded(void **state) {
     (void)state;
     struct tl_llm_limits limits = usual;
@@ -835,6 +882,7 @@ int main(void) {
         cmocka_unit_test(test_few_rows_singly),
         cmocka_unit_test(test_looking_up),
         cmocka_unit_test(test_proposals_where_they_pay),
+        cmocka_unit_test(test_the_choice_follows_what_was_measured),
         cmocka_unit_test(test_cells_are_bounded),
         cmocka_unit_test(test_what_can_never_fit_is_refused),
         cmocka_unit_test(test_mixes),

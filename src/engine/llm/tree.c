@@ -265,8 +265,9 @@ void tl_llm_tree_remove(struct tl_llm_tree *tree, struct tl_llm_mark *mark) {
 
 void tl_llm_tree_move(struct tl_llm_tree *tree, struct tl_llm_mark *mark, const int32_t *ids, size_t length) {
     struct tl_llm_node *node = mark->node;
-    if (length > mark->length) {
-        node = reach(node->parent ? node->parent : node, ids, length);
+    bool grows = length > mark->length;
+    if (grows) { /* what is written goes on at the end of a label: nothing before it is looked at again */
+        node = reach(mark->length == node->end ? node : node->parent, ids, length);
     } else {
         while (node->parent && node->parent->end >= length)
             node = node->parent;
@@ -279,7 +280,8 @@ void tl_llm_tree_move(struct tl_llm_tree *tree, struct tl_llm_mark *mark, const 
         link_mark(node, mark);
         count_up(node, mark->kind);
     }
-    tidy(tree, old);
+    if (node != old || !grows)
+        tidy(tree, old);
 }
 
 void tl_llm_tree_fini(struct tl_llm_tree *tree) {
