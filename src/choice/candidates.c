@@ -69,7 +69,8 @@ static const char **passes_of(const struct chooser *chooser, const struct form *
     size_t given = chooser->options->pass_count, passes = tl_opt_pass_count();
     const char **all = tl_mem_alloc((given + passes + 1) * sizeof *all);
     size_t places[MOST_PASSES];
-    memcpy(all, chooser->options->passes, given * sizeof *all);
+    for (size_t i = 0; i < given; i++)
+        all[i] = chooser->options->passes[i];
     *count = given;
     for (size_t i = 0; i < passes && i < MOST_PASSES; i++) {
         if (!form->without[i])

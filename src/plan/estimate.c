@@ -215,6 +215,15 @@ static double cost_of(struct estimator *estimator, const struct tl_node *node) {
 
 static void estimate_body(struct estimator *estimator, const struct tl_body *body);
 
+/* Lists that grow from node to node stay numbers to reckon with. */
+static struct size bounded(struct size size) {
+    static const double most = 1e9;
+    for (size_t i = 0; i < TL_TYPE_MAX_DEPTH; i++)
+        size.counts[i] = least(size.counts[i], most);
+    size.tokens = least(size.tokens, most);
+    return size;
+}
+
 static struct size element_of(struct size list) {
     memmove(list.counts, list.counts + 1, (TL_TYPE_MAX_DEPTH - 1) * sizeof *list.counts);
     return list;
@@ -275,7 +284,7 @@ static void estimate_region(struct estimator *estimator, const struct tl_node *r
     for (uint32_t port = 0; port < region->output_count; port++) {
         struct size size = *size_of(estimator, region->regions[0]->results[port].from);
         *size_of(estimator, (struct tl_ref){(struct tl_node *)region, port}) =
-            region->op == TL_OP_MAP ? list_of(size, items) : size;
+            bounded(region->op == TL_OP_MAP ? list_of(size, items) : size);
     }
 }
 
@@ -288,7 +297,7 @@ static void estimate_body(struct estimator *estimator, const struct tl_body *bod
         }
         for (uint32_t port = 0; port < node->output_count; port++)
             *size_of(estimator, (struct tl_ref){(struct tl_node *)node, port}) =
-                port == 0 ? output_size(estimator, node) : assumed(node->outputs[port].type);
+                bounded(port == 0 ? output_size(estimator, node) : assumed(node->outputs[port].type));
         estimator->predictions[node->number].cost = cost_of(estimator, node);
         estimator->predictions[node->number].rounds = 1;
     }
