@@ -182,8 +182,7 @@ static void put_label(struct tl_str *out, const char *text, size_t width) {
 
 static size_t cell_of(double ms, double end) {
     double at = end > 0 ? ms / end * BAR_WIDTH : 0;
-    return at < 0 ? 0 : at >= BAR_WIDTH ? BAR_WIDTH - 1
-                                        : (size_t)at;
+    return at < 0 ? 0 : at >= BAR_WIDTH ? BAR_WIDTH - 1 : (size_t)at;
 }
 
 static void put_bar(struct tl_str *out, const struct row *row, double end, bool ascii) {
@@ -196,8 +195,7 @@ static void put_bar(struct tl_str *out, const struct row *row, double end, bool 
         for (size_t c = cell_of(row->entries[i]->start, end); c <= cell_of(row->entries[i]->end, end); c++)
             cells[c] = '#';
     for (size_t c = 0; c < BAR_WIDTH; c++)
-        tl_str_puts(out, ascii || cells[c] == ' ' ? (char[]){cells[c], '\0'} : cells[c] == '#' ? "█"
-                                                                                               : "·");
+        tl_str_puts(out, ascii || cells[c] == ' ' ? (char[]){cells[c], '\0'} : cells[c] == '#' ? "█" : "·");
 }
 
 static void put_duration(struct tl_str *out, double ms, int width) {
@@ -210,7 +208,8 @@ static void put_duration(struct tl_str *out, double ms, int width) {
 static const char *unit_of(const char *primitive, bool many) {
     static const struct {
         const char *primitive, *one, *many;
-    } units[] = {{"embed", "text", "texts"}, {"score", "pair", "pairs"}, {"ingest", "row", "rows"}, {"chunk", "chunk", "chunks"}, {"search", "search", "searches"}, {"match", "search", "searches"}};
+    } units[] = {{"embed", "text", "texts"},    {"score", "pair", "pairs"},        {"ingest", "row", "rows"},
+                 {"chunk", "chunk", "chunks"}, {"search", "search", "searches"}, {"match", "search", "searches"}};
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
         if (strcmp(units[i].primitive, primitive) == 0)
             return many ? units[i].many : units[i].one;
