@@ -95,7 +95,7 @@ enum tl_primitive tl_primitive_find(const char *name);
 const char *tl_capability_name(enum tl_capability capability); /* "embed" */
 
 /* ---- Attributes that primitives read (all optional; defaults in parentheses) ----
- * constant   value:string (as text)
+ * constant   value:string (as text), or values:string, a JSON array of strings (as text[])
  * render     template:string, a JSON array of [role, text]; {name} is replaced by the input of that name,
  *            {#name}...{/name} is left out when that input is empty, {{ and }} stand for braces.
  *            Inserted text is never expanded again. trim:string, comma-separated names of inputs that may be trimmed.
@@ -106,6 +106,8 @@ const char *tl_capability_name(enum tl_capability capability); /* "embed" */
  *            count:integer (for top: how many to keep; 0 all),
  *            by:string "retrieval" | "score" | "fused" (for top; default fused when scored, else retrieval)
  *            "join" (texts to one text), separator:string
+ *            "distinct" (of texts, those that are not blank and not the same as an earlier one but for the case of a
+ *            to z and white space around; with a second list, of as many elements, those at the same places in it)
  * fuse       count:integer (16) constant:integer, the k of reciprocal rank fusion (60)
  * chunk      size:integer tokens (256), overlap:integer tokens (30)
  * embed      (none: the engine's configuration rules)

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/error.h"
+#include "base/mem.h"
 #include "builtin/builtin_impl.h"
 
 enum tl_status tl_builtin_finish(struct tl_value *value, struct tl_value **output, struct tl_error *error) {
@@ -62,7 +63,36 @@ bool tl_builtin_is_empty(const struct tl_value *value) {
     }
 }
 
+/* The texts of a JSON array. */
+static enum tl_status make_texts(const char *json, struct tl_value **output, struct tl_error *error) {
+    json_t *array = json_loads(json, 0, NULL);
+    size_t count = json_array_size(array), made = 0;
+    bool texts = json_is_array(array);
+    for (size_t i = 0; i < count && texts; i++)
+        texts = json_is_string(json_array_get(array, i));
+    if (!texts) {
+        json_decref(array);
+        return tl_error_set(error, TL_ERR_INVALID, "the attribute `values` is no JSON array of texts");
+    }
+    struct tl_value **items = tl_mem_zalloc((count + 1) * sizeof *items);
+    for (; made < count; made++) {
+        const json_t *text = json_array_get(array, made);
+        items[made] = tl_value_text(json_string_value(text), json_string_length(text));
+        if (items[made] == NULL)
+            break;
+    }
+    struct tl_value *list = made == count ? tl_value_list(TL_TYPE_OF(TEXT, 0), items, count) : NULL;
+    for (size_t i = 0; i < made && made < count; i++)
+        tl_value_unref(items[i]);
+    tl_mem_free(items);
+    json_decref(array);
+    return tl_builtin_finish(list, output, error);
+}
+
 static enum tl_status execute_constant(const struct tl_item *item, struct tl_value **output, struct tl_error *error) {
+    const char *texts = tl_attributes_string(item->attributes, "values", NULL);
+    if (texts != NULL)
+        return make_texts(texts, output, error);
     const char *text = tl_attributes_string(item->attributes, "value", NULL);
     if (text == NULL) {
         return tl_error_set(error, TL_ERR_INVALID, "the attribute `value` is missing");
@@ -140,7 +170,11 @@ static enum tl_status execute_aggregate(const struct tl_item *item, struct tl_va
     if (strcmp(mode, "join") == 0) {
         return tl_builtin_join(item, output, error);
     }
-    return tl_error_set(error, TL_ERR_INVALID, "the attribute `mode` is \"%s\"; expected concat, top or join", mode);
+    if (strcmp(mode, "distinct") == 0) {
+        return tl_builtin_distinct(item, output, error);
+    }
+    return tl_error_set(error, TL_ERR_INVALID, "the attribute `mode` is \"%s\"; expected concat, top, join or distinct",
+                        mode);
 }
 
 enum tl_status tl_builtin_execute(const struct tl_item *item, struct tl_value **outputs, size_t count,

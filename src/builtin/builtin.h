@@ -5,6 +5,7 @@
  *   builtin.c    tl_builtin_execute: which function, how many outputs
  *   template.c   reading prompt templates             render.c   filling them
  *   rank.c       fuse, and aggregate "top"            list.c     aggregate "concat" and "join", parse
+ *   distinct.c   aggregate "distinct"
  */
 #ifndef TL_BUILTIN_BUILTIN_H
 #define TL_BUILTIN_BUILTIN_H

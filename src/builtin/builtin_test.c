@@ -22,6 +22,65 @@ static void test_constant(void **state) {
     tl_test_item_fini(&item);
 }
 
+static void test_constant_texts(void **state) {
+    (void)state;
+    struct tl_test_item item;
+    tl_test_item_init(&item);
+    tl_attributes_set_string(&item.attributes, &item.arena, "values", "[\"1\",\"zwei\",\"\"]");
+    struct tl_value *output = tl_test_item_execute(&item, TL_OP_CONSTANT);
+    struct tl_value *expected = tl_test_texts((const char *const[]){"1", "zwei", ""}, 3);
+    assert_true(tl_value_equal(output, expected));
+    tl_value_unref(output);
+    tl_value_unref(expected);
+    const char *const wrong[] = {"[1]", "{}", "[\"1\"", "\"1\""};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        tl_attributes_set_string(&item.attributes, &item.arena, "values", wrong[i]);
+        assert_null(tl_test_item_execute(&item, TL_OP_CONSTANT));
+        assert_string_equal(item.error.message, "the attribute `values` is no JSON array of texts");
+    }
+    tl_test_item_fini(&item);
+}
+
+static void test_distinct(void **state) {
+    (void)state;
+    struct tl_test_item item;
+    tl_test_item_init(&item);
+    tl_attributes_set_string(&item.attributes, &item.arena, "mode", "distinct");
+    assert_null(tl_test_item_execute(&item, TL_OP_AGGREGATE));
+    assert_string_equal(item.error.message, "it has 0 inputs; expected texts, or texts and a list");
+    tl_test_item_add(&item, "texts", tl_test_texts((const char *const[]){"b", " \n", "a", " B\n", "", "ab", "a"}, 7));
+    struct tl_value *output = tl_test_item_execute(&item, TL_OP_AGGREGATE);
+    struct tl_value *expected = tl_test_texts((const char *const[]){"b", "a", "ab"}, 3);
+    assert_true(tl_value_equal(output, expected));
+    tl_value_unref(output);
+    tl_value_unref(expected);
+
+    tl_test_item_add(&item, "list", tl_test_hits("p q r s t u v"));
+    char ids[64];
+    output = tl_test_item_execute(&item, TL_OP_AGGREGATE);
+    assert_string_equal(tl_test_ids(output, ids, sizeof ids), "p r u");
+    tl_value_unref(output);
+    tl_test_item_fini(&item);
+
+    tl_test_item_init(&item);
+    tl_attributes_set_string(&item.attributes, &item.arena, "mode", "distinct");
+    tl_test_item_add(&item, "texts", tl_test_texts(NULL, 0));
+    output = tl_test_item_execute(&item, TL_OP_AGGREGATE);
+    assert_int_equal(output->as.list.count, 0);
+    tl_value_unref(output);
+    tl_test_item_add(&item, "list", tl_test_hits("p"));
+    assert_null(tl_test_item_execute(&item, TL_OP_AGGREGATE));
+    assert_string_equal(item.error.message, "there are 0 texts and 1 elements to choose from by them");
+    tl_test_item_fini(&item);
+
+    tl_test_item_init(&item);
+    tl_attributes_set_string(&item.attributes, &item.arena, "mode", "distinct");
+    tl_test_item_add(&item, "texts", tl_test_hits("p"));
+    assert_null(tl_test_item_execute(&item, TL_OP_AGGREGATE));
+    assert_string_equal(item.error.message, "input `texts` is no list of texts");
+    tl_test_item_fini(&item);
+}
+
 static bool holds(struct tl_value *value, const char *is, const char *to) {
     struct tl_test_item item;
     tl_test_item_init(&item);
@@ -115,7 +174,7 @@ static void test_join(void **state) {
     assert_null(tl_test_item_execute(&item, TL_OP_AGGREGATE));
     tl_attributes_set_string(&item.attributes, &item.arena, "mode", "glue");
     assert_null(tl_test_item_execute(&item, TL_OP_AGGREGATE));
-    assert_string_equal(item.error.message, "the attribute `mode` is \"glue\"; expected concat, top or join");
+    assert_string_equal(item.error.message, "the attribute `mode` is \"glue\"; expected concat, top, join or distinct");
     tl_test_item_fini(&item);
 }
 
@@ -188,6 +247,8 @@ static void test_broken_lists(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_constant),
+        cmocka_unit_test(test_constant_texts),
+        cmocka_unit_test(test_distinct),
         cmocka_unit_test(test_condition),
         cmocka_unit_test(test_concat),
         cmocka_unit_test(test_join),

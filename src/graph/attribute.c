@@ -16,12 +16,13 @@ struct known_attribute {
 
 static const struct known_attribute table[] = {
     {TL_OP_CONSTANT, "value", TL_ATTRIBUTE_STRING, 0, NULL},
+    {TL_OP_CONSTANT, "values", TL_ATTRIBUTE_STRING, 0, NULL},
     {TL_OP_RENDER, "template", TL_ATTRIBUTE_STRING, 0, NULL},
     {TL_OP_RENDER, "trim", TL_ATTRIBUTE_STRING, 0, NULL},
     {TL_OP_RENDER, "parts", TL_ATTRIBUTE_INTEGER, 0, NULL},
     {TL_OP_CONDITION, "is", TL_ATTRIBUTE_STRING, 0, " nonempty true equals "},
     {TL_OP_CONDITION, "to", TL_ATTRIBUTE_STRING, 0, NULL},
-    {TL_OP_AGGREGATE, "mode", TL_ATTRIBUTE_STRING, 0, " concat top join "},
+    {TL_OP_AGGREGATE, "mode", TL_ATTRIBUTE_STRING, 0, " concat top join distinct "},
     {TL_OP_AGGREGATE, "count", TL_ATTRIBUTE_INTEGER, 0, NULL},
     {TL_OP_AGGREGATE, "by", TL_ATTRIBUTE_STRING, 0, " retrieval score fused "},
     {TL_OP_AGGREGATE, "separator", TL_ATTRIBUTE_STRING, 0, NULL},
@@ -124,6 +125,25 @@ void tl_graph_check_attributes(const struct tl_node *node, unsigned line, struct
         check_attribute(&check, &node->attributes.items[i]);
 }
 
+/* Its first input says by texts which elements of the last one are kept; both may be the same. */
+static void check_distinct(const struct check *check) {
+    const struct tl_node *node = check->node;
+    char text[24], expected[24];
+    if (node->input_count == 0 || node->input_count > 2) {
+        ERROR(check, "it has %zu inputs, expected texts, or texts and a list", node->input_count);
+        return;
+    }
+    struct tl_type texts = tl_graph_type(node->inputs[0].from);
+    struct tl_type list = tl_graph_type(node->inputs[node->input_count - 1].from);
+    if (!tl_type_equal(texts, TL_TYPE_OF(TEXT, 1)) || list.depth == 0)
+        ERROR(check, "input \"%s\" is %s, which does not go with mode distinct",
+              node->inputs[list.depth == 0 ? node->input_count - 1 : 0].name,
+              tl_type_print(list.depth == 0 ? list : texts, text));
+    else if (!tl_type_equal(node->outputs[0].type, list))
+        ERROR(check, "its output is %s, expected %s", tl_type_print(node->outputs[0].type, text),
+              tl_type_print(list, expected));
+}
+
 /* concat: each input is of the output's type or of its elements'; top: hits; join: texts. */
 static void check_aggregate(const struct check *check) {
     const struct tl_node *node = check->node;
@@ -131,8 +151,12 @@ static void check_aggregate(const struct check *check) {
     const char *mode = tl_attributes_string(&node->attributes, "mode", "");
     char text[24];
     bool concat = strcmp(mode, "concat") == 0, top = strcmp(mode, "top") == 0, join = strcmp(mode, "join") == 0;
+    if (strcmp(mode, "distinct") == 0) {
+        check_distinct(check);
+        return;
+    }
     if (!concat && !top && !join) {
-        ERROR(check, "it needs the attribute \"%s\": concat, top or join", "mode");
+        ERROR(check, "it needs the attribute \"%s\": concat, top, join or distinct", "mode");
         return;
     }
     if ((concat && output.depth == 0) || (top && !tl_type_equal(output, TL_TYPE_OF(HIT, 1))) ||
@@ -192,10 +216,25 @@ static size_t outputs_expected(const struct tl_node *node) {
     return decode && tl_attributes_find(&node->attributes, "logprobs") != NULL ? 2 : 1;
 }
 
+/* One text, or a list of them. */
+static void check_constant(const struct check *check) {
+    const struct tl_attributes *attributes = &check->node->attributes;
+    struct tl_type output = check->node->outputs[0].type;
+    const char *values = tl_attributes_string(attributes, "values", NULL);
+    char found[24], wanted[24];
+    struct tl_type expected = values != NULL ? TL_TYPE_OF(TEXT, 1) : TL_TYPE_OF(TEXT, 0);
+    if (values != NULL && tl_attributes_find(attributes, "value") != NULL)
+        ERROR(check, "it has both attributes, \"%s\" and \"values\"", "value");
+    if (!tl_type_equal(output, expected))
+        ERROR(check, "its output is %s, expected %s", tl_type_print(output, found), tl_type_print(expected, wanted));
+}
+
 void tl_graph_check_built_outputs(const struct tl_node *node, unsigned line, struct tl_diagnostics *findings) {
     struct check check = {.node = node, .line = line, .findings = findings};
     if (node->output_count != outputs_expected(node))
         ERROR(&check, "it has %zu outputs, expected %zu", (size_t)node->output_count, outputs_expected(node));
+    else if (node->op == TL_OP_CONSTANT)
+        check_constant(&check);
     else if (node->op == TL_OP_AGGREGATE)
         check_aggregate(&check);
     else if (node->op == TL_OP_DECODE || node->op == TL_OP_PARTIAL_DECODE)

@@ -15,7 +15,7 @@ struct outside_use {
 
 struct lanes {
     struct tl_ref list;
-    struct tl_lanes_options options;
+    bool without_waits; /* take only what waits for nothing but its inputs */
     struct tl_body *body;
     struct tl_node **taken; /* in order */
     size_t taken_count, taken_capacity;
@@ -57,7 +57,7 @@ static bool can_take(const struct lanes *lanes, const struct tl_node *node) {
             return false;
     }
     for (size_t i = 0; i < node->wait_count; i++)
-        if (lanes->tainted[node->waits[i].node->number]) return false;
+        if (lanes->without_waits || lanes->tainted[node->waits[i].node->number]) return false;
     return true;
 }
 
@@ -87,9 +87,8 @@ static void note_outside_use(void *context, struct tl_node *user, size_t input, 
 }
 
 /* Moves the nodes into the region's body, over one element instead of the list. */
-static void move_in(struct lanes *lanes, struct tl_node *region) {
+static void move_in(struct lanes *lanes, struct tl_node *region, struct tl_ref element) {
     struct tl_body *inner = region->regions[0];
-    struct tl_ref element = {inner->parameters, 0};
     for (size_t i = 0; i < lanes->taken_count; i++) {
         struct tl_node *node = lanes->taken[i];
         tl_opt_move_waits(node, region);
@@ -103,6 +102,12 @@ static void move_in(struct lanes *lanes, struct tl_node *region) {
     }
 }
 
+static bool has_result(const struct tl_body *body, const char *name) {
+    for (size_t i = 0; i < body->result_count; i++)
+        if (strcmp(body->results[i].name, name) == 0) return true;
+    return false;
+}
+
 /* One result per port that is used outside; the outside uses then name the region's output. */
 static void join(struct lanes *lanes, struct tl_node *region) {
     struct tl_body *inner = region->regions[0];
@@ -114,7 +119,8 @@ static void join(struct lanes *lanes, struct tl_node *region) {
                (inner->results[output].from.node != of.node || inner->results[output].from.port != of.port))
             output++;
         if (output == inner->result_count) {
-            char *name = tl_arena_printf(&inner->graph->arena, "r%u", output);
+            const char *name = tl_arena_printf(&inner->graph->arena, "r%u", output);
+            while (has_result(inner, name)) name = tl_arena_printf(&inner->graph->arena, "%s_", name);
             tl_graph_add_result(inner, name, of);
         }
         output_of[i] = output;
@@ -125,15 +131,32 @@ static void join(struct lanes *lanes, struct tl_node *region) {
     tl_mem_free(output_of);
 }
 
+static void lanes_init(struct lanes *lanes, struct tl_ref list) {
+    size_t nodes = list.node->body->graph->next_number + 1;
+    *lanes = (struct lanes){.list = list, .body = list.node->body};
+    lanes->inside = tl_mem_zalloc(nodes * sizeof *lanes->inside);
+    lanes->tainted = tl_mem_zalloc(nodes * sizeof *lanes->tainted);
+}
+
+static void lanes_fini(struct lanes *lanes) {
+    tl_mem_free(lanes->taken);
+    tl_mem_free(lanes->uses);
+    tl_mem_free(lanes->inside);
+    tl_mem_free(lanes->tainted);
+}
+
+static void note_outside_uses(struct lanes *lanes) {
+    for (size_t i = 0; i < lanes->taken_count; i++) tl_graph_each_use(lanes->taken[i], note_outside_use, lanes);
+}
+
 struct tl_node *tl_opt_lanes(struct tl_ref list, const struct tl_lanes_options *options, size_t *taken_in) {
     struct tl_graph *graph = list.node->body->graph;
-    struct lanes lanes = {.list = list, .options = *options, .body = list.node->body};
-    lanes.inside = tl_mem_zalloc((graph->next_number + 1) * sizeof *lanes.inside);
-    lanes.tainted = tl_mem_zalloc((graph->next_number + 1) * sizeof *lanes.tainted);
+    struct lanes lanes;
     struct tl_node *region = NULL;
+    lanes_init(&lanes, list);
     collect(&lanes);
     if (lanes.taken_count > 0) {
-        for (size_t i = 0; i < lanes.taken_count; i++) tl_graph_each_use(lanes.taken[i], note_outside_use, &lanes);
+        note_outside_uses(&lanes);
         const char *label = tl_opt_unique_label(
             lanes.body, tl_arena_printf(&graph->arena, "%s/%s", lanes.taken[0]->step, options->name));
         region = tl_graph_add(lanes.body, TL_OP_MAP, lanes.taken[0]->step, label, NULL);
@@ -141,14 +164,102 @@ struct tl_node *tl_opt_lanes(struct tl_ref list, const struct tl_lanes_options *
         if (options->streamed) tl_attributes_set_bool(&region->attributes, &graph->arena, "streamed", true);
         struct tl_error error;
         if (tl_graph_begin_region(region, &error) != TL_OK) TL_BUG("lanes: %s", error.message);
-        move_in(&lanes, region);
+        move_in(&lanes, region, (struct tl_ref){region->regions[0]->parameters, 0});
         join(&lanes, region);
         tl_opt_sort(lanes.body);
     }
     if (taken_in) *taken_in = lanes.taken_count;
-    tl_mem_free(lanes.taken);
-    tl_mem_free(lanes.uses);
-    tl_mem_free(lanes.inside);
-    tl_mem_free(lanes.tainted);
+    lanes_fini(&lanes);
     return region;
+}
+
+/* ---- into a map that is there ---- */
+
+/* The users of a node: how many, the last one, and whether all of them are in the lanes. */
+struct users {
+    const struct lanes *lanes; /* NULL: not asked */
+    struct tl_node *last;      /* NULL: a result of a body */
+    size_t count;
+    bool all_inside;
+};
+
+static void note_user(void *context, struct tl_node *user, size_t input, struct tl_body *result_of, size_t result) {
+    (void)input, (void)result_of, (void)result;
+    struct users *users = context;
+    users->last = user;
+    users->count++;
+    if (users->lanes) users->all_inside = users->all_inside && user && users->lanes->inside[user->number];
+}
+
+static bool is_waited_for(const struct tl_node *node) {
+    for (size_t i = 0; i < node->body->node_count; i++)
+        for (size_t k = 0; k < node->body->nodes[i]->wait_count; k++)
+            if (node->body->nodes[i]->waits[k].node == node) return true;
+    return false;
+}
+
+/* The choice of distinct elements that the map's output goes through and nothing else takes; NULL: there is none. */
+static struct tl_node *choice_after(struct tl_node *map) {
+    struct users users = {0};
+    tl_graph_each_use(map, note_user, &users);
+    struct tl_node *choice = users.last;
+    bool found = users.count == 1 && choice && choice->body == map->body && choice->op == TL_OP_AGGREGATE &&
+                 choice->input_count == 1 && choice->wait_count == 0 && !is_waited_for(choice) &&
+                 strcmp(tl_attributes_string(&choice->attributes, "mode", ""), "distinct") == 0;
+    return found ? choice : NULL;
+}
+
+/* What has gone through the lanes is chosen from as the elements were, which `choice` has done until it was removed:
+ * by the elements' own texts. */
+static void choose_after(struct lanes *lanes, struct tl_node *map, struct tl_node *choice, struct tl_ref texts) {
+    struct tl_arena *arena = &lanes->body->graph->arena;
+    struct tl_node **made = tl_mem_zalloc((map->output_count + 1) * sizeof *made);
+    for (size_t i = 0; i < lanes->use_count; i++) {
+        struct tl_ref of = *lanes->uses[i].place;
+        if (!made[of.port]) {
+            const char *label = tl_opt_unique_label(lanes->body, choice->label);
+            struct tl_node *node = tl_graph_add(lanes->body, TL_OP_AGGREGATE, choice->step, label, NULL);
+            tl_attributes_copy(&node->attributes, arena, &choice->attributes);
+            tl_graph_connect(node, "texts", texts);
+            tl_graph_connect(node, "list", of);
+            struct tl_error error;
+            if (tl_graph_infer(node, &error) != TL_OK) TL_BUG("lanes: %s", error.message);
+            tl_graph_add_output(node, "list", tl_graph_type(of));
+            made[of.port] = node;
+        }
+        *lanes->uses[i].place = tl_graph_output(made[of.port], 0);
+    }
+    tl_mem_free(made);
+}
+
+bool tl_opt_lanes_into(struct tl_node *map, size_t *taken_in) {
+    if (map->op != TL_OP_MAP || tl_attributes_find(&map->attributes, "slice") || is_waited_for(map)) return false;
+    struct tl_node *choice = choice_after(map);
+    struct users users = {.all_inside = true};
+    tl_graph_each_use(map, note_user, &users);
+    if (users.count == 0 || !users.last) return false;
+    struct tl_ref texts = choice ? choice->inputs[0].from : (struct tl_ref){0};
+    for (size_t i = 0; !choice && i < users.last->input_count; i++)
+        if (users.last->inputs[i].from.node == map) texts = users.last->inputs[i].from;
+    struct lanes lanes;
+    lanes_init(&lanes, choice ? tl_graph_output(choice, 0) : texts);
+    lanes.without_waits = true;
+    lanes.tainted[map->number] = true;
+    collect(&lanes);
+    users = (struct users){.lanes = &lanes, .all_inside = true};
+    tl_graph_each_use(lanes.list.node, note_user, &users);
+    bool fits = users.count > 0 && users.all_inside;
+    if (fits) {
+        note_outside_uses(&lanes);
+        move_in(&lanes, map, map->regions[0]->results[texts.port].from);
+        join(&lanes, map);
+        if (choice) {
+            tl_graph_remove(choice);
+            choose_after(&lanes, map, choice, texts);
+        }
+        tl_opt_sort(lanes.body);
+    }
+    if (taken_in) *taken_in = lanes.taken_count;
+    lanes_fini(&lanes);
+    return fits;
 }

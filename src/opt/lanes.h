@@ -27,4 +27,14 @@ struct tl_lanes_options {
  * `list` is an output of a node (not a parameter) with at least one list level. */
 struct tl_node *tl_opt_lanes(struct tl_ref list, const struct tl_lanes_options *options, size_t *taken_in);
 
+/* The same into the body of a map that is there: what follows it goes on in its instances.
+ *
+ *   before   map { decode } ──► distinct ──► embed ──► search ──► top        (distinct or not)
+ *   after    map { decode ──► embed ──► search } ──► distinct ──► top        the same ones are kept, by the texts
+ *
+ * Beside what is said above, what is taken in waits for nothing but its inputs (else the whole map would wait), nothing
+ * waits for the map, and all that its elements are used for is taken in: they are there when the map is complete, so
+ * anyone else would get them later than before. Returns whether it changed anything. */
+bool tl_opt_lanes_into(struct tl_node *map, size_t *taken_in);
+
 #endif

@@ -9,6 +9,11 @@
  * map sees the lanes' results in the order of the items, whichever lane was first, so the result is the same.
  *
  * Any other consumer of the list keeps its edge and gets the whole list.
+ *
+ * Texts that a map writes, each by a decode of its own, are such a list too. What follows goes on in the map's instances:
+ *
+ *   before   map { decode } ──► distinct ──► embed all ──► search all ──► top
+ *   after    map { decode ──► embed ──► search } ──► distinct ──► top
  */
 #include "opt/pass.h"
 
@@ -20,12 +25,25 @@ static bool writes_list(const struct tl_node *node) {
            node->outputs[0].type.depth > 0;
 }
 
+static bool writes_texts(const struct tl_node *node) {
+    for (size_t i = 0; node->op == TL_OP_MAP && i < node->regions[0]->node_count; i++)
+        if (node->regions[0]->nodes[i]->op == TL_OP_DECODE) return true;
+    return false;
+}
+
+/* Whether what follows was taken in; *taken is how much. */
+static bool pass_on(struct tl_node *node, size_t *taken) {
+    struct tl_lanes_options options = {.name = "items", .streamed = true};
+    if (writes_list(node)) return tl_opt_lanes(tl_graph_output(node, 0), &options, taken) != NULL;
+    return writes_texts(node) && tl_opt_lanes_into(node, taken);
+}
+
 /* What in the body may be passed on from; doing it neither removes one nor adds one. */
 static size_t find_writers(const struct tl_body *body, struct tl_node ***writers) {
     size_t count = 0;
     *writers = tl_mem_alloc((body->node_count + 1) * sizeof **writers);
     for (size_t i = 0; i < body->node_count; i++)
-        if (writes_list(body->nodes[i])) (*writers)[count++] = body->nodes[i];
+        if (writes_list(body->nodes[i]) || writes_texts(body->nodes[i])) (*writers)[count++] = body->nodes[i];
     return count;
 }
 
@@ -38,8 +56,7 @@ static bool visit(struct tl_body *body, const struct tl_pass_ctx *ctx) {
     size_t count = find_writers(body, &writers);
     for (size_t i = 0, unchanged = 0; unchanged < count; i = (i + 1) % count) {
         size_t taken = 0;
-        struct tl_lanes_options options = {.name = "items", .streamed = true};
-        if (tl_opt_lanes(tl_graph_output(writers[i], 0), &options, &taken)) {
+        if (pass_on(writers[i], &taken)) {
             tl_opt_note(ctx, "%s: %zu primitives go on with each item as soon as it is written", writers[i]->label,
                         taken);
             changed = true;

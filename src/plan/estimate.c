@@ -5,6 +5,7 @@
  * one element is long. What only a run can know is assumed, by the table below and that of plan.h; docs/graph.md repeats
  * them. Ranks and the critical path come from these figures, so they order work; they promise nothing of a particular
  * run. */
+#include <jansson.h>
 #include <math.h>
 #include <string.h>
 
@@ -110,7 +111,19 @@ static struct size written(const struct tl_node *decode) {
     return size;
 }
 
+/* The texts of a JSON array, which are taken for equally long. */
+static struct size constant_list(const struct tl_node *node) {
+    const char *text = tl_attributes_string(&node->attributes, "values", "[]");
+    json_t *values = json_loads(text, 0, NULL);
+    double count = (double)json_array_size(values);
+    json_decref(values);
+    double bytes = (double)strlen(text) / (count < 1 ? 1 : count);
+    return (struct size){.counts = {count}, .tokens = ceil(bytes / BYTES_PER_TOKEN)};
+}
+
 static struct size aggregated(struct estimator *estimator, const struct tl_node *node) {
+    if (strcmp(tl_attributes_string(&node->attributes, "mode", ""), "distinct") == 0)
+        return *input_size(estimator, node, node->input_count - 1);
     struct size size = assumed(node->outputs[0].type);
     double units = 0, tokens = 0;
     for (size_t i = 0; i < node->input_count; i++) {
@@ -151,6 +164,8 @@ static struct size output_size(struct estimator *estimator, const struct tl_node
     const char *text;
     switch (node->op) {
     case TL_OP_CONSTANT:
+        if (node->outputs[0].type.depth > 0)
+            return constant_list(node);
         text = tl_attributes_string(&node->attributes, "value", "");
         return (struct size){.tokens = ceil((double)strlen(text) / BYTES_PER_TOKEN)};
     case TL_OP_RENDER: return (struct size){.tokens = prompt_tokens(estimator, node)};

@@ -156,6 +156,49 @@ static struct tl_ref decode_list(struct maker *maker, struct tl_body *body, stru
     return give(maker, node, "items", TL_TYPE_OF(TEXT, 1));
 }
 
+/* Texts that are written each on its own, some of them equal, and of these the distinct ones, mostly. */
+static struct tl_ref decode_each(struct maker *maker, struct tl_body *body) {
+    static const char *const lists[] = {"[]", "[\"1\"]", "[\"1\",\"2\",\"3\"]", "[\"1\",\"2\",\"1\",\" \"]"};
+    struct tl_ref items;
+    if (chance(maker, 70) || !pick(maker, TL_TYPE_TEXT, 1, 1, &items)) {
+        struct tl_node *numbers = add(maker, body, TL_OP_CONSTANT);
+        set_string(maker, numbers, "values", lists[below(maker, 4)]);
+        items = give(maker, numbers, "values", TL_TYPE_OF(TEXT, 1));
+    }
+    struct tl_node *map = add(maker, body, TL_OP_MAP);
+    tl_graph_connect(map, "items", items);
+    struct tl_error error;
+    if (tl_graph_begin_region(map, &error) != TL_OK) TL_BUG("random graph: %s", error.message);
+    struct tl_body *inner = map->regions[0];
+    struct tl_ref item = {inner->parameters, 0};
+    size_t before = maker->count;
+    bool plain = chance(maker, 30); /* the item alone is asked for: equal items have equal texts */
+    struct tl_ref kv = {0};
+    if (plain) {
+        struct tl_node *render = add(maker, inner, TL_OP_RENDER);
+        tl_graph_connect(render, "number", item);
+        set_string(maker, render, "template", "[[\"user\",\"Write number {number}.\"]]");
+        struct tl_ref prompt = infer(maker, render);
+        struct tl_node *prefill = add(maker, inner, TL_OP_PREFILL);
+        tl_graph_connect(prefill, "prompt", prompt);
+        kv = infer(maker, prefill);
+    } else {
+        kv = make_prefix(maker, inner, &item);
+    }
+    tl_graph_add_result(inner, "text", decode(maker, inner, kv));
+    maker->count = before;
+    if (tl_graph_end_region(map, &error) != TL_OK) TL_BUG("random graph: %s", error.message);
+    struct tl_ref texts = tl_graph_output(map, 0);
+    if (chance(maker, 25)) {
+        offer(maker, texts);
+        return texts;
+    }
+    struct tl_node *choice = add(maker, body, TL_OP_AGGREGATE);
+    tl_graph_connect(choice, "texts", texts);
+    set_string(maker, choice, "mode", "distinct");
+    return give(maker, choice, "texts", TL_TYPE_OF(TEXT, 1));
+}
+
 static struct tl_ref make_answer(struct maker *maker, struct tl_body *body, const struct tl_ref *must) {
     struct tl_ref kv = make_prefix(maker, body, must);
     if (chance(maker, 15)) decode(maker, body, kv); /* two answers to one prompt */
@@ -235,7 +278,8 @@ static void make_search(struct maker *maker, struct tl_body *body) {
 /* What a query rewriter does: a list, each item embedded and searched. */
 static void make_expansion(struct maker *maker, struct tl_body *body) {
     struct tl_ref index;
-    struct tl_ref items = decode_list(maker, body, make_prefix(maker, body, NULL));
+    struct tl_ref items = chance(maker, 40) ? decode_each(maker, body)
+                                            : decode_list(maker, body, make_prefix(maker, body, NULL));
     if (chance(maker, 80) && pick(maker, TL_TYPE_INDEX, 0, 0, &index)) search(maker, body, items, index);
 }
 
