@@ -55,6 +55,14 @@ static void read_number(struct tl_check *check, const struct tl_setting *setting
     tl_check_expected(check, source, what, expected);
 }
 
+static void read_bool(struct tl_check *check, const char *what, struct tl_setting_value *value) {
+    const struct tl_yaml_node *source = value->source;
+    bool plain = source->kind == TL_YAML_SCALAR && source->plain;
+    value->integer = plain && strcmp(source->text, "true") == 0;
+    if (!plain || (value->integer == 0 && strcmp(source->text, "false") != 0))
+        tl_check_expected(check, source, what, "true or false");
+}
+
 /* ---- words and texts ---- */
 
 static void read_choice(struct tl_check *check, const struct tl_setting *setting, const char *what,
@@ -160,6 +168,8 @@ static void take_default(const struct tl_setting *setting, struct tl_setting_val
         return;
     if (setting->kind == TL_SETTING_INTEGER)
         TL_ASSERT(parse_integer(setting->otherwise, &value->integer));
+    if (setting->kind == TL_SETTING_BOOL)
+        value->integer = strcmp(setting->otherwise, "true") == 0;
     if (setting->kind == TL_SETTING_INTEGER || setting->kind == TL_SETTING_NUMBER)
         TL_ASSERT(parse_number(setting->otherwise, &value->number));
 }
@@ -180,6 +190,7 @@ static void read_setting(struct tl_check *check, const struct tl_step *step, con
     switch (setting->kind) {
     case TL_SETTING_INTEGER:
     case TL_SETTING_NUMBER: read_number(check, setting, what, value); break;
+    case TL_SETTING_BOOL: read_bool(check, what, value); break;
     case TL_SETTING_STRING: value->string = tl_check_text(check, value->source, what, "a text"); break;
     case TL_SETTING_STRINGS: read_strings(check, what, value); break;
     case TL_SETTING_CHOICE: read_choice(check, setting, what, value); break;
@@ -250,7 +261,8 @@ void tl_check_settings(struct tl_check *check, struct tl_step *step) {
     check_keys(check, step);
     check_step_engines(check, step);
     size_t mode_position = 0;
-    while (mode_position < module->setting_count && strcmp(module->settings[mode_position].name, tl_module_selector(module)) != 0)
+    while (mode_position < module->setting_count &&
+           strcmp(module->settings[mode_position].name, tl_module_selector(module)) != 0)
         mode_position++;
     const char *mode = NULL;
     if (mode_position < module->setting_count) {

@@ -38,6 +38,7 @@ extern const struct tl_engine_role_info tl_engine_roles[TL_ROLE_COUNT];
 enum tl_setting_kind {
     TL_SETTING_INTEGER,
     TL_SETTING_NUMBER,
+    TL_SETTING_BOOL,
     TL_SETTING_STRING,
     TL_SETTING_STRINGS,   /* a text or a list of texts */
     TL_SETTING_CHOICE,    /* one of `choices` */
@@ -57,6 +58,7 @@ struct tl_placeholder {
 /* What a prompt may use, and the one that stands for it when none is written. */
 struct tl_prompt_form {
     const char *mode; /* value of the setting `mode` that it belongs to; NULL: the module has no modes */
+    bool parallel;    /* the one when the setting `parallel` is true */
     const struct tl_placeholder *placeholders; /* NULL ends a list of forms */
     const char *system, *user;
 };
@@ -68,7 +70,8 @@ struct tl_setting {
     double least, most;                        /* INTEGER, NUMBER: range, both ends included */
     const char *otherwise;                     /* default, as it would be written; NULL: none */
     const char *const *choices;                /* CHOICE: NULL-terminated */
-    const struct tl_prompt_form *forms;        /* PROMPT: one per mode; NULL: it may use what `inputs` names */
+    const struct tl_prompt_form *forms;        /* PROMPT: one per mode; NULL: it may use what `inputs` names, and
+                                                  in a parallel list {number} and {count} */
     uint32_t accepts;                          /* REFERENCE, INPUTS: a bit for each tl_base_type */
     bool single;                               /* REFERENCE: one value, no list */
     const char *modes;                         /* values of the setting that selects (see below) that it belongs to:

@@ -1,6 +1,9 @@
 /* module_generate.c: one prompt, one output. The prompt may use whatever `inputs` names:
  *
- *     inputs → render → prefill → decode */
+ *     inputs → render → prefill → decode
+ *
+ * With `n` several decodes go on from the one prefill; with `parallel: true` a list is written item by item, all at the
+ * same time (parallel.c). */
 #include <jansson.h>
 #include <string.h>
 
@@ -9,6 +12,8 @@
 
 #define RENDERABLE \
     (TL_ACCEPTS(TEXT) | TL_ACCEPTS(HIT) | TL_ACCEPTS(NUMBER) | TL_ACCEPTS(BOOL) | TL_ACCEPTS(JSON))
+
+#define ANSWERS_MAX 16
 
 static const char *const formats[] = {"text", "list", "json", "choice", "tool_call", NULL};
 static const char *const tool_choices[] = {"required", "auto", NULL};
@@ -19,7 +24,24 @@ static const struct tl_setting settings[] = {
      .accepts = RENDERABLE,
      .required = true,
      .description = "what the prompt may insert: a name of your own for each, and a reference"},
-    {.name = "prompt", .kind = TL_SETTING_PROMPT, .required = true, .description = "uses the names in `inputs`"},
+    {.name = "parallel",
+     .kind = TL_SETTING_BOOL,
+     .modes = "list",
+     .otherwise = "false",
+     .description = "write the texts at the same time, none of which then knows the others "
+                    "([what changes](#lists-written-in-parallel))"},
+    {.name = "prompt",
+     .kind = TL_SETTING_PROMPT,
+     .required = true,
+     .description = "uses the names in `inputs`, and in a parallel list `number`, which text is asked for from 1, and "
+                    "`count`, how many there are"},
+    {.name = "n",
+     .kind = TL_SETTING_INTEGER,
+     .modes = "text choice",
+     .least = 2,
+     .most = ANSWERS_MAX,
+     .description = "so many answers to the prompt, which is read once, with the seeds `seed`, `seed` + 1, ...; the "
+                    "output is texts then"},
     {.name = "format",
      .kind = TL_SETTING_CHOICE,
      .choices = formats,
@@ -98,11 +120,32 @@ static void check_tools(struct tl_check *check, const struct tl_step *step) {
     struct tl_schema *schema = NULL;
     struct tl_error error;
     if (text == NULL)
-        tl_check_error(check, source_of(step, "tools"), "step '%s': format tool_call needs the setting tools", step->id);
+        tl_check_error(check, source_of(step, "tools"), "step '%s': format tool_call needs the setting tools",
+                       step->id);
     else if (tl_schema_compile_call(json, "arguments", &schema, &error) != TL_OK)
         tl_check_error(check, source_of(step, "tools"), "step '%s': %s", step->id, error.message);
     tl_schema_free(schema);
     json_decref(json);
+}
+
+/* What does nothing, or has two meanings. */
+static void check_several(struct tl_check *check, const struct tl_step *step) {
+    const struct tl_setting_value *n = tl_step_value(step, "n"), *least = tl_step_value(step, "min_items"),
+                                  *inputs = tl_step_value(step, "inputs");
+    if (n->source != NULL && tl_step_value(step, "temperature")->number <= 0)
+        tl_check_warning(check, n->source, "step '%s': n: all answers will be the same, because the temperature is 0",
+                         step->id);
+    if (!tl_step_is_parallel(step))
+        return;
+    if (least->source != NULL)
+        tl_check_warning(check, least->source,
+                         "step '%s': min_items: this does nothing in a list that is written in parallel", step->id);
+    for (size_t i = 0; i < inputs->reference_count; i++)
+        if (strcmp(inputs->references[i].name, "number") == 0 || strcmp(inputs->references[i].name, "count") == 0)
+            tl_check_error(check, inputs->references[i].source,
+                           "step '%s': inputs: {%s} is the list's own in a list that is written in parallel; expected "
+                           "another name",
+                           step->id, inputs->references[i].name);
 }
 
 static void check(struct tl_check *check, const struct tl_step *step) {
@@ -114,6 +157,7 @@ static void check(struct tl_check *check, const struct tl_step *step) {
     tl_schema_free(schema_of(step, &error));
     if (error.status != TL_OK)
         tl_check_error(check, source_of(step, "schema"), "step '%s': %s", step->id, error.message);
+    check_several(check, step);
     if (strcmp(format, "choice") == 0)
         check_choices(check, step);
     if (strcmp(format, "tool_call") == 0)
@@ -127,7 +171,7 @@ static struct tl_type type_of(const struct tl_step *step) {
     const char *format = tl_step_value(step, "format")->string;
     struct tl_error error;
     if (format == NULL || strcmp(format, "text") == 0 || strcmp(format, "choice") == 0)
-        return TL_TYPE_OF(TEXT, 0);
+        return TL_TYPE_OF(TEXT, tl_step_value(step, "n")->integer > 0);
     if (strcmp(format, "list") == 0)
         return TL_TYPE_OF(TEXT, 1);
     struct tl_schema *schema = schema_of(step, &error);
@@ -156,24 +200,55 @@ static void set_format(const struct tl_step *step, struct tl_node *decode) {
             tl_build_set_string(decode, strings[i], tl_step_value(step, strings[i])->string);
 }
 
+/* One answer for each seed, all from the same prefix. */
+static struct tl_ref build_answers(const struct tl_build *build, const struct tl_step *step, struct tl_ref kv) {
+    struct tl_bundle answers = {.count = (size_t)tl_step_value(step, "n")->integer};
+    for (size_t i = 0; i < answers.count; i++) {
+        struct tl_node *decode = tl_build_node(step, build->root, TL_OP_DECODE, "decode", i, TL_ROLE_LLM);
+        tl_graph_connect(decode, "kv", kv);
+        tl_build_set_sampling(step, decode);
+        tl_build_set_integer(decode, "seed", (uint32_t)(tl_step_value(step, "seed")->integer + (int64_t)i));
+        set_format(step, decode);
+        tl_build_finish(decode);
+        answers.lanes[i] = tl_graph_add_output(decode, "text", TL_TYPE_OF(TEXT, 0));
+    }
+    return tl_build_merge(build, step, "answers", &answers);
+}
+
 static void build(struct tl_build *build, const struct tl_step *step, struct tl_bundle *outputs_of_step) {
     const struct tl_setting_value *inputs = tl_step_value(step, "inputs");
-    struct tl_ref values[TL_WORKFLOW_REFERENCES_MAX];
+    const char *template = tl_step_value(step, "prompt")->string;
+    struct tl_ref values[TL_WORKFLOW_REFERENCES_MAX], *output = &outputs_of_step[0].lanes[0];
     const char *names[TL_WORKFLOW_REFERENCES_MAX];
     struct tl_str trim = TL_STR_INIT;
     size_t count = tl_build_named(build, step, inputs, names, values);
+    outputs_of_step[0].count = 1;
     for (size_t i = 0; i < count; i++)
         if (tl_graph_type(values[i]).base == TL_TYPE_HIT)
             tl_str_printf(&trim, "%s%s", trim.length > 0 ? "," : "", names[i]);
-
-    struct tl_node *render = tl_build_render(step, build->root, tl_step_value(step, "prompt")->string, trim.data);
+    if (tl_step_is_parallel(step)) {
+        *output = tl_build_parallel(step, build->root,
+                                    &(struct tl_build_list){.template = template,
+                                                            .trim = trim.data,
+                                                            .names = names,
+                                                            .inputs = values,
+                                                            .input_count = count,
+                                                            .items = tl_step_value(step, "items")->integer});
+        tl_str_fini(&trim);
+        return;
+    }
+    struct tl_node *render = tl_build_render(step, build->root, template, trim.data);
     tl_str_fini(&trim);
     for (size_t i = 0; i < count; i++)
         tl_graph_connect(render, names[i], values[i]);
-    struct tl_node *decode = tl_build_decode(step, build->root, tl_build_prefill(step, render));
+    struct tl_ref kv = tl_build_prefill(step, render);
+    if (tl_step_value(step, "n")->integer > 0) {
+        *output = build_answers(build, step, kv);
+        return;
+    }
+    struct tl_node *decode = tl_build_decode(step, build->root, kv);
     set_format(step, decode);
-    outputs_of_step[0].lanes[0] = tl_graph_add_output(decode, "text", type_of(step));
-    outputs_of_step[0].count = 1;
+    *output = tl_graph_add_output(decode, "text", type_of(step));
 }
 
 const struct tl_module tl_module_generate = {

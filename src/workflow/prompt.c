@@ -141,10 +141,23 @@ static bool read_messages(struct tl_check *check, const struct tl_yaml_node *sou
 /* ---- names in braces ---- */
 
 static const struct tl_prompt_form *find_form(const struct tl_step *step, const struct tl_setting *setting) {
+    bool parallel = tl_step_is_parallel(step);
     for (const struct tl_prompt_form *form = setting->forms; form->placeholders != NULL; form++)
-        if (form->mode == NULL || strcmp(form->mode, tl_step_value(step, "mode")->string) == 0)
+        if (form->parallel == parallel &&
+            (form->mode == NULL || strcmp(form->mode, tl_step_value(step, "mode")->string) == 0))
             return form;
     return NULL;
+}
+
+/* What every prompt of a list that is written in parallel may use. */
+static const char *const parallel_names[] = {"number", "count"};
+#define PARALLEL_NAMES (sizeof parallel_names / sizeof parallel_names[0])
+
+static bool is_among(const char *name, const char *const *names, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
 }
 
 /* The names that the prompt may use, NULL-terminated; of `inputs` when the setting has no forms. */
@@ -154,21 +167,17 @@ static const char **list_names(struct tl_check *check, const struct tl_step *ste
     size_t most = inputs != NULL ? inputs->reference_count : 0;
     for (size_t i = 0; form != NULL && form->placeholders[i].name != NULL; i++)
         most++;
-    const char **names = tl_arena_alloc(&check->workflow->arena, (most + 1) * sizeof *names);
+    const char **names = tl_arena_alloc(&check->workflow->arena, (most + PARALLEL_NAMES + 1) * sizeof *names);
     *count = 0;
     for (size_t i = 0; i < most; i++) {
         const char *name = form != NULL ? form->placeholders[i].name : inputs->references[i].name;
         if (*count == 0 || strcmp(names[*count - 1], name) != 0)
             names[(*count)++] = name;
     }
+    for (size_t i = 0; form == NULL && tl_step_is_parallel(step) && i < PARALLEL_NAMES; i++)
+        if (!is_among(parallel_names[i], names, *count))
+            names[(*count)++] = parallel_names[i];
     return names;
-}
-
-static bool is_among(const char *name, const char *const *names, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(names[i], name) == 0)
-            return true;
-    return false;
 }
 
 static void check_names(struct tl_check *check, const struct tl_step *step, const struct tl_prompt_form *form,
@@ -186,7 +195,7 @@ static void check_names(struct tl_check *check, const struct tl_step *step, cons
         tl_str_fini(&help);
     }
     for (size_t i = 0; i < count; i++) {
-        bool needed = form == NULL || form->placeholders[i].needed;
+        bool needed = form != NULL ? form->placeholders[i].needed : names[i] != parallel_names[1];
         if (needed && !is_among(names[i], used, used_count))
             tl_check_warning(check, source, "%s: the prompt does not use {%s}", what, names[i]);
     }

@@ -38,6 +38,9 @@ static void put_kind(const struct tl_setting *setting, struct tl_str *out) {
     case TL_SETTING_NUMBER:
         tl_str_printf(out, "number, %.12g to %.12g", setting->least, setting->most);
         break;
+    case TL_SETTING_BOOL:
+        tl_str_puts(out, "`true`, `false`");
+        break;
     case TL_SETTING_STRING:
         tl_str_puts(out, "text");
         break;
@@ -88,6 +91,8 @@ static void put_form(const struct tl_setting *setting, const struct tl_prompt_fo
     tl_str_printf(out, "\n`%s`", setting->name);
     if (form->mode != NULL)
         tl_str_printf(out, " in mode `%s`", form->mode);
+    if (form->parallel)
+        tl_str_puts(out, " with `parallel: true`");
     tl_str_puts(out, " may use:\n\n");
     for (const struct tl_placeholder *name = form->placeholders; name->name != NULL; name++)
         tl_str_printf(out, "- `{%s}`: %s\n", name->name, name->description);

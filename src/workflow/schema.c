@@ -30,12 +30,14 @@ static json_t *closed_object(json_t *properties, json_t *required) {
                 "required", required);
 }
 
-/* A default as JSON: a number where the setting is one. */
+/* A default as JSON: a number or boolean where the setting is one. */
 static json_t *default_of(const struct tl_setting *setting) {
     if (setting->kind == TL_SETTING_INTEGER)
         return json_integer(strtoll(setting->otherwise, NULL, 10));
     if (setting->kind == TL_SETTING_NUMBER)
         return json_real(strtod(setting->otherwise, NULL));
+    if (setting->kind == TL_SETTING_BOOL)
+        return json_boolean(strcmp(setting->otherwise, "true") == 0);
     return json_string(setting->otherwise);
 }
 
@@ -54,6 +56,9 @@ static json_t *setting_schema(const struct tl_setting *setting) {
     case TL_SETTING_INTEGER:
     case TL_SETTING_NUMBER:
         schema = number_schema(setting);
+        break;
+    case TL_SETTING_BOOL:
+        schema = pack("{s:s}", "type", "boolean");
         break;
     case TL_SETTING_STRING:
         schema = pack("{s:s}", "type", "string");

@@ -5,6 +5,7 @@
  *   prompt.c      a prompt as written → a template                check_reference.c   $step.output
  *   schema.c      tables → JSON Schema                            decompose.c         struct tl_workflow → p-graph
  *   reference.c   tables → Markdown                               build.c             what modules build nodes with
+ *                                                                 parallel.c          lists of items written at once
  */
 #ifndef TL_WORKFLOW_WORKFLOW_IMPL_H
 #define TL_WORKFLOW_WORKFLOW_IMPL_H
@@ -29,7 +30,7 @@ struct tl_reference {
 /* A setting of a step: as written, or the default. */
 struct tl_setting_value {
     const struct tl_yaml_node *source; /* NULL: not written */
-    int64_t integer;
+    int64_t integer;                /* INTEGER; BOOL: 0 or 1 */
     double number;                  /* of INTEGER too */
     const char *string;             /* STRING, CHOICE; STRINGS: a JSON array; PROMPT: the template of `render` */
     struct tl_reference *references;
@@ -120,6 +121,9 @@ void tl_check_engines(struct tl_check *check, const struct tl_yaml_node *map, co
 void tl_check_settings(struct tl_check *check, struct tl_step *step);
 const struct tl_setting_value *tl_step_value(const struct tl_step *step, const char *name); /* a name of its module */
 
+/* parallel.c: whether the step writes a list whose items are decoded at the same time. */
+bool tl_step_is_parallel(const struct tl_step *step);
+
 /* check_reference.c. `step` is the one that refers; NULL: the workflow's outputs. */
 void tl_check_reference(struct tl_check *check, const struct tl_step *step, const struct tl_yaml_node *source,
                         const char *what, struct tl_reference *reference);
@@ -196,6 +200,18 @@ struct tl_node *tl_build_render(const struct tl_step *step, struct tl_body *body
 struct tl_ref tl_build_prefill(const struct tl_step *step, struct tl_node *render);
 /* A decode from `kv` with the step's settings of sampling; its output is still to be added. */
 struct tl_node *tl_build_decode(const struct tl_step *step, struct tl_body *body, struct tl_ref kv);
+/* A list whose items are written at the same time, by a prompt that may use {number} and {count} beside its inputs. */
+struct tl_build_list {
+    const char *template, *trim; /* as tl_build_render has them */
+    const char *const *names;    /* of the inputs that the template uses */
+    const struct tl_ref *inputs;
+    size_t input_count;
+    int64_t items;
+};
+/* parallel.c: the distinct texts of it. The step has the settings max_tokens, item_tokens and stop. */
+struct tl_ref tl_build_parallel(const struct tl_step *step, struct tl_body *root, const struct tl_build_list *list);
+/* Appends the template with the number in place of {count}. */
+void tl_build_fill_count(const char *template, int64_t count, struct tl_str *out);
 /* Decodes text by the step's sampling settings. */
 struct tl_ref tl_build_text(const struct tl_step *step, struct tl_body *body, struct tl_ref kv);
 

@@ -380,6 +380,123 @@ static void test_count_is_literal(void **state) {
     tl_workflow_destroy(workflow);
 }
 
+static int64_t integer(const struct tl_node *node, const char *name) {
+    return tl_attributes_integer(&node->attributes, name, -1);
+}
+
+/* The items of a parallel list: a map over the numbers from 1, whose prompts differ in the number alone. */
+static void test_parallel_list(void **state) {
+    (void)state;
+    struct tl_workflow *workflow = parse("name: x\ninputs: {q: text}\nsteps:\n"
+                                         "- {module: expand, question: $q, count: 3, parallel: true, item_tokens: 20,\n"
+                                         "   stop: ['.'], prompt: 'Of {count} for {question}, number {number}:'}\n"
+                                         "- {module: embed, texts: $expand.queries}\n"
+                                         "outputs: {a: $embed.vectors}\n",
+                                         NULL);
+    struct tl_graph *graph = decompose(workflow, "q", false);
+    assert_string_equal(tl_attributes_string(&find(graph, "expand/numbers")->attributes, "values", ""),
+                        "[\"1\",\"2\",\"3\"]");
+    const struct tl_node *map = find(graph, "expand/each");
+    assert_int_equal(map->op, TL_OP_MAP);
+    assert_string_equal(from(graph, "expand/each", "items"), "expand/numbers");
+    const struct tl_body *body = map->regions[0];
+    assert_int_equal(body->node_count, 3);
+    const struct tl_node *render = body->nodes[0], *decode = body->nodes[2];
+    assert_string_equal(tl_attributes_string(&render->attributes, "template", ""),
+                        "[[\"user\",\"Of 3 for {question}, number {number}:\"]]");
+    assert_ptr_equal(render->inputs[0].from.node, graph->root->parameters);
+    assert_ptr_equal(render->inputs[1].from.node, body->parameters);
+    assert_int_equal(integer(decode, "max_tokens"), 20);
+    assert_string_equal(tl_attributes_string(&decode->attributes, "stop", ""), "[\".\",\"\\n\"]");
+    assert_string_equal(tl_attributes_string(&decode->attributes, "format", "text"), "text");
+    assert_string_equal(from(graph, "expand/distinct", "texts"), "expand/each");
+    assert_string_equal(from(graph, "embed/embed_2", "input"), "expand/distinct");
+    tl_graph_destroy(graph);
+    tl_workflow_destroy(workflow);
+}
+
+static void test_parallel_generate(void **state) {
+    (void)state;
+    struct tl_workflow *workflow = parse("name: x\ninputs: {q: text}\nsteps:\n"
+                                         "- {module: generate, inputs: {q: $q}, format: list, items: 4, parallel: true,\n"
+                                         "   max_tokens: 8, prompt: '{q}: {number} of {count}'}\n"
+                                         "outputs: {a: $generate.text}\n",
+                                         NULL);
+    struct tl_graph *graph = decompose(workflow, "q", false);
+    const struct tl_body *body = find(graph, "generate/each")->regions[0];
+    assert_string_equal(tl_attributes_string(&body->nodes[0]->attributes, "template", ""),
+                        "[[\"user\",\"{q}: {number} of 4\"]]");
+    assert_int_equal(integer(body->nodes[2], "max_tokens"), 8);
+    assert_string_equal(tl_attributes_string(&body->nodes[2]->attributes, "stop", ""), "[\"\\n\"]");
+    assert_true(tl_type_equal(tl_graph_type(graph->root->results[0].from), TL_TYPE_OF(TEXT, 1)));
+    tl_graph_destroy(graph);
+    tl_workflow_destroy(workflow);
+}
+
+/* What is said of settings that do nothing, without their places. */
+static void check_warnings(const char *step, const char *expected) {
+    char text[512];
+    snprintf(text, sizeof text, "name: x\ninputs: {q: text}\nsteps:\n- {id: s, %s}\noutputs: {a: $s.%s}\n", step,
+             strstr(step, "expand") != NULL ? "queries" : "text");
+    struct tl_diagnostics findings = {0};
+    struct tl_workflow *workflow = tl_workflow_parse(text, strlen(text), "x.yaml", NULL, &findings);
+    assert_non_null(workflow);
+    struct tl_str all = TL_STR_INIT;
+    for (size_t i = 0; i < findings.count; i++) {
+        assert_int_equal(findings.items[i].severity, TL_SEVERITY_WARNING);
+        assert_int_equal(findings.items[i].line, 4);
+        assert_true(findings.items[i].column > 5);
+        tl_str_printf(&all, "%s\n", findings.items[i].message);
+    }
+    assert_string_equal(all.data, expected);
+    tl_str_fini(&all);
+    tl_diagnostics_fini(&findings);
+    tl_workflow_destroy(workflow);
+}
+
+static void test_settings_that_do_nothing(void **state) {
+    (void)state;
+    check_warnings("module: expand, question: $q, parallel: true", "");
+    check_warnings("module: expand, question: $q, parallel: false, on_error: fail", "");
+    check_warnings("module: expand, question: $q, parallel: true, on_error: fail",
+                   "step 's': on_error: this does nothing: a list that is written in parallel never breaks off\n");
+    check_warnings("module: expand, question: $q, parallel: true, prompt: '{question} {count}'",
+                   "step 's': prompt: the prompt does not use {number}\n");
+    check_warnings("module: generate, inputs: {q: $q}, format: list, parallel: true, prompt: '{q} {number}'", "");
+    check_warnings("module: generate, inputs: {q: $q}, format: list, parallel: true, min_items: 2, prompt: '{q}'",
+                   "step 's': prompt: the prompt does not use {number}\n"
+                   "step 's': min_items: this does nothing in a list that is written in parallel\n");
+    check_warnings("module: generate, inputs: {q: $q}, prompt: '{q}', n: 2, temperature: 1", "");
+    check_warnings("module: generate, inputs: {q: $q}, prompt: '{q}', n: 2",
+                   "step 's': n: all answers will be the same, because the temperature is 0\n");
+}
+
+/* Several answers go on from one prefill, with seeds of their own, which begin again after the last one. */
+static void test_n(void **state) {
+    (void)state;
+    struct tl_workflow *workflow = parse("name: x\ninputs: {q: text}\nsteps:\n"
+                                         "- {module: generate, inputs: {q: $q}, prompt: '{q}', n: 3, temperature: 0.7,\n"
+                                         "   seed: 4294967294, format: choice, choices: [a, b]}\n"
+                                         "outputs: {a: $generate.text}\n",
+                                         NULL);
+    struct tl_graph *graph = decompose(workflow, "q", false);
+    static const char *const decodes[] = {"generate/decode", "generate/decode_2", "generate/decode_3"};
+    static const int64_t seeds[] = {4294967294, 4294967295, 0};
+    for (size_t i = 0; i < 3; i++) {
+        const struct tl_node *decode = find(graph, decodes[i]);
+        assert_string_equal(from(graph, decodes[i], "kv"), "generate/prefill");
+        assert_int_equal(integer(decode, "seed"), seeds[i]);
+        assert_string_equal(tl_attributes_string(&decode->attributes, "choices", ""), "[\"a\",\"b\"]");
+    }
+    const struct tl_node *all = find(graph, "generate/merge_answers");
+    assert_int_equal(all->input_count, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_string_equal(all->inputs[i].from.node->label, decodes[i]);
+    assert_true(tl_type_equal(tl_graph_type(graph->root->results[0].from), TL_TYPE_OF(TEXT, 1)));
+    tl_graph_destroy(graph);
+    tl_workflow_destroy(workflow);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_questions),
@@ -392,6 +509,10 @@ int main(void) {
         cmocka_unit_test(test_prompt_files),
         cmocka_unit_test(test_load),
         cmocka_unit_test(test_count_is_literal),
+        cmocka_unit_test(test_parallel_list),
+        cmocka_unit_test(test_parallel_generate),
+        cmocka_unit_test(test_settings_that_do_nothing),
+        cmocka_unit_test(test_n),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
