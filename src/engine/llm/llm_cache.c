@@ -151,26 +151,36 @@ static void save_rest(struct tl_llm_core *core, const struct tl_llm_copy *copy, 
         save(core, copy, copy->mark.length);
 }
 
-bool tl_llm_pin_wanted(const struct tl_llm_core *core, const struct tl_llm_request *request) {
-    if (request->pin < LEAST_SAVED || core->token_bytes * (double)request->pin > (double)core->limits.pin_bytes)
-        return false;
+/* A saved copy of exactly the request's pinned prefix: pinned, or pinned once. NULL: there is none. */
+static struct tl_llm_copy *saved_pin(const struct tl_llm_core *core, const struct tl_llm_request *request) {
     struct tl_llm_match match =
         tl_llm_tree_find(&core->tree, request->salt, request->tokens.ids, request->pin, TL_LLM_COPY);
+    struct tl_llm_copy *found = NULL;
     struct tl_llm_mark *mark = NULL;
     while (match.length == request->pin && (mark = tl_llm_tree_next(match.node, TL_LLM_COPY, mark)) != NULL)
-        if (mark->length == request->pin && copy_of(mark)->pinned) {
-            copy_of(mark)->used = core->step;
-            return false;
-        }
-    return true;
+        if (mark->length == request->pin && copy_of(mark)->saved && (!found || copy_of(mark)->pinned))
+            found = copy_of(mark);
+    return found;
+}
+
+static bool may_pin(const struct tl_llm_core *core, const struct tl_llm_request *request) {
+    return request->pin >= LEAST_SAVED && core->token_bytes * (double)request->pin <= (double)core->limits.pin_bytes;
+}
+
+bool tl_llm_pin_wanted(const struct tl_llm_core *core, const struct tl_llm_request *request) {
+    return may_pin(core, request) && !saved_pin(core, request);
 }
 
 void tl_llm_pin(struct tl_llm_core *core, struct tl_llm_request *request) {
     bool there = request->copy && request->filled >= request->pin;
-    if (!there || (core->limits.whole_only && request->filled > request->pin) || !tl_llm_pin_wanted(core, request))
+    if (!there || !may_pin(core, request))
         return;
-    struct tl_llm_copy *copy = save(core, request->copy, request->pin);
-    if (!copy)
+    struct tl_llm_copy *copy = saved_pin(core, request);
+    if (copy)
+        copy->used = core->step;
+    else if (!core->limits.whole_only || request->filled == request->pin)
+        copy = save(core, request->copy, request->pin);
+    if (!copy || copy->pinned)
         return;
     core->counters.saved_bytes -= copy->bytes;
     core->counters.pinned_bytes += copy->bytes;

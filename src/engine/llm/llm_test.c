@@ -222,6 +222,31 @@ static void test_pins(void **state) {
     tl_llm_test_close(&world);
 }
 
+/* Pins in rotation, one more than there is room for: what is pinned no more stays saved as long as there is room, and is
+ * pinned again without being saved again. */
+static void test_pins_in_rotation(void **state) {
+    (void)state;
+    struct tl_llm_limits limits = usual;
+    limits.sequences = 1;
+    struct tl_llm_test_world world = usual_world();
+    tl_llm_test_open(&world, &limits, false);
+    int32_t ids[100];
+    uint64_t saves = 0;
+    for (int32_t round = 0; round < 12; round++) {
+        spell(ids, 100, 80, 1 + round % 4, 20 + round);
+        tl_llm_submit(world.core, &(struct tl_llm_ask){.ids = ids, .count = 100, .open = true, .pin = 80});
+        run_out(&world);
+        struct tl_llm_counters counters = tl_llm_count(world.core);
+        assert_int_equal(counters.pinned, round < 3 ? round + 1 : 3);
+        if (round >= 4) {
+            assert_int_equal(counters.computed, 4 * 100 + (round - 3) * 20);
+            assert_int_equal(counters.saves - saves, 1); /* what was in the sequence before, with its own end */
+        }
+        saves = counters.saves;
+    }
+    tl_llm_test_close(&world);
+}
+
 /* What somebody holds outlives what nobody does, whatever was used last. */
 static void keep_handle(struct tl_llm_test_world *world, struct tl_llm_request *request) {
     struct tl_llm_handle **handle = request->user;
@@ -870,6 +895,7 @@ int main(void) {
         cmocka_unit_test(test_forks),
         cmocka_unit_test(test_a_known_row_saves_a_call),
         cmocka_unit_test(test_pins),
+        cmocka_unit_test(test_pins_in_rotation),
         cmocka_unit_test(test_held_prefixes_go_last),
         cmocka_unit_test(test_nothing_is_kept_that_nobody_holds),
         cmocka_unit_test(test_models_that_cannot_be_cut),
