@@ -5,8 +5,10 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "choice/choice.h"
 #include "opt/opt.h"
 #include "plan/plan.h"
+#include "runtime/machine.h"
 #include "scenario/scenario_impl.h"
 #include "workflow/workflow.h"
 
@@ -60,13 +62,22 @@ static enum tl_status graph_of(const struct tl_scenario_load *load, struct tl_gr
     return status;
 }
 
-/* How long lists are cut: by what the engine does to them. */
-static uint32_t slice_of(void *cost, const char *engine) {
-    static const enum tl_primitive ops[] = {TL_OP_EMBED, TL_OP_SCORE, TL_OP_INGEST};
-    uint32_t slice = 0;
-    for (size_t i = 0; i < sizeof ops / sizeof ops[0] && slice == 0; i++)
-        slice = tl_cost_slice(cost, engine, ops[i]);
-    return slice;
+/* As the runtime would, for what the load's queries bring and each alone. */
+static enum tl_status choose(const struct tl_scenario *scenario, const struct tl_scenario_load *load,
+                             const struct tl_opt_options *options, struct tl_cost *cost, const struct tl_graph *graph,
+                             struct tl_plan **plan, struct tl_error *error) {
+    uint32_t chunks = load->chunk_count * load->chunk_tokens, documents = load->document_count * load->document_tokens;
+    const struct tl_choice_load brought = {
+        .text_tokens = load->question_tokens,
+        .documents = load->document_count,
+        .document_tokens = load->workflow ? documents : chunks, /* graphs begin behind the cutting of documents */
+    };
+    struct tl_choice_machine machine;
+    tl_runtime_machine_init(&machine, scenario->config, cost);
+    machine.policy = tl_policy_find(scenario->policy);
+    enum tl_status status = tl_choice_make(graph, options, &machine, &brought, plan, NULL, error);
+    tl_runtime_machine_fini(&machine);
+    return status;
 }
 
 static enum tl_status optimize(const struct tl_scenario *scenario, const struct tl_scenario_load *load,
@@ -80,13 +91,17 @@ static enum tl_status optimize(const struct tl_scenario *scenario, const struct 
     options.level = load->optimize == TL_OPTIMIZE_DEFAULT ? scenario->optimize : load->optimize;
     options.passes = passes;
     options.pass_count = count;
-    options.batch = slice_of;
+    options.batch = tl_choice_slice;
     options.context = cost;
-    enum tl_status status = tl_opt_run(&graph, &options, NULL, error);
-    if (status == TL_OK)
-        status = tl_plan_freeze(graph, cost, plan, error);
-    else
+    enum tl_status status;
+    if (options.level == TL_OPTIMIZE_COST) {
+        status = choose(scenario, load, &options, cost, graph, plan, error);
         tl_graph_destroy(graph);
+    } else if ((status = tl_opt_run(&graph, &options, NULL, error)) == TL_OK) {
+        status = tl_plan_freeze(graph, cost, plan, error);
+    } else {
+        tl_graph_destroy(graph);
+    }
     if (status == TL_OK)
         (*plan)->shares = tl_opt_allows(&options, "share");
     tl_mem_free(passes);
