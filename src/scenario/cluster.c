@@ -18,28 +18,42 @@ static uint32_t device_called(struct tl_sim *sim, struct tl_scenario_result *res
     return tl_sim_add_device(sim, name);
 }
 
-static enum tl_status add_engine(const struct tl_config_engine *engine, const json_t *settings, struct tl_sim *sim,
-                                 struct tl_scenario_result *result, struct tl_error *error) {
-    bool pool = json_string_value(json_object_get(settings, "executor")) &&
-                strcmp(json_string_value(json_object_get(settings, "executor")), "pool") == 0;
+static bool is_pool(const json_t *settings) {
+    const char *executor = json_string_value(json_object_get(settings, "executor"));
+    return executor && strcmp(executor, "pool") == 0;
+}
+
+static enum tl_status add_instance(const struct tl_config_engine *engine, uint32_t number,
+                                   const struct tl_cost *measured, struct tl_sim *sim,
+                                   struct tl_scenario_result *result, struct tl_error *error) {
+    json_t *settings = NULL;
+    uint32_t device = TL_SCHED_NO_DEVICE;
+    enum tl_status status = tl_scenario_emulate(engine, number, measured, &settings, error);
+    if (status == TL_OK && !is_pool(settings))
+        device = device_called(sim, result, engine->devices[number % engine->device_count]);
+    if (status == TL_OK)
+        status = tl_sim_add_engine(sim, engine->name, settings, device, error);
+    json_decref(settings);
+    if (status != TL_OK)
+        return status;
+    result->instances = tl_mem_grow(result->instances, &result->instance_capacity, result->instance_count + 1,
+                                    sizeof *result->instances);
+    result->instances[result->instance_count++] =
+        (struct instance_result){.engine = (uint32_t)result->engine_count, .number = number, .device = device};
+    return TL_OK;
+}
+
+static enum tl_status add_engine(const struct tl_config_engine *engine, const struct tl_cost *measured,
+                                 struct tl_sim *sim, struct tl_scenario_result *result, struct tl_error *error) {
+    enum tl_status status = TL_OK;
     result->engines = tl_mem_grow(result->engines, &result->engine_capacity, result->engine_count + 1,
                                   sizeof *result->engines);
     result->engines[result->engine_count] = (struct engine_result){
         .name = engine->name, .first = (uint32_t)result->instance_count, .instances = engine->instances};
-    for (uint32_t i = 0; i < engine->instances; i++) {
-        uint32_t device = TL_SCHED_NO_DEVICE;
-        if (!pool)
-            device = device_called(sim, result, engine->devices[i % engine->device_count]);
-        enum tl_status status = tl_sim_add_engine(sim, engine->name, settings, device, error);
-        if (status != TL_OK)
-            return status;
-        result->instances = tl_mem_grow(result->instances, &result->instance_capacity, result->instance_count + 1,
-                                        sizeof *result->instances);
-        result->instances[result->instance_count++] =
-            (struct instance_result){.engine = (uint32_t)result->engine_count, .number = i, .device = device};
-    }
+    for (uint32_t i = 0; i < engine->instances && status == TL_OK; i++)
+        status = add_instance(engine, i, measured, sim, result, error);
     result->engine_count++;
-    return TL_OK;
+    return status;
 }
 
 static struct engine_result *find_engine(const struct tl_scenario_result *result, const char *name) {
@@ -66,10 +80,10 @@ enum tl_status tl_cluster_build(const struct tl_scenario *scenario, const struct
     for (size_t i = 0; i < tl_config_engine_count(scenario->config); i++) {
         const struct tl_config_engine *engine = tl_config_engine(scenario->config, i);
         json_t *settings;
-        if (tl_scenario_emulate(engine, measured, &settings, NULL) != TL_OK)
+        if (tl_scenario_emulate(engine, 0, measured, &settings, NULL) != TL_OK)
             continue;
-        enum tl_status status = add_engine(engine, settings, sim, result, error);
         json_decref(settings);
+        enum tl_status status = add_engine(engine, measured, sim, result, error);
         if (status != TL_OK)
             return status;
     }
@@ -94,7 +108,7 @@ enum tl_status tl_cluster_check(const struct tl_scenario *scenario, const struct
         json_t *settings = NULL;
         if (!engine) {
             const struct tl_config_engine *config = tl_config_find_engine(scenario->config, plan->engines[i]);
-            tl_scenario_emulate(config, measured, &settings, error);
+            tl_scenario_emulate(config, 0, measured, &settings, error);
             json_decref(settings);
             return tl_error_prefix(error, "%s", scenario->file);
         }

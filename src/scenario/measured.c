@@ -15,11 +15,11 @@ static const struct {
     const char *from, *to;
 } same[] = {{"parallel", "sequences"}, {"context_size", "context_tokens"}, {"dimension", "dimension"}};
 
-enum tl_status tl_scenario_emulate(const struct tl_config_engine *engine, const struct tl_cost *cost,
-                                   json_t **settings, struct tl_error *error) {
+enum tl_status tl_scenario_emulate(const struct tl_config_engine *engine, uint32_t instance,
+                                   const struct tl_cost *cost, json_t **settings, struct tl_error *error) {
     const char *serves = NULL;
     if (strcmp(engine->type, "emulated") == 0) {
-        *settings = json_deep_copy(engine->settings);
+        *settings = tl_config_instance_written(engine, instance);
         return TL_OK;
     }
     for (size_t i = 0; i < sizeof stands_for / sizeof stands_for[0]; i++)
