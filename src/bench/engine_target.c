@@ -305,7 +305,7 @@ enum tl_status tl_bench_engine_target_open(const char *type, const json_t *setti
     target->base = (struct tl_bench_target){start, wait, abandon, prepare, probe, now, close_target};
     target->ops = ops;
     target->settled_end = &target->settled;
-    target->emit = (struct tl_emit){target, on_done, on_fail, on_piece, on_delta, on_notice};
+    target->emit = (struct tl_emit){target, on_done, on_fail, on_piece, on_delta, on_notice, NULL};
     tl_arena_init(&target->arena);
     enum tl_status status = ops->create(type, settings, &target->engine, error);
     struct tl_engine_description description = {0};

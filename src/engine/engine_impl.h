@@ -21,7 +21,8 @@
  * An engine may report from submit, step or cancel; a LOOP engine from its callbacks too.
  *
  * Failure. What goes wrong with one item fails that item with a sentence and leaves the
- * others alone. When the engine as a whole is broken it fails every item that it holds.
+ * others alone. When the engine as a whole is broken it fails every item that it holds, fails what it is still given at
+ * once, and says so (emit->broken): then it is closed, and a new instance takes its place.
  * Every limit of the underlying library is checked before the call that would abort.
  */
 #ifndef TL_ENGINE_ENGINE_IMPL_H
@@ -107,6 +108,8 @@ struct tl_emit {
     void (*delta)(void *context, struct tl_item *item, const char *text, size_t length);
     /* Something that the user should know and that is no failure, such as trimmed text; copied. */
     void (*notice)(void *context, struct tl_item *item, const char *message);
+    /* The engine will not work again: why. Once, when it holds nothing any more; copied. NULL: nobody asks. */
+    void (*broken)(void *context, const char *message);
 };
 
 /* What an engine will take of this machine's memory, and what there is; bytes, estimated to a tenth or so. */

@@ -52,7 +52,7 @@ enum tl_status tl_driver_open(struct tl_driver *driver, const char *type, const 
                               struct tl_error *error) {
     memset(driver, 0, sizeof *driver);
     tl_str_init(&driver->message);
-    driver->emit = (struct tl_emit){driver, on_done, on_fail, on_piece, on_delta, on_notice};
+    driver->emit = (struct tl_emit){driver, on_done, on_fail, on_piece, on_delta, on_notice, NULL};
     const struct tl_engine_ops *ops = tl_engine_find(type);
     if (!ops)
         return tl_error_set(error, TL_ERR_NOT_FOUND, "there is no engine type '%s'", type);

@@ -52,6 +52,7 @@ void tl_runtime_engines_fini(struct tl_runtime *runtime) {
             TL_ASSERT(!instance->engine);
             if (instance->kind != TL_EXECUTOR_DEVICE)
                 tl_executor_destroy(instance->executor);
+            json_decref(instance->settings);
             tl_mem_free(instance->name);
         }
         tl_mem_free(engine->instances);
@@ -99,11 +100,12 @@ static void choose_executor(struct tl_runtime *runtime, struct tl_instance *inst
 static enum tl_status start_opening(struct tl_runtime *runtime, struct tl_runtime_engine *engine,
                                     const json_t *settings, struct tl_instance *instance, struct tl_error *error) {
     const struct tl_engine_ops *ops = tl_engine_find(engine->config->type);
-    json_t *whole = json_copy((json_t *)settings);
+    json_decref(instance->settings);
+    instance->ops = ops;
+    instance->settings = json_copy((json_t *)settings);
     if (engine->config->own)
-        json_object_update(whole, (json_t *)engine->config->own[instance->position]);
-    enum tl_status status = ops->create(instance->name, whole, &instance->engine, error);
-    json_decref(whole);
+        json_object_update(instance->settings, (json_t *)engine->config->own[instance->position]);
+    enum tl_status status = ops->create(instance->name, instance->settings, &instance->engine, error);
     if (status != TL_OK)
         return status;
     choose_executor(runtime, instance);

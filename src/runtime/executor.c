@@ -148,9 +148,14 @@ static void on_notice(void *context, struct tl_item *item, const char *text) {
     reported(context);
 }
 
+static void on_broken(void *context, const char *text) {
+    message(context, TL_MESSAGE_BROKEN, NULL)->text = tl_mem_strdup(text);
+    reported(context);
+}
+
 /* ---- carrying out ---- */
 
-static void open_instance(struct tl_executor_thread *executor, struct tl_instance *instance) {
+static enum tl_status open_instance(struct tl_executor_thread *executor, struct tl_instance *instance) {
     const struct tl_engine_ops *ops = instance->engine->ops;
     enum tl_status status = ops->open(instance->engine, &executor->emit, &instance->error);
     if (status == TL_OK) {
@@ -161,7 +166,35 @@ static void open_instance(struct tl_executor_thread *executor, struct tl_instanc
         ops->destroy(instance->engine);
         instance->engine = NULL;
     }
-    message(executor, TL_MESSAGE_OPENED, NULL)->status = status;
+    return status;
+}
+
+/* The former one stays until the end, so that what it gave out is never taken for the new one's. */
+static enum tl_status reopen_instance(struct tl_executor_thread *executor, struct tl_instance *instance) {
+    const struct tl_engine_ops *ops = instance->ops;
+    if (instance->engine) {
+        ops->close(instance->engine);
+        instance->former = tl_mem_grow(instance->former, &instance->former_capacity, instance->former_count + 1,
+                                       sizeof(struct tl_engine *));
+        instance->former[instance->former_count++] = instance->engine;
+        instance->engine = NULL;
+    }
+    enum tl_status status = ops->create(instance->name, instance->settings, &instance->engine, &instance->error);
+    return status == TL_OK ? open_instance(executor, instance) : status;
+}
+
+static void close_instance(struct tl_instance *instance) {
+    const struct tl_engine_ops *ops = instance->ops;
+    if (instance->engine) {
+        ops->close(instance->engine);
+        ops->destroy(instance->engine);
+        instance->engine = NULL;
+    }
+    for (size_t i = 0; i < instance->former_count; i++)
+        ops->destroy(instance->former[i]);
+    tl_mem_free(instance->former);
+    instance->former = NULL;
+    instance->former_count = instance->former_capacity = 0;
 }
 
 static void carry_out(struct tl_executor_thread *executor, struct tl_order *order) {
@@ -170,7 +203,10 @@ static void carry_out(struct tl_executor_thread *executor, struct tl_order *orde
     executor->current = instance;
     switch (order->kind) {
     case TL_ORDER_OPEN:
-        open_instance(executor, instance);
+        message(executor, TL_MESSAGE_OPENED, NULL)->status = open_instance(executor, instance);
+        break;
+    case TL_ORDER_REOPEN:
+        message(executor, TL_MESSAGE_REOPENED, NULL)->status = reopen_instance(executor, instance);
         break;
     case TL_ORDER_RUN: {
         if (order->count > 0)
@@ -184,9 +220,7 @@ static void carry_out(struct tl_executor_thread *executor, struct tl_order *orde
         engine->ops->cancel(engine, order->item);
         break;
     case TL_ORDER_CLOSE:
-        engine->ops->close(engine);
-        engine->ops->destroy(engine);
-        instance->engine = NULL;
+        close_instance(instance);
         message(executor, TL_MESSAGE_CLOSED, NULL);
         break;
     }
@@ -315,7 +349,7 @@ static void schedule(struct tl_executor_pool *pool, struct tl_executor_thread *e
 static struct tl_executor_thread *create(struct tl_inbox *inbox) {
     struct tl_executor_thread *executor = tl_mem_zalloc(sizeof *executor);
     executor->inbox = inbox;
-    executor->emit = (struct tl_emit){executor, on_done, on_fail, on_piece, on_delta, on_notice};
+    executor->emit = (struct tl_emit){executor, on_done, on_fail, on_piece, on_delta, on_notice, on_broken};
     pthread_mutex_init(&executor->lock, NULL);
     pthread_cond_init(&executor->work, NULL);
     return executor;

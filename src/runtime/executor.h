@@ -12,6 +12,7 @@
 #ifndef TL_RUNTIME_EXECUTOR_H
 #define TL_RUNTIME_EXECUTOR_H
 
+#include <jansson.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,6 +31,7 @@ enum tl_order_kind {
     TL_ORDER_RUN,    /* submit the items (if any), one step; answered by STEP_DONE */
     TL_ORDER_CANCEL, /* of one item */
     TL_ORDER_CLOSE,  /* close and destroy; answered by CLOSED */
+    TL_ORDER_REOPEN, /* close what is broken, create and open anew; answered by REOPENED */
 };
 
 struct tl_order {
@@ -51,6 +53,8 @@ enum tl_message_kind {
     TL_MESSAGE_NOTICE,
     TL_MESSAGE_STEP_DONE,
     TL_MESSAGE_CLOSED,
+    TL_MESSAGE_BROKEN,     /* by the engine; it holds nothing any more */
+    TL_MESSAGE_REOPENED,
     TL_MESSAGE_OPEN,       /* a LOOP engine, which only the loop may open */
     TL_MESSAGE_SUBMIT,     /* a run, from a caller's thread */
     TL_MESSAGE_CANCEL_RUN, /* from any thread */
@@ -67,9 +71,9 @@ struct tl_message {
     struct tl_usage usage;     /* DONE */
     struct tl_value **outputs; /* DONE: owned array, owned references */
     struct tl_value *value;    /* PIECE: owned reference */
-    char *text;                /* FAILED, DELTA, NOTICE: owned */
+    char *text;                /* FAILED, DELTA, NOTICE, BROKEN: owned */
     size_t size;               /* DONE: outputs; PIECE: position; DELTA: bytes */
-    enum tl_status status;     /* FAILED, OPENED */
+    enum tl_status status;     /* FAILED, OPENED, REOPENED */
     bool more;                 /* STEP_DONE */
     uint64_t run;              /* CANCEL_RUN */
     void *record;              /* SUBMIT: struct tl_run_record */
@@ -113,7 +117,11 @@ void tl_executor_order(struct tl_executor_thread *executor, const struct tl_orde
 /* ---- an engine instance, as executors see it ---- */
 
 struct tl_instance {
+    const struct tl_engine_ops *ops;
     struct tl_engine *engine;
+    struct tl_engine **former;                /* that broke and were closed: what they gave out may still point to them */
+    size_t former_count, former_capacity;
+    json_t *settings;                         /* to create it with; owned */
     struct tl_executor_thread *executor;
     char *name;                               /* "llm", or "llm#2" when there are several */
     const char *engine_name;                  /* of the configuration */
@@ -124,8 +132,16 @@ struct tl_instance {
     struct tl_engine_description description; /* after OPENED */
     struct tl_error error;                    /* why opening failed */
     uint32_t number;                          /* of the scheduler */
-    struct tl_calibration calibration;        /* the loop's */
-    enum { TL_INSTANCE_CLOSED, TL_INSTANCE_OPENING, TL_INSTANCE_OPEN, TL_INSTANCE_FAILED } state; /* the runtime's lock */
+    struct tl_calibration calibration;        /* the loop's, as what follows */
+    uint32_t held;                            /* items */
+    bool stepping;                            /* a quantum is not answered yet */
+    bool broken;                              /* it has said so; nothing goes to it until it is open again */
+    bool lost;                                /* the scheduler knows */
+    uint32_t repairs;                         /* tried since it last did anything */
+    uint64_t repair_at;                       /* ns; 0: none is due */
+    /* FAILED: it could not be opened; BROKEN: it was open, and is opened again */
+    enum { TL_INSTANCE_CLOSED, TL_INSTANCE_OPENING, TL_INSTANCE_OPEN, TL_INSTANCE_FAILED, TL_INSTANCE_BROKEN }
+        state; /* the runtime's lock */
 };
 
 /* The functions by which an engine on this executor reports; borrowed, valid until it is destroyed. */

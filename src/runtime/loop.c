@@ -15,8 +15,11 @@ static void act_run(struct tl_runtime *runtime, const struct tl_action *action, 
     struct tl_instance *instance = runtime->by_number[action->as.run.instance];
     size_t count = action->as.run.count;
     struct tl_order order = {.kind = TL_ORDER_RUN, .instance = instance, .count = count};
-    if (instance->kind != TL_EXECUTOR_LOOP)
+    if (instance->kind != TL_EXECUTOR_LOOP) {
         runtime->quanta++;
+        instance->stepping = true;
+    }
+    instance->held += (uint32_t)count;
     if (count > 0) {
         runtime->batches++;
         order.items = tl_mem_alloc(count * sizeof(struct tl_item *));
@@ -159,6 +162,10 @@ static bool record_outcome(struct tl_runtime *runtime, struct tl_run_record *rec
         };
         tl_report_add(&record->report, &item);
     }
+    struct tl_instance *instance = runtime->by_number[held->instance];
+    instance->held--;
+    if (message->kind == TL_MESSAGE_DONE)
+        instance->repairs = 0;
     bool shown = held->shown;
     tl_mem_free(held);
     return shown;
@@ -186,7 +193,9 @@ static void on_outcome(struct tl_runtime *runtime, struct tl_message *message) {
         event.as.failed.message = message->text;
         event.as.failed.shown = shown;
     }
+    struct tl_instance *instance = runtime->by_number[tl_sched_item_instance(message->item)];
     step(runtime, &event, record);
+    tl_runtime_lose_broken(runtime, instance);
     tl_mem_free(message->outputs);
 }
 
@@ -203,7 +212,9 @@ static void on_step_done(struct tl_runtime *runtime, const struct tl_message *me
     event.as.step.instance = message->instance->number;
     event.as.step.more = message->more;
     tl_calibration_stepped(&message->instance->calibration, runtime->cost, message->instance->times, message->time);
-    step(runtime, &event, NULL);
+    message->instance->stepping = false;
+    if (!tl_runtime_lose_broken(runtime, message->instance))
+        step(runtime, &event, NULL);
 }
 
 /* ---- messages from callers ---- */
@@ -251,6 +262,7 @@ static void cancel_all(struct tl_runtime *runtime) {
 static void end_loop(struct tl_runtime *runtime) {
     uv_close((uv_handle_t *)&runtime->wake, NULL);
     uv_close((uv_handle_t *)&runtime->timer, NULL);
+    uv_close((uv_handle_t *)&runtime->repair, NULL);
 }
 
 /* Engines are closed when the last item has come back. */
@@ -260,6 +272,7 @@ static void go_on_shutting_down(struct tl_runtime *runtime) {
     if (!runtime->shutting_down || runtime->engines_closing || counters.runs_live > 0 || runtime->quanta > 0)
         return;
     runtime->engines_closing = true;
+    tl_runtime_repair_stop(runtime);
     if (runtime->open_instances == 0)
         end_loop(runtime);
     for (size_t i = 0; i < runtime->number_count; i++)
@@ -303,6 +316,12 @@ static void handle(struct tl_runtime *runtime, struct tl_message *message) {
         break;
     case TL_MESSAGE_OPENED:
         tl_runtime_engine_opened(runtime, message->instance, message->status);
+        break;
+    case TL_MESSAGE_BROKEN:
+        tl_runtime_broken(runtime, message->instance, message->text);
+        break;
+    case TL_MESSAGE_REOPENED:
+        tl_runtime_reopened(runtime, message->instance, message->status);
         break;
     case TL_MESSAGE_CLOSED:
         on_closed(runtime);
@@ -387,6 +406,7 @@ enum tl_status tl_runtime_loop_start(struct tl_runtime *runtime, struct tl_error
         return tl_error_set(error, TL_ERR_IO, "the event loop cannot be woken: %s", uv_strerror(failed));
     }
     uv_timer_init(&runtime->loop, &runtime->timer);
+    tl_runtime_repair_init(runtime);
     runtime->wake.data = runtime->timer.data = runtime;
     tl_actions_init(&runtime->actions);
     tl_id_table_init(&runtime->items);

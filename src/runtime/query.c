@@ -179,8 +179,11 @@ static uint64_t version_of(struct tl_runtime *runtime, const struct tl_plan *pla
     uint32_t store = store_of(plan);
     if (store == TL_PLAN_NO_ENGINE)
         return 0;
-    struct tl_engine *engine = tl_runtime_find_engine(runtime, plan->engines[store])->instances[0].engine;
-    return engine->ops->version ? engine->ops->version(engine, collection) : 0;
+    pthread_mutex_lock(&runtime->lock);
+    const struct tl_instance *instance = &tl_runtime_find_engine(runtime, plan->engines[store])->instances[0];
+    struct tl_engine *engine = instance->state == TL_INSTANCE_OPEN ? instance->engine : NULL;
+    pthread_mutex_unlock(&runtime->lock);
+    return engine && engine->ops->version ? engine->ops->version(engine, collection) : 0;
 }
 
 /* What is searched for is remembered as long as the collection does not change. */

@@ -131,6 +131,7 @@ struct tl_runtime {
     bool follows;                   /* the message being handled is not the last one that steps the scheduler */
     struct tl_prewarm prewarm;
     size_t open_instances;
+    uv_timer_t repair;   /* for the next broken instance to be opened again */
     size_t quanta;       /* RUN orders that are not answered yet */
     bool shutting_down;
     bool cancelling_all; /* closing has begun: what is still submitted is cancelled at once */
@@ -154,6 +155,16 @@ void tl_runtime_loop_join(struct tl_runtime *runtime);
 void tl_runtime_post(struct tl_runtime *runtime, const struct tl_message *message);
 /* Loop: one event of the runtime's own through the scheduler. */
 void tl_runtime_step(struct tl_runtime *runtime, struct tl_event *event);
+
+/* ---- repair.c: on the loop: engines that broke are opened again ---- */
+void tl_runtime_repair_init(struct tl_runtime *runtime);
+void tl_runtime_repair_stop(struct tl_runtime *runtime);
+/* A BROKEN message. */
+void tl_runtime_broken(struct tl_runtime *runtime, struct tl_instance *instance, const char *why);
+/* After an outcome or a quantum of the instance: when it is broken and has nothing any more, it is lost. */
+bool tl_runtime_lose_broken(struct tl_runtime *runtime, struct tl_instance *instance);
+/* A REOPENED message. */
+void tl_runtime_reopened(struct tl_runtime *runtime, struct tl_instance *instance, enum tl_status status);
 
 /* ---- prewarm.c: on the loop ---- */
 void tl_runtime_prewarm_add(struct tl_runtime *runtime, const struct tl_plan *plan);

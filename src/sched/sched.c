@@ -120,6 +120,11 @@ void tl_sched_set_times(struct tl_sched *sched, uint32_t instance, const char *n
     sched->instances[instance].times = tl_mem_strdup(name);
 }
 
+void tl_sched_set_owner(struct tl_sched *sched, uint32_t instance, const void *owner) {
+    TL_ASSERT(sched->instances[instance].lost);
+    sched->instances[instance].owner = owner;
+}
+
 static void set_wake(struct tl_sched *sched) {
     uint64_t next = sched->heap_count ? sched->heap[0]->deadline : 0;
     if (sched->look_again && (next == 0 || sched->look_again < next)) next = sched->look_again;

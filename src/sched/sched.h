@@ -86,6 +86,8 @@ uint32_t tl_sched_add_instance(struct tl_sched *sched, const char *engine,
 /* What the instance does takes another time than on its engine's first: the cost model knows it under a name of its
  * own. */
 void tl_sched_set_times(struct tl_sched *sched, uint32_t instance, const char *name);
+/* What was lost comes back as another object: before INSTANCE_BACK. */
+void tl_sched_set_owner(struct tl_sched *sched, uint32_t instance, const void *owner);
 
 /* ---- events ---- */
 enum tl_event_kind {

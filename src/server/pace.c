@@ -326,7 +326,7 @@ struct tl_pace *tl_pace_create(struct event_base *base) {
     struct tl_pace *pace = tl_mem_zalloc(sizeof *pace);
     pace->base = base;
     pace->world = (struct tl_emulated_world){.context = pace, .spend = let_pass};
-    pace->emit = (struct tl_emit){pace, on_done, on_fail, on_piece, on_delta, on_notice};
+    pace->emit = (struct tl_emit){pace, on_done, on_fail, on_piece, on_delta, on_notice, NULL};
     return pace;
 }
 

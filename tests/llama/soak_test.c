@@ -229,7 +229,7 @@ static void run(const char *more, uint64_t seed, size_t items) {
     tl_llama_test_settings(settings, sizeof settings, more);
     struct soak *soak = tl_mem_zalloc(sizeof *soak);
     *soak = (struct soak){.random = seed};
-    soak->emit = (struct tl_emit){soak, on_done, on_fail, on_piece, on_delta, on_notice};
+    soak->emit = (struct tl_emit){soak, on_done, on_fail, on_piece, on_delta, on_notice, NULL};
     struct tl_error error = {0};
     json_t *json = json_loads(settings, 0, NULL);
     assert_int_equal(tl_llama_engine.create("soak", json, &soak->engine, &error), TL_OK);

@@ -102,7 +102,7 @@ struct tl_conformance *tl_conformance_open(const struct tl_conformance_subject *
     struct tl_conformance *run = tl_mem_zalloc(sizeof *run);
     run->subject = subject;
     tl_arena_init(&run->arena);
-    run->emit = (struct tl_emit){run, on_done, on_fail, on_piece, on_delta, on_notice};
+    run->emit = (struct tl_emit){run, on_done, on_fail, on_piece, on_delta, on_notice, NULL};
     struct tl_error error = {0};
     if (subject->ops->create("subject", settings, &run->engine, &error) != TL_OK)
         fail_msg("create: %s", error.message);

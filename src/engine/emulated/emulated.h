@@ -22,7 +22,8 @@
  * list_broken n: about every nth breaks off within an item, as models do that know no grammar.
  * A token is four bytes of text, rounded up; one word of output is one token.
  *
- * For tests: fail_every n fails each nth item; hang keeps items until they are cancelled. */
+ * For tests: fail_every n fails each nth item; break_after n: after n items the engine is broken; hang keeps items until
+ * they are cancelled. */
 #ifndef TL_ENGINE_EMULATED_EMULATED_H
 #define TL_ENGINE_EMULATED_EMULATED_H
 
@@ -34,7 +35,7 @@ struct emulated_settings {
     uint32_t capabilities;
     int64_t batch, dimension, answer_tokens, list_tokens, list_spread, list_broken;
     int64_t sequences, iteration_tokens, context_tokens, kv_tokens, host_tokens;
-    int64_t document_chunks, collection_chunks, collection_words, fail_every;
+    int64_t document_chunks, collection_chunks, collection_words, fail_every, break_after;
     double scale;
     double embed_ms, embed_token_ms, score_ms, score_token_ms, ingest_ms, ingest_row_ms, search_ms, search_query_ms;
     double document_ms, web_ms, tool_ms, iteration_ms, prompt_token_ms, sequence_ms, transfer_token_ms, preempt_margin;
@@ -84,7 +85,7 @@ struct emulated_engine {
     struct emulated_collection *collections;
     uint64_t submitted;
     uint64_t temporaries; /* made so far: numbers for their names */
-    bool llm_was_last;
+    bool llm_was_last, told_broken;
     struct tl_emulated_world *world; /* NULL: real time */
 };
 

@@ -97,6 +97,7 @@ static enum tl_status read_settings(struct emulated_settings *s, const json_t *s
         {.name = "collection_words", .integer = &s->collection_words, .minimum = 1, .maximum = 1e5},
         {.name = "list_broken", .integer = &s->list_broken, .minimum = 0, .maximum = 1e9},
         {.name = "fail_every", .integer = &s->fail_every, .minimum = 0, .maximum = 1e9},
+        {.name = "break_after", .integer = &s->break_after, .minimum = 0, .maximum = 1e9},
         {.name = "hang", .boolean = &s->hang},
         {.name = "prefix_cache", .boolean = &s->prefix_cache},
         {.name = "preempt_margin", .number = &s->preempt_margin, .minimum = -1, .maximum = 1e15},
@@ -214,10 +215,18 @@ void tl_emulated_finish(struct emulated_engine *engine, struct emulated_job *job
     tl_mem_free(job);
 }
 
-/* Every nth, for tests. */
+static bool is_broken(const struct emulated_engine *engine) {
+    int64_t after = engine->settings.break_after;
+    return after > 0 && engine->submitted > (uint64_t)after;
+}
+
+/* Every nth, for tests; all when it is broken. */
 static enum tl_status fail_on_purpose(struct emulated_engine *engine, struct tl_error *error) {
     int64_t every = engine->settings.fail_every;
     engine->submitted++;
+    if (is_broken(engine))
+        return tl_error_set(error, TL_ERR_ENGINE, "the emulated engine is broken (break_after: %lld)",
+                            (long long)engine->settings.break_after);
     if (every == 0 || engine->submitted % (uint64_t)every != 0)
         return TL_OK;
     return tl_error_set(error, TL_ERR_ENGINE, "emulated failure of item %llu (fail_every: %lld)",
@@ -375,7 +384,12 @@ static bool emulated_step(struct tl_engine *base) {
         step_batch(engine, engine->first->item->op, begin);
         engine->llm_was_last = false;
     }
-    return engine->first || tl_emulated_llm_holds(engine);
+    bool more = engine->first || tl_emulated_llm_holds(engine);
+    if (is_broken(engine) && !more && !engine->told_broken && engine->emit->broken) {
+        engine->told_broken = true;
+        engine->emit->broken(engine->emit->context, "the emulated engine is broken");
+    }
+    return more;
 }
 
 const struct tl_engine_ops tl_emulated_engine = {
