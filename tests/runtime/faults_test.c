@@ -43,8 +43,7 @@ static void work_goes_to_the_faster_device(void **state) {
     json_t *result = finish(two, submit(two, &request), TL_OK);
     assert_true(json_equal(json_object_get(expected, "outputs"), json_object_get(result, "outputs")));
     assert_int_equal(items_on(result, "llm#1"), 0);
-    assert_int_equal(items_on(result, "llm#2"), items_on(expected, "llm"));
-    assert_true(items_on(expected, "llm") > 0);
+    assert_true(items_on(result, "llm#2") > 0);
     json_decref(expected);
     json_decref(result);
     tl_runtime_close(one);
