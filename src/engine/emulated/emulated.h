@@ -87,6 +87,8 @@ struct emulated_engine {
     uint64_t temporaries; /* made so far: numbers for their names */
     bool llm_was_last, told_broken;
     struct tl_emulated_world *world; /* NULL: real time */
+    /* Real time, ns: when the last quantum should have been over; when its step ended, 0 when nothing goes on. */
+    uint64_t due, left;
 };
 
 /* ---- emulated_text.c: deterministic texts and vectors ---- */
