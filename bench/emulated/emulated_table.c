@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "choice/choice.h"
+#include "emulated/profile_machine.h"
 #include "opt/opt.h"
 #include "plan/plan.h"
 #include "sim/sim.h"
@@ -126,38 +127,20 @@ static struct tl_plan *make_plan(const char *query, enum tl_optimize level, cons
 
 /* What `cost` keeps, with each instance on a device of its own. */
 static struct tl_plan *choose_plan(const char *query, struct tl_choice_report *report) {
-    static const char *const numbers[] = {"0", "1", "2", "3"};
-    enum { MOST_DEVICES = sizeof numbers / sizeof numbers[0], MOST_ENGINES = 8 };
-    struct tl_choice_engine engines[MOST_ENGINES];
-    char names[MOST_ENGINES][MOST_DEVICES][32];
-    const char *devices[MOST_ENGINES][MOST_DEVICES], *name;
-    struct tl_choice_machine machine = {.engines = engines, .cost = tl_cost_create()};
+    struct profile_machine furnished;
+    struct tl_cost *cost = tl_cost_create();
     json_t *profile = load_profile(), *engine;
-    json_object_foreach(profile, name, engine) {
-        const json_t *settings = json_object_get(engine, "settings");
-        uint32_t instances = (uint32_t)json_integer_value(json_object_get(engine, "instances"));
-        TL_ASSERT(machine.count < MOST_ENGINES && instances <= MOST_DEVICES);
-        for (uint32_t i = 0; i < instances; i++) {
-            snprintf(names[machine.count][i], sizeof names[0][0], "%s#%s", name, numbers[i]);
-            devices[machine.count][i] = names[machine.count][i];
-        }
-        tl_cost_add_emulated(machine.cost, name, settings);
-        engines[machine.count] = (struct tl_choice_engine){.name = name,
-                                                           .emulated = true,
-                                                           .settings = settings,
-                                                           .devices = devices[machine.count],
-                                                           .device_count = instances,
-                                                           .instances = instances};
-        machine.count++;
-    }
+    const char *name;
+    json_object_foreach(profile, name, engine) tl_cost_add_emulated(cost, name, json_object_get(engine, "settings"));
+    profile_machine_init(&furnished, profile, cost);
     struct tl_graph *graph = read_graph(query);
     struct tl_opt_options options = tl_opt_defaults();
     struct tl_plan *plan;
     struct tl_error error;
-    if (tl_choice_make(graph, &options, &machine, &(struct tl_choice_load){0}, &plan, report, &error) != TL_OK)
+    if (tl_choice_make(graph, &options, &furnished.machine, &(struct tl_choice_load){0}, &plan, report, &error) != TL_OK)
         TL_BUG("%s", error.message);
     tl_graph_destroy(graph);
-    tl_cost_unref(machine.cost);
+    tl_cost_unref(cost);
     json_decref(profile);
     return plan;
 }

@@ -21,6 +21,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "choice/choice.h"
+#include "emulated/profile_machine.h"
 #include "opt/opt.h"
 #include "plan/plan.h"
 #include "runtime/config.h"
@@ -33,7 +35,10 @@ enum { CHUNKS = 48,
        BYTES_PER_TOKEN = 4,
        MEMO_BYTES = 64 << 20,
        MOST_PASSES = 32,
-       MOST_SETTINGS = 32 };
+       MOST_SETTINGS = 32,
+       MOST_ENGINES = 8,
+       MOST_INSTANCES = 4, /* of an engine */
+       MOST_CLASSES = 32 };
 
 static const char *const queries[] = {"advanced", "naive"};
 enum { QUERIES = sizeof queries / sizeof queries[0] };
@@ -50,7 +55,16 @@ struct evaluation {
     const struct tl_policy *policy;
     uint64_t story; /* number of a query; 0: none */
     struct tl_sim *sim;
-    struct tl_plan *plans[QUERIES];
+    json_t *profile; /* with the settings that were given */
+    struct tl_choice_engine engines[MOST_ENGINES];
+    char device_names[MOST_ENGINES][MOST_INSTANCES][32];
+    const char *devices[MOST_ENGINES][MOST_INSTANCES];
+    struct tl_choice_machine machine;
+    /* By the class of what is under way (choice/choice.h); of levels other than cost there is one. */
+    struct tl_plan *plans[QUERIES][MOST_CLASSES];
+    uint64_t classes[MOST_CLASSES];
+    size_t class_count;
+    uint32_t running;
     struct record *records;
     size_t count, capacity;
 };
@@ -131,53 +145,91 @@ static json_t *load_profile(const struct evaluation *evaluation) {
     return profile;
 }
 
+/* Each instance is on a device of its own. */
 static void furnish(struct evaluation *evaluation) {
-    json_t *profile = load_profile(evaluation), *engine;
+    json_t *engine;
     const char *name;
-    json_object_foreach(profile, name, engine) {
+    json_object_foreach(evaluation->profile, name, engine) {
         struct tl_error error;
-        for (json_int_t i = 0; i < json_integer_value(json_object_get(engine, "instances")); i++)
-            if (tl_sim_add_engine(evaluation->sim, name, json_object_get(engine, "settings"),
-                                  tl_sim_add_device(evaluation->sim, name), &error) != TL_OK) {
+        size_t number = evaluation->machine.count++;
+        const json_t *settings = json_object_get(engine, "settings");
+        uint32_t instances = (uint32_t)json_integer_value(json_object_get(engine, "instances"));
+        TL_ASSERT(number < MOST_ENGINES && instances <= MOST_INSTANCES);
+        for (uint32_t i = 0; i < instances; i++) {
+            char *device = evaluation->device_names[number][i];
+            snprintf(device, sizeof evaluation->device_names[0][0], "%s#%u", name, i);
+            evaluation->devices[number][i] = device;
+            if (tl_sim_add_engine(evaluation->sim, name, settings, tl_sim_add_device(evaluation->sim, device),
+                                  &error) != TL_OK) {
                 fprintf(stderr, "evaluation: %s\n", error.message);
                 exit(2);
             }
+        }
+        evaluation->engines[number] = (struct tl_choice_engine){.name = name,
+                                                                .emulated = true,
+                                                                .settings = settings,
+                                                                .devices = evaluation->devices[number],
+                                                                .device_count = instances,
+                                                                .instances = instances};
     }
-    json_decref(profile);
+    evaluation->machine.engines = evaluation->engines;
+    evaluation->machine.cost = tl_sim_cost(evaluation->sim);
+    evaluation->machine.policy = evaluation->policy;
 }
 
-/* As the runtime cuts long lists. */
-static uint32_t slice_of(void *cost, const char *engine) {
-    static const enum tl_primitive ops[] = {TL_OP_EMBED, TL_OP_SCORE, TL_OP_INGEST};
-    uint32_t slice = 0;
-    for (size_t i = 0; i < sizeof ops / sizeof ops[0] && slice == 0; i++) slice = tl_cost_slice(cost, engine, ops[i]);
-    return slice;
-}
-
-static struct tl_plan *make_plan(struct evaluation *evaluation, const char *query) {
+static struct tl_graph *read_graph(const char *query) {
     struct tl_diagnostics findings;
     struct tl_error error;
-    struct tl_plan *plan;
     struct tl_str text = TL_STR_INIT;
     char *path = path_of(query, ".graph");
-    struct tl_cost *cost = tl_sim_cost(evaluation->sim);
     if (tl_file_read(path, 1 << 20, &text, &error) != TL_OK) TL_BUG("%s", error.message);
     tl_diagnostics_init(&findings, path);
     struct tl_graph *graph = tl_graph_parse(text.data, &findings);
     if (!graph) TL_BUG("%s: %s", path, findings.items[0].message);
-    struct tl_opt_options options = tl_opt_defaults();
-    options.level = evaluation->level;
-    options.batch = slice_of;
-    options.context = cost;
-    options.passes = evaluation->passes;
-    options.pass_count = evaluation->pass_count;
-    if (tl_opt_run(&graph, &options, NULL, &error) != TL_OK || tl_plan_freeze(graph, cost, &plan, &error) != TL_OK)
-        TL_BUG("%s", error.message);
-    plan->shares = tl_opt_allows(&options, "share");
     tl_diagnostics_fini(&findings);
     tl_str_fini(&text);
     tl_mem_free(path);
+    return graph;
+}
+
+/* As the runtime plans. */
+static struct tl_plan *make_plan(struct evaluation *evaluation, const char *query, const struct tl_choice_load *load) {
+    struct tl_error error;
+    struct tl_plan *plan;
+    struct tl_graph *graph = read_graph(query);
+    struct tl_opt_options options = tl_opt_defaults();
+    enum tl_status status;
+    options.level = evaluation->level;
+    options.batch = tl_choice_slice;
+    options.context = tl_sim_cost(evaluation->sim);
+    options.passes = evaluation->passes;
+    options.pass_count = evaluation->pass_count;
+    if (options.level == TL_OPTIMIZE_COST) {
+        status = tl_choice_make(graph, &options, &evaluation->machine, load, &plan, NULL, &error);
+        tl_graph_destroy(graph);
+    } else {
+        status = tl_opt_run(&graph, &options, NULL, &error);
+        if (status == TL_OK) status = tl_plan_freeze(graph, tl_sim_cost(evaluation->sim), &plan, &error);
+    }
+    if (status != TL_OK) TL_BUG("%s", error.message);
+    plan->shares = tl_opt_allows(&options, "share");
     return plan;
+}
+
+/* The plan for a query that comes now. */
+static struct tl_plan *plan_for(struct evaluation *evaluation, unsigned query) {
+    const struct tl_choice_load load = tl_choice_class(&(struct tl_choice_load){
+        .text_tokens = QUESTION_TOKENS, .document_tokens = CHUNKS * CHUNK_TOKENS, .documents = 1,
+        .runs = evaluation->running + 1});
+    uint64_t class = evaluation->level == TL_OPTIMIZE_COST ? tl_choice_class_hash(&load) : 0;
+    size_t at = 0;
+    while (at < evaluation->class_count && evaluation->classes[at] != class) at++;
+    if (at == evaluation->class_count) {
+        TL_ASSERT(at < MOST_CLASSES);
+        evaluation->classes[evaluation->class_count++] = class;
+    }
+    if (!evaluation->plans[query][at]) evaluation->plans[query][at] = make_plan(evaluation, queries[query], &load);
+    return evaluation->plans[query][at];
 }
 
 /* ---- the load ---- */
@@ -186,6 +238,7 @@ static void take_end(void *context, uint64_t run, const struct tl_sim_result *re
     struct evaluation *evaluation = context;
     if (result->status != TL_OK) TL_BUG("query %" PRIu64 " failed: %s", run, result->message);
     evaluation->records[run - 1].latency = result->ended - result->submitted;
+    evaluation->running--;
 }
 
 static void submit(struct evaluation *evaluation, uint64_t at, unsigned query) {
@@ -196,9 +249,10 @@ static void submit(struct evaluation *evaluation, uint64_t at, unsigned query) {
     evaluation->records[evaluation->count++] = (struct record){.query = query, .arrival = at};
     tl_sim_run_until(evaluation->sim, at);
     tl_sim_submit(evaluation->sim, &(struct tl_sim_request){.at = at,
-                                                            .plan = evaluation->plans[query],
+                                                            .plan = plan_for(evaluation, query),
                                                             .inputs = inputs,
                                                             .input_count = 2});
+    evaluation->running++;
 }
 
 static void run_load(struct evaluation *evaluation) {
@@ -298,15 +352,17 @@ int main(int argc, char **argv) {
         .record = evaluation.story > 0,
         .watch = {.context = &evaluation, .ended = take_end},
     });
+    evaluation.profile = load_profile(&evaluation);
     furnish(&evaluation);
-    for (size_t i = 0; i < QUERIES; i++) evaluation.plans[i] = make_plan(&evaluation, queries[i]);
     run_load(&evaluation);
     if (evaluation.story > 0)
         print_story(&evaluation);
     else
         print_records(&evaluation);
     tl_sim_destroy(evaluation.sim);
-    for (size_t i = 0; i < QUERIES; i++) tl_plan_unref(evaluation.plans[i]);
+    for (size_t i = 0; i < QUERIES; i++)
+        for (size_t k = 0; k < evaluation.class_count; k++) tl_plan_unref(evaluation.plans[i][k]);
+    json_decref(evaluation.profile);
     tl_mem_free(evaluation.records);
     return 0;
 }

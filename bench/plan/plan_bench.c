@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "choice/choice.h"
 #include "cost/cost.h"
 #include "opt/opt.h"
 #include "plan/plan.h"
@@ -109,6 +110,34 @@ static struct tl_plan *make_plan(const struct tl_workflow *workflow, const struc
     return plan;
 }
 
+/* As --optimize=cost does it for the engines that are built in, all on one processor. */
+static void choose_plan(const struct tl_workflow *workflow, const struct tl_query_shape *shape, struct tl_cost *cost,
+                        struct table *table) {
+    static const char *const names[] = {"documents", "embedder", "store", "reranker", "llm"}, *const cpu[] = {"cpu"};
+    enum { ENGINES = sizeof names / sizeof names[0] };
+    struct tl_choice_engine engines[ENGINES];
+    for (size_t i = 0; i < ENGINES; i++)
+        engines[i] =
+            (struct tl_choice_engine){.name = names[i], .devices = cpu, .device_count = 1, .instances = 1};
+    const struct tl_choice_machine machine = {.engines = engines, .count = ENGINES, .cost = cost};
+    struct tl_diagnostics findings;
+    struct tl_opt_options options = tl_opt_defaults();
+    struct tl_plan *plan;
+    struct tl_error error;
+    tl_diagnostics_init(&findings, "");
+    options.check = false;
+    uint64_t start = tl_clock_now();
+    struct tl_graph *graph = tl_workflow_decompose(workflow, shape, &findings);
+    if (!graph)
+        fail("decompose", findings.items[0].message);
+    if (tl_choice_make(graph, &options, &machine, &(struct tl_choice_load){0}, &plan, NULL, &error) != TL_OK)
+        fail("choose", error.message);
+    add(table, "all, chosen by prediction", since(start));
+    tl_graph_destroy(graph);
+    tl_plan_unref(plan);
+    tl_diagnostics_fini(&findings);
+}
+
 /* Making the key, finding the plan, giving it back. */
 static void find_plan(const struct tl_plan_origin *origin, struct tl_plan *plan, struct table *table) {
     struct tl_plan_cache *cache = tl_plan_cache_create(256);
@@ -143,6 +172,8 @@ static void measure(const char *path) {
         struct tl_plan *plan = make_plan(workflow, &shape, cost, &table);
         if (i % 10 == 0)
             find_plan(&origin, plan, &table);
+        if (i % 25 == 0)
+            choose_plan(workflow, &shape, cost, &table);
         tl_plan_unref(plan);
     }
     print(&table, tl_workflow_name(workflow));

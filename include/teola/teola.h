@@ -117,7 +117,7 @@ enum tl_optimize {
     TL_OPTIMIZE_DEFAULT = 0, /* as configured; COST when nothing is said */
     TL_OPTIMIZE_OFF,         /* step after step, as frameworks do */
     TL_OPTIMIZE_PAPER,       /* all rules wherever they apply */
-    TL_OPTIMIZE_COST,        /* meant for rules that are predicted to pay; as PAPER until there is a cost model */
+    TL_OPTIMIZE_COST,        /* as far as it is predicted to pay on the devices at hand */
 };
 
 enum tl_request_flags {
