@@ -157,13 +157,19 @@ static void runs_beyond_a_limit_are_refused_at_once(void **state) {
     (void)state;
     struct tl_plan *plan = plan_of(search);
     struct world *world = world_of((struct world_options){.seed = 1, .limits = {.runs = 3, .tenant_runs = 2}});
+    const struct tl_sched *sched = world_sched(world);
     world_set_tenant(world, "left");
-    uint64_t first = submit(world, plan), second = submit(world, plan), third = submit(world, plan);
+    uint64_t first = submit(world, plan), second = submit(world, plan), items = sched->next_item;
+    uint64_t third = submit(world, plan);
     assert_false(world_result(world, first)->finished);
     assert_false(world_result(world, second)->finished);
     const struct world_outcome *refused = world_result(world, third);
     assert_true(refused->finished);
+    assert_int_equal(refused->at, world_now(world)); /* in the very step in which it came */
     assert_int_equal(refused->status, TL_ERR_BUSY);
+    assert_int_equal(sched->run_count, 2); /* and nothing was made for it: no run, no body, no item */
+    assert_int_equal(sched->next_item, items);
+    assert_int_equal(counters_of(world).builtins, 0);
     assert_true(refused->retry_after_ms >= 1);
     assert_non_null(
         strstr(refused->message, "as many runs as a tenant is allowed at once are under way; try again after"));
