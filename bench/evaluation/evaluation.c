@@ -36,8 +36,6 @@ enum { CHUNKS = 48,
        MEMO_BYTES = 64 << 20,
        MOST_PASSES = 32,
        MOST_SETTINGS = 32,
-       MOST_ENGINES = 8,
-       MOST_INSTANCES = 4, /* of an engine */
        MOST_CLASSES = 32 };
 
 static const char *const queries[] = {"advanced", "naive"};
@@ -56,10 +54,7 @@ struct evaluation {
     uint64_t story; /* number of a query; 0: none */
     struct tl_sim *sim;
     json_t *profile; /* with the settings that were given */
-    struct tl_choice_engine engines[MOST_ENGINES];
-    char device_names[MOST_ENGINES][MOST_INSTANCES][32];
-    const char *devices[MOST_ENGINES][MOST_INSTANCES];
-    struct tl_choice_machine machine;
+    struct profile_machine machine;
     /* By the class of what is under way (choice/choice.h); of levels other than cost there is one. */
     struct tl_plan *plans[QUERIES][MOST_CLASSES];
     uint64_t classes[MOST_CLASSES];
@@ -147,34 +142,19 @@ static json_t *load_profile(const struct evaluation *evaluation) {
 
 /* Each instance is on a device of its own. */
 static void furnish(struct evaluation *evaluation) {
-    json_t *engine;
-    const char *name;
-    json_object_foreach(evaluation->profile, name, engine) {
-        struct tl_error error;
-        size_t number = evaluation->machine.count++;
-        const json_t *settings = json_object_get(engine, "settings");
-        uint32_t instances = (uint32_t)json_integer_value(json_object_get(engine, "instances"));
-        TL_ASSERT(number < MOST_ENGINES && instances <= MOST_INSTANCES);
-        for (uint32_t i = 0; i < instances; i++) {
-            char *device = evaluation->device_names[number][i];
-            snprintf(device, sizeof evaluation->device_names[0][0], "%s#%u", name, i);
-            evaluation->devices[number][i] = device;
-            if (tl_sim_add_engine(evaluation->sim, name, settings, tl_sim_add_device(evaluation->sim, device),
-                                  &error) != TL_OK) {
+    struct tl_choice_machine *machine = &evaluation->machine.machine;
+    profile_machine_init(&evaluation->machine, evaluation->profile, tl_sim_cost(evaluation->sim));
+    machine->policy = evaluation->policy;
+    for (size_t e = 0; e < machine->count; e++)
+        for (uint32_t i = 0; i < machine->engines[e].instances; i++) {
+            const struct tl_choice_engine *engine = &machine->engines[e];
+            struct tl_error error;
+            if (tl_sim_add_engine(evaluation->sim, engine->name, engine->settings,
+                                  tl_sim_add_device(evaluation->sim, engine->devices[i]), &error) != TL_OK) {
                 fprintf(stderr, "evaluation: %s\n", error.message);
                 exit(2);
             }
         }
-        evaluation->engines[number] = (struct tl_choice_engine){.name = name,
-                                                                .emulated = true,
-                                                                .settings = settings,
-                                                                .devices = evaluation->devices[number],
-                                                                .device_count = instances,
-                                                                .instances = instances};
-    }
-    evaluation->machine.engines = evaluation->engines;
-    evaluation->machine.cost = tl_sim_cost(evaluation->sim);
-    evaluation->machine.policy = evaluation->policy;
 }
 
 static struct tl_graph *read_graph(const char *query) {
@@ -205,7 +185,7 @@ static struct tl_plan *make_plan(struct evaluation *evaluation, const char *quer
     options.passes = evaluation->passes;
     options.pass_count = evaluation->pass_count;
     if (options.level == TL_OPTIMIZE_COST) {
-        status = tl_choice_make(graph, &options, &evaluation->machine, load, &plan, NULL, &error);
+        status = tl_choice_make(graph, &options, &evaluation->machine.machine, load, &plan, NULL, &error);
         tl_graph_destroy(graph);
     } else {
         status = tl_opt_run(&graph, &options, NULL, &error);
@@ -218,9 +198,11 @@ static struct tl_plan *make_plan(struct evaluation *evaluation, const char *quer
 
 /* The plan for a query that comes now. */
 static struct tl_plan *plan_for(struct evaluation *evaluation, unsigned query) {
-    const struct tl_choice_load load = tl_choice_class(&(struct tl_choice_load){
-        .text_tokens = QUESTION_TOKENS, .document_tokens = CHUNKS * CHUNK_TOKENS, .documents = 1,
-        .runs = evaluation->running + 1});
+    const struct tl_choice_load now = {.text_tokens = QUESTION_TOKENS,
+                                       .documents = 1,
+                                       .document_tokens = CHUNKS * CHUNK_TOKENS,
+                                       .runs = evaluation->running + 1};
+    const struct tl_choice_load load = tl_choice_class(&now);
     uint64_t class = evaluation->level == TL_OPTIMIZE_COST ? tl_choice_class_hash(&load) : 0;
     size_t at = 0;
     while (at < evaluation->class_count && evaluation->classes[at] != class) at++;
