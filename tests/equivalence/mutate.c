@@ -213,6 +213,19 @@ static bool continue_other(struct tl_node *node, struct tl_random *random) {
     return true;
 }
 
+/* ---- what went through the lanes is not chosen from ---- */
+
+static bool chooses_after(const struct tl_node *node) {
+    return node->op == TL_OP_AGGREGATE && node->input_count == 2 &&
+           strcmp(tl_attributes_string(&node->attributes, "mode", ""), "distinct") == 0;
+}
+
+static bool keep_all(struct tl_node *node, struct tl_random *random) {
+    (void)random;
+    tl_graph_replace_uses(tl_graph_output(node, 0), node->inputs[1].from);
+    return true;
+}
+
 /* ---- all ---- */
 
 static const struct {
@@ -230,6 +243,7 @@ static const struct {
     {"initial", "a fold begins with another value", has_initial, begin_with_other},
     {"continue_other", "a decode goes on from another prompt", continues_one_of_two, continue_other},
     {"other_prefix", "a prefix of another prompt is prefilled", is_cut, prefill_other_prompt},
+    {"keep_all", "what repeats or is empty stays in a list", chooses_after, keep_all},
 };
 
 const char *mutation_name(size_t mutation) { return table[mutation].name; }

@@ -4,7 +4,7 @@
 
 #include "graph/graph.h"
 
-#define MUTATIONS 10
+#define MUTATIONS 11
 const char *mutation_name(size_t mutation);
 const char *mutation_description(size_t mutation);
 /* Puts one in at a random place. False when there is no place for it. */
