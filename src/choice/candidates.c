@@ -12,7 +12,8 @@
 #include "choice/choice_impl.h"
 
 enum { MOST_PASSES = 32,
-       MOST_WHOLE = 16 }; /* prompts that are tried one by one */
+       MOST_WHOLE = 16,    /* prompts that are tried one by one */
+       ENOUGH = 50000 };   /* events of all simulations: after so many no other form is tried */
 
 /* What is done otherwise than in `paper`. */
 struct form {
@@ -38,6 +39,7 @@ struct chooser {
     const struct tl_choice_load *load;
     struct tried *tried;
     size_t count, capacity;
+    uint64_t events; /* so far */
 };
 
 /* ---- making a form ---- */
@@ -176,6 +178,7 @@ static size_t try_form(struct chooser *chooser, const struct form *form) {
             tried.about.nodes = nodes_of(tried.plan);
             status = tl_choice_try(tried.plan, chooser->machine, chooser->load, &trial, &error);
         }
+        chooser->events += trial.events;
         tried.about.ms = trial.ms;
         tried.about.busy_ms = trial.busy_ms;
         tried.about.failure = status == TL_OK ? NULL : tl_mem_strdup(error.message);
@@ -247,8 +250,10 @@ static bool did_something(const struct tl_opt_report *report, const char *pass) 
     return false;
 }
 
-/* Tries `form` and makes it the present one when it is better. */
+/* Tries `form` and makes it the present one when it is better. Large workflows are not tried in so many forms. */
 static void descend(struct chooser *chooser, size_t *present, const struct form *form) {
+    if (chooser->events >= ENOUGH)
+        return;
     size_t position = try_form(chooser, form);
     if (is_better(&chooser->tried[position].about, &chooser->tried[*present].about))
         *present = position;

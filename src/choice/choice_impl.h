@@ -6,6 +6,7 @@
 
 struct trial {
     double ms, busy_ms;
+    uint32_t events; /* of the simulation */
 };
 
 /* ---- trial.c ---- */

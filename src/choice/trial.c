@@ -14,7 +14,7 @@ enum { TOKEN_BYTES = 4,   /* a word of three letters and a space is a token to e
        LIST_ITEMS = 3,
        COLLECTION = 32,   /* passages of a collection that the query names: a search finds 16 */
        UNBOUNDED = 1 << 20,
-       MOST_EVENTS = 20000 }; /* of a run; what is larger is not predicted: that would take longer than it gains */
+       MOST_EVENTS = 10000 }; /* of a run; what is larger is not predicted: that would take longer than it gains */
 
 /* ---- engines ---- */
 
@@ -265,7 +265,7 @@ static enum tl_status look(struct tl_sim *sim, const struct watched *watched, ui
         return tl_error_set(error, watched->status, "%s", watched->error.message);
     if (watched->done < runs)
         return tl_error_set(error, TL_ERR_UNSUPPORTED, "it is too large to be simulated");
-    *trial = (struct trial){.ms = watched->ms / runs};
+    trial->ms = watched->ms / runs;
     for (size_t i = 0; i < count; i++)
         trial->busy_ms += (double)instances[i].busy / (double)TL_NS_PER_MS / runs;
     return TL_OK;
@@ -274,6 +274,7 @@ static enum tl_status look(struct tl_sim *sim, const struct watched *watched, ui
 enum tl_status tl_choice_try(struct tl_plan *plan, const struct tl_choice_machine *machine,
                              const struct tl_choice_load *load, struct trial *trial, struct tl_error *error) {
     struct watched watched = {0};
+    *trial = (struct trial){0};
     struct tl_sim *sim = tl_sim_create(&(struct tl_sim_config){.seed = 1,
                                                                .policy = machine->policy,
                                                                .cost = machine->cost,
@@ -282,8 +283,8 @@ enum tl_status tl_choice_try(struct tl_plan *plan, const struct tl_choice_machin
     for (uint32_t run = 0; run < load->runs && status == TL_OK; run++)
         status = submit(sim, plan, load, run + 1, error);
     if (status == TL_OK) {
-        for (uint32_t events = 0; events < load->runs * MOST_EVENTS && tl_sim_advance(sim); events++) {
-        }
+        while (trial->events < load->runs * MOST_EVENTS && tl_sim_advance(sim))
+            trial->events++;
         status = look(sim, &watched, load->runs, trial, error);
     }
     tl_sim_destroy(sim);
