@@ -25,13 +25,14 @@ static const char help[] =
     "      --pass=-NAME      leave a pass of the optimizer out, +NAME puts it back; may be repeated\n"
     "      --seed N          of all that is random\n"
     "      --duration TIME   queries arrive for so long: 600s, 10m\n"
+    "      --runs N          so many queries arrive, instead of a duration\n"
     "      --limit TIME      count the queries answered within this time, for all loads\n"
     "      --format FORM     text (default) or json\n"
     "      --html FILE       also write a page with plots and a Gantt chart\n"
     "  -o FILE               write the result there instead of standard output\n"
     "  -h, --help            this text\n";
 
-enum { RATE = 1000, POLICY, OPTIMIZE, PASS, SEED, DURATION, LIMIT, FORMAT, HTML };
+enum { RATE = 1000, POLICY, OPTIMIZE, PASS, SEED, DURATION, RUNS, LIMIT, FORMAT, HTML };
 
 static const struct option long_options[] = {
     {"rate", required_argument, NULL, RATE},
@@ -40,6 +41,7 @@ static const struct option long_options[] = {
     {"pass", required_argument, NULL, PASS},
     {"seed", required_argument, NULL, SEED},
     {"duration", required_argument, NULL, DURATION},
+    {"runs", required_argument, NULL, RUNS},
     {"limit", required_argument, NULL, LIMIT},
     {"format", required_argument, NULL, FORMAT},
     {"html", required_argument, NULL, HTML},
@@ -55,7 +57,7 @@ struct wanted {
     enum tl_optimize optimize;
     struct tl_cli_list passes;
     bool seeded;
-    uint64_t seed, duration, limit;
+    uint64_t seed, duration, runs, limit;
     bool json;
     const char *html, *output;
 };
@@ -95,12 +97,11 @@ static int read_rate(const char *text, struct wanted *wanted) {
     return TL_EXIT_DONE;
 }
 
-static int read_seed(const char *text, struct wanted *wanted) {
+static int read_whole(const char *option, const char *text, uint64_t least, uint64_t *number) {
     char *end;
-    wanted->seed = strtoull(text, &end, 10);
-    wanted->seeded = true;
-    if (text[0] < '0' || text[0] > '9' || *end)
-        return tl_cli_wrong_use("sim", "--seed '%s': expected a whole number", text);
+    *number = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end || *number < least)
+        return tl_cli_wrong_use("sim", "--%s '%s': expected a whole number%s", option, text, least ? " above 0" : "");
     return TL_EXIT_DONE;
 }
 
@@ -113,7 +114,8 @@ static int read_option(int option, char **argv, struct wanted *wanted) {
             return tl_cli_wrong_use("sim", "--optimize is off, paper or cost, not '%s'", optarg);
         return TL_EXIT_DONE;
     case PASS: tl_cli_list_add(&wanted->passes, optarg); return TL_EXIT_DONE;
-    case SEED: return read_seed(optarg, wanted);
+    case SEED: wanted->seeded = true; return read_whole("seed", optarg, 0, &wanted->seed);
+    case RUNS: return read_whole("runs", optarg, 1, &wanted->runs);
     case DURATION: return read_time("duration", optarg, &wanted->duration);
     case LIMIT: return read_time("limit", optarg, &wanted->limit);
     case FORMAT:
@@ -139,9 +141,9 @@ static enum tl_status apply(const struct wanted *wanted, struct tl_scenario *sce
         scenario->policy = wanted->policy;
     if (wanted->seeded)
         scenario->seed = wanted->seed;
-    if (wanted->duration > 0) {
+    if (wanted->duration > 0 || wanted->runs > 0) {
         scenario->duration = wanted->duration;
-        scenario->runs = 0;
+        scenario->runs = wanted->runs;
     }
     if (scenario->duration > 0 && scenario->warmup >= scenario->duration)
         return tl_error_set(error, TL_ERR_USAGE, "--duration ends before the scenario's warm-up of %g s does",
@@ -222,6 +224,8 @@ int tl_cmd_sim(int argc, char **argv) {
         }
         result = read_option(option, argv, &wanted);
     }
+    if (result <= 0 && wanted.duration > 0 && wanted.runs > 0)
+        result = tl_cli_wrong_use("sim", "--duration and --runs both say when arrivals end");
     if (result <= 0 && argc - optind != 1)
         result = tl_cli_wrong_use("sim", optind == argc ? "which scenario?" : "one scenario at a time");
     if (result <= 0)

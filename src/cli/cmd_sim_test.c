@@ -66,10 +66,13 @@ static void wrong_use_is_said(void **state) {
     ends_with(2, "a b", "one scenario at a time");
     ends_with(2, "profiles/none.yaml", "No such file or directory");
     ends_with(2, "profiles/rtx3090.yaml", "a scenario needs 'load'");
-    ends_with(2, "profiles/rtx3090-load.yaml --policy fastest", "there is no policy 'fastest'; there are: critical_path");
+    ends_with(2, "profiles/rtx3090-load.yaml --policy fastest",
+              "there is no policy 'fastest'; there are: critical_path");
     ends_with(2, "profiles/rtx3090-load.yaml --optimize much", "--optimize is off, paper or cost, not 'much'");
     ends_with(2, "profiles/rtx3090-load.yaml --rate 0", "--rate '0': expected queries a second");
     ends_with(2, "profiles/rtx3090-load.yaml --seed x", "--seed 'x': expected a whole number");
+    ends_with(2, "profiles/rtx3090-load.yaml --runs 0", "--runs '0': expected a whole number above 0");
+    ends_with(2, "profiles/rtx3090-load.yaml --runs 9 --duration 90s", "both say when arrivals end");
     ends_with(2, "profiles/rtx3090-load.yaml --pass=-shear", "\"-shear\" is no pass");
     ends_with(2, "profiles/rtx3090-load.yaml --duration 30s", "ends before the scenario's warm-up of 60 s does");
     ends_with(2, "profiles/rtx3090-load.yaml --limit soon", "--limit 'soon': expected a time");

@@ -179,7 +179,7 @@ void tl_figure_utilisation(const struct tl_scenario_result *result, struct tl_st
     double height = (double)(rows * CELL_HEIGHT + 26), span = (double)bins * (double)result->device_busy.width / 1e9;
     tl_str_puts(out,
                 "<figure class=\"wide\"><figcaption><b>Devices</b> share of the time that each is busy: the "
-                     "stronger the colour, the busier; at the right: of all that is counted</figcaption>\n");
+                "stronger the colour, the busier; at the right: of all that is counted</figcaption>\n");
     tl_str_printf(out, "<svg viewBox=\"0 0 %d %.0f\" role=\"img\" aria-label=\"utilisation over time\">\n",
                   CELLS_LEFT + CELLS_WIDTH + CELLS_RIGHT, height);
     for (size_t i = 0, row = 0; i < result->device_count; i++)

@@ -62,8 +62,8 @@ static enum tl_status graph_of(const struct tl_scenario_load *load, struct tl_gr
     return status;
 }
 
-/* As the runtime would, for what the load's queries bring and each alone. */
-static enum tl_status choose(const struct tl_scenario *scenario, const struct tl_scenario_load *load,
+/* As the runtime would, for what the load's queries bring. */
+static enum tl_status choose(const struct tl_scenario *scenario, const struct tl_scenario_load *load, uint32_t runs,
                              const struct tl_opt_options *options, struct tl_cost *cost, const struct tl_graph *graph,
                              struct tl_plan **plan, struct tl_error *error) {
     uint32_t chunks = load->chunk_count * load->chunk_tokens, documents = load->document_count * load->document_tokens;
@@ -71,6 +71,7 @@ static enum tl_status choose(const struct tl_scenario *scenario, const struct tl
         .text_tokens = load->question_tokens,
         .documents = load->document_count,
         .document_tokens = load->workflow ? documents : chunks, /* graphs begin behind the cutting of documents */
+        .runs = runs,
     };
     struct tl_choice_machine machine;
     tl_runtime_machine_init(&machine, scenario->config, cost);
@@ -80,7 +81,7 @@ static enum tl_status choose(const struct tl_scenario *scenario, const struct tl
     return status;
 }
 
-static enum tl_status optimize(const struct tl_scenario *scenario, const struct tl_scenario_load *load,
+static enum tl_status optimize(const struct tl_scenario *scenario, const struct tl_scenario_load *load, uint32_t runs,
                                struct tl_cost *cost, struct tl_graph *graph, struct tl_plan **plan,
                                struct tl_error *error) {
     struct tl_opt_options options = tl_opt_defaults();
@@ -95,7 +96,7 @@ static enum tl_status optimize(const struct tl_scenario *scenario, const struct 
     options.context = cost;
     enum tl_status status;
     if (options.level == TL_OPTIMIZE_COST) {
-        status = choose(scenario, load, &options, cost, graph, plan, error);
+        status = choose(scenario, load, runs, &options, cost, graph, plan, error);
         tl_graph_destroy(graph);
     } else if ((status = tl_opt_run(&graph, &options, NULL, error)) == TL_OK) {
         status = tl_plan_freeze(graph, cost, plan, error);
@@ -126,13 +127,13 @@ static enum tl_status check(const struct tl_scenario *scenario, const struct tl_
     return TL_OK;
 }
 
-enum tl_status tl_scenario_plan(const struct tl_scenario *scenario, const struct tl_scenario_load *load,
+enum tl_status tl_scenario_plan(const struct tl_scenario *scenario, const struct tl_scenario_load *load, uint32_t runs,
                                 struct tl_cost *cost, struct tl_plan **plan, struct tl_error *error) {
     struct tl_graph *graph;
     *plan = NULL;
     enum tl_status status = graph_of(load, &graph, error);
     if (status == TL_OK)
-        status = optimize(scenario, load, cost, graph, plan, error);
+        status = optimize(scenario, load, runs, cost, graph, plan, error);
     if (status == TL_OK)
         status = check(scenario, load, *plan, error);
     if (status == TL_OK)

@@ -41,14 +41,16 @@ static void read_pair(struct reader *reader, const struct tl_yaml_node *node, co
                       uint32_t *tokens) {
     static const char *const keys[] = {"count", "tokens"};
     const struct tl_yaml_node *pair = tl_yaml_get(node, key);
-    char what[40] = "";
+    struct tl_str what = TL_STR_INIT;
     if (!pair)
         return;
     if (pair->kind != TL_YAML_MAP) {
         tl_reader_expected(reader, pair, key, "a mapping such as {count: 48, tokens: 256}");
         return;
     }
-    tl_reader_keys(reader, pair, strcat(strcat(strcat(what, "'"), key), "'"), keys, 2);
+    tl_str_printf(&what, "'%s'", key);
+    tl_reader_keys(reader, pair, what.data, keys, 2);
+    tl_str_fini(&what);
     tl_reader_count(reader, pair, "count", MOST_COUNT, count);
     tl_reader_count(reader, pair, "tokens", MOST_TOKENS, tokens);
 }

@@ -7,18 +7,20 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "choice/choice.h"
 #include "runtime/costs.h"
 #include "sched/policy.h"
 #include "scenario/cluster.h"
 #include "scenario/scenario_impl.h"
 
 enum { SHOWN_MOST = 6000,
-       LOOK_EVERY = 1024 };
+       LOOK_EVERY = 1024,
+       CROWDS = 3 };
 
 /* A load, as it goes on. */
 struct stream {
     const struct tl_scenario_load *load;
-    struct tl_plan *plan;
+    struct tl_plan *plans[CROWDS]; /* by how many runs are under way, as the runtime has them */
     struct tl_arrivals_state arrivals;
     uint64_t random;      /* of who leaves */
     uint64_t next;        /* arrival; UINT64_MAX: none */
@@ -173,10 +175,18 @@ static void on_ended(void *context, uint64_t run, const struct tl_sim_result *ou
 
 /* ---- arrivals ---- */
 
+/* Which plan is for so many runs: the choice between forms (choice/choice.h) knows one, two and more. */
+static size_t crowd_of(uint64_t runs) {
+    const struct tl_choice_load load = {.runs = runs < UINT32_MAX ? (uint32_t)runs : UINT32_MAX};
+    uint32_t class = tl_choice_class(&load).runs;
+    return class < CROWDS ? class - 1 : CROWDS - 1;
+}
+
 static void submit(struct drive *drive, uint32_t number) {
     struct stream *stream = &drive->streams[number];
     const struct tl_scenario_load *load = stream->load;
-    const struct tl_plan_body *root = stream->plan->root;
+    struct tl_plan *plan = stream->plans[crowd_of(1 + drive->submitted - drive->ended)];
+    const struct tl_plan_body *root = plan->root;
     uint64_t salt = tl_hash_u64(stream->asked++, tl_hash_u64(drive->scenario->seed, number + 29));
     struct tl_value **inputs = tl_mem_alloc((root->parameter_count + 1u) * sizeof(struct tl_value *));
     for (uint16_t i = 0; i < root->parameter_count; i++)
@@ -184,7 +194,7 @@ static void submit(struct drive *drive, uint32_t number) {
             stream->same[i] ? tl_value_ref(stream->same[i]) : tl_scenario_value(load, root->slots[i].type, salt);
     bool leaves = load->leave_share > 0 && tl_arrivals_draw(&stream->random) < load->leave_share;
     uint64_t run = tl_sim_submit(drive->sim, &(struct tl_sim_request){.at = stream->next,
-                                                                      .plan = stream->plan,
+                                                                      .plan = plan,
                                                                       .inputs = inputs,
                                                                       .input_count = root->parameter_count,
                                                                       .timeout = load->timeout,
@@ -244,12 +254,15 @@ static enum tl_status begin_stream(struct drive *drive, uint32_t number, struct 
     const struct tl_scenario_load *load = &drive->scenario->loads[number];
     uint64_t seed = tl_hash_u64(drive->scenario->seed, number + 31);
     stream->load = load;
-    enum tl_status status = tl_scenario_plan(drive->scenario, load, tl_sim_cost(drive->sim), &stream->plan, error);
-    if (status == TL_OK)
-        status = tl_cluster_check(drive->scenario, drive->measured, stream->plan, drive->result, error);
+    enum tl_status status = TL_OK;
+    for (uint32_t i = 0; i < CROWDS && status == TL_OK; i++) {
+        status = tl_scenario_plan(drive->scenario, load, 1u << i, tl_sim_cost(drive->sim), &stream->plans[i], error);
+        if (status == TL_OK)
+            status = tl_cluster_check(drive->scenario, drive->measured, stream->plans[i], drive->result, error);
+    }
     if (status != TL_OK)
         return status;
-    const struct tl_plan_body *root = stream->plan->root;
+    const struct tl_plan_body *root = stream->plans[0]->root;
     stream->same = tl_mem_zalloc((root->parameter_count + 1u) * sizeof(struct tl_value *));
     for (uint16_t i = 0; i < root->parameter_count && load->same_documents; i++)
         if (root->slots[i].type.base == TL_TYPE_CHUNK || root->slots[i].type.base == TL_TYPE_DOCUMENT)
@@ -261,10 +274,11 @@ static enum tl_status begin_stream(struct drive *drive, uint32_t number, struct 
 }
 
 static void end_stream(struct stream *stream) {
-    for (uint16_t i = 0; stream->same && i < stream->plan->root->parameter_count; i++)
+    for (uint16_t i = 0; stream->same && i < stream->plans[0]->root->parameter_count; i++)
         tl_value_unref(stream->same[i]);
     tl_mem_free(stream->same);
-    tl_plan_unref(stream->plan);
+    for (size_t i = 0; i < CROWDS; i++)
+        tl_plan_unref(stream->plans[i]);
 }
 
 static struct tl_scenario_result *empty_result(const struct tl_scenario *scenario) {

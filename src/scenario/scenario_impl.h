@@ -13,14 +13,14 @@ void tl_scenario_read_load(struct reader *reader, struct tl_scenario *scenario,
 void tl_scenario_read_fault(struct reader *reader, struct tl_scenario *scenario, const struct tl_yaml_node *node);
 
 /* ---- measured.c ---- */
-/* Settings of an emulated engine that stands for an instance of the configured one. Owned. TL_ERR_INVALID: it is no emulated one, and
- * `cost` has not measured it. */
+/* Settings of an emulated engine that stands for an instance of the configured one. Owned. TL_ERR_INVALID: it is no
+ * emulated one, and `cost` has not measured it. */
 enum tl_status tl_scenario_emulate(const struct tl_config_engine *engine, uint32_t instance,
                                    const struct tl_cost *cost, json_t **settings, struct tl_error *error);
 
 /* ---- plan.c ---- */
-/* What a load's queries bring, for each parameter of its plan. */
-enum tl_status tl_scenario_plan(const struct tl_scenario *scenario, const struct tl_scenario_load *load,
+/* The plan of a load's queries when `runs` of them are under way at once. */
+enum tl_status tl_scenario_plan(const struct tl_scenario *scenario, const struct tl_scenario_load *load, uint32_t runs,
                                 struct tl_cost *cost, struct tl_plan **plan, struct tl_error *error);
 
 /* ---- values.c ---- */

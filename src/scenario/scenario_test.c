@@ -66,7 +66,8 @@ static void wrong_scenarios_are_refused_at_their_place(void **state) {
             "x.yaml:6:8: error: a load needs 'workflow', a name or path, or 'graph', a path\n");
     refuses(CLUSTER "load: [{graph: bench/emulated/naive.graph}]\n",
             "x.yaml:6:8: error: a load needs 'rate', queries a second\n");
-    refuses(CLUSTER LOAD ", arrivals: gamma}\n", "x.yaml:7:94: error: 'arrivals: gamma' needs 'variation', such as 2\n");
+    refuses(CLUSTER LOAD ", arrivals: gamma}\n",
+            "x.yaml:7:94: error: 'arrivals: gamma' needs 'variation', such as 2\n");
     refuses(CLUSTER LOAD ", arrivals: sometimes}\n",
             "x.yaml:7:94: error: 'arrivals': expected poisson, gamma, even or {trace: FILE}, found the text "
             "\"sometimes\"\n");
@@ -184,7 +185,8 @@ static void clients_leave_and_limits_refuse(void **state) {
 static char *json_of(uint64_t seed) {
     struct tl_scenario *scenario = scenario_of(
         LOAD ", goal: 2s}\n  - {graph: bench/emulated/naive.graph, rate: 0.5, arrivals: gamma, variation: 2}\n"
-             "duration: 60s\nwarmup: 5s\njitter: 0.1\nfaults: [{engine: llm, fail: 0.02}, {engine: embedder, hang: 0.01}]\n");
+             "duration: 60s\nwarmup: 5s\njitter: 0.1\nfaults: [{engine: llm, fail: 0.02}, {engine: embedder, hang: "
+             "0.01}]\n");
     scenario->seed = seed;
     struct tl_scenario_result *result = result_of(scenario);
     json_t *json = tl_scenario_to_json(result);
@@ -215,7 +217,8 @@ static void arrivals_follow_a_trace(void **state) {
     assert_true(file >= 0);
     static const char times[] = "# seconds\n0.5\n\n2   # two at once\n2.0\n30\n";
     assert_int_equal(write(file, times, sizeof times - 1), (ssize_t)sizeof times - 1);
-    tl_str_printf(&text, "load:\n  - {graph: bench/emulated/naive.graph, arrivals: {trace: %s}}\nduration: 10s\n", path);
+    tl_str_printf(&text, "load:\n  - {graph: bench/emulated/naive.graph, arrivals: {trace: %s}}\nduration: 10s\n",
+                  path);
     struct tl_scenario *scenario = scenario_of(text.data);
     assert_int_equal(scenario->loads[0].arrivals.count, 4);
     struct tl_scenario_result *result = result_of(scenario);
@@ -280,8 +283,9 @@ static void what_cannot_be_simulated_is_said(void **state) {
         read_text("engines:\n  embedder: {type: emulated}\nprofile: none\n" LOAD "}\n", &said);
     assert_non_null(scenario);
     assert_int_equal(tl_scenario_run(scenario, NULL, &result, &error), TL_ERR_INVALID);
-    assert_string_equal(error.message, "x.yaml: engine 'store' of type sqlite cannot be simulated: nothing was measured "
-                                       "of it (teola profile measures); or give it 'type: emulated'");
+    assert_string_equal(error.message,
+                        "x.yaml: engine 'store' of type sqlite cannot be simulated: nothing was measured "
+                        "of it (teola profile measures); or give it 'type: emulated'");
     tl_scenario_destroy(scenario);
     tl_str_fini(&said);
 }
@@ -291,12 +295,13 @@ static double mean_when_measured(const char *path, double ms) {
     struct tl_str text = TL_STR_INIT, said = TL_STR_INIT;
     FILE *file = fopen(path, "w");
     assert_non_null(file);
-    fprintf(file,
-            "{\"version\": 1, \"engines\": {\"embedder\": {\"type\": \"embed\", \"device\": \"cpu\", \"model_digest\": "
-            "\"abc\", \"threads\": 2, \"written\": \"2026-01-02T03:04:05Z\", \"settings\": {}, \"kinds\": {\"embed\": "
-            "{\"fit\": {\"base\": %g, \"unit\": 0, \"token\": 0}, \"limit\": 64, \"samples\": 40, \"median_error\": 0.05, "
-            "\"points\": []}}}}}",
-            ms);
+    fprintf(
+        file,
+        "{\"version\": 1, \"engines\": {\"embedder\": {\"type\": \"embed\", \"device\": \"cpu\", \"model_digest\": "
+        "\"abc\", \"threads\": 2, \"written\": \"2026-01-02T03:04:05Z\", \"settings\": {}, \"kinds\": {\"embed\": "
+        "{\"fit\": {\"base\": %g, \"unit\": 0, \"token\": 0}, \"limit\": 64, \"samples\": 40, \"median_error\": 0.05, "
+        "\"points\": []}}}}}",
+        ms);
     fclose(file);
     tl_str_printf(&text,
                   "engines:\n  embedder: {type: embed, model: /none.gguf}\n  store: {type: emulated, serves: [store]}\n"
