@@ -82,9 +82,10 @@ static void print_reason(const struct tl_choice_report *report, struct tl_str *o
                 report->candidates[i].ms <= least * (1 + TL_CHOICE_TIE);
     tl_str_printf(out, "kept: %s, predicted to be done first", chosen->name);
     if (near > 1)
-        tl_str_printf(out,
-                      "; of %zu within %.1f %% that which keeps engines busy for the least time, of equals that with most rules",
-                      near, 100 * TL_CHOICE_TIE);
+        tl_str_printf(
+            out,
+            "; of %zu within %.1f %% that which keeps engines busy for the least time, of equals that with most rules",
+            near, 100 * TL_CHOICE_TIE);
     tl_str_putc(out, '\n');
 }
 

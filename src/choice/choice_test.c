@@ -246,8 +246,8 @@ static void test_loads(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_processor), cmocka_unit_test(test_cards),         cmocka_unit_test(test_equal_choices),
-        cmocka_unit_test(test_left_out),      cmocka_unit_test(test_same_plans),    cmocka_unit_test(test_no_prediction),
+        cmocka_unit_test(test_one_processor), cmocka_unit_test(test_cards),      cmocka_unit_test(test_equal_choices),
+        cmocka_unit_test(test_left_out),      cmocka_unit_test(test_same_plans), cmocka_unit_test(test_no_prediction),
         cmocka_unit_test(test_loads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
