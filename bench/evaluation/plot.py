@@ -72,11 +72,13 @@ def panel(left, top, width, height, title, series, most, x_label):
 
 
 def panels(titles, names, values, limits, x_label):
-    """Panels side by side, two in a row. values[title][name]: [(x, y)]; the name "bound" is dashed."""
+    """Panels side by side, two in a row. values[title][name]: [(x, y)], or no such name; "bound" is dashed."""
     parts, wide, high = [], 360, 220
     for i, title in enumerate(titles):
-        series = [(COLOURS[k % len(COLOURS)], name == "bound", values[title][name]) for k, name in enumerate(names)]
-        parts += panel(60 + i % 2 * (wide + 80), 40 + i // 2 * (high + 80), wide, high, title, series, limits[title], x_label)
+        series = [(COLOURS[k % len(COLOURS)], name == "bound", values[title][name])
+                  for k, name in enumerate(names) if name in values[title]]
+        left, top = 60 + i % 2 * (wide + 80), 40 + i // 2 * (high + 80)
+        parts += panel(left, top, wide, high, title, series, limits[title], x_label)
     rows = (len(titles) + 1) // 2
     top = 40 + rows * (high + 80) - 12
     for k, name in enumerate(names):
