@@ -243,9 +243,13 @@ static enum tl_status add_engines(struct tl_emulate *server, struct tl_error *er
         if (strcmp(engine->type, "emulated") != 0)
             continue;
         added++;
-        enum tl_status status = tl_pace_add(server->pace, engine->name, engine->settings, engine->instances, error);
-        if (status != TL_OK)
-            return status;
+        for (uint32_t k = 0; k < engine->instances; k++) {
+            json_t *settings = tl_config_instance_written(engine, k);
+            enum tl_status status = tl_pace_add(server->pace, engine->name, settings, error);
+            json_decref(settings);
+            if (status != TL_OK)
+                return status;
+        }
     }
     if (added == 0)
         return tl_error_set(error, TL_ERR_INVALID,

@@ -330,34 +330,33 @@ struct tl_pace *tl_pace_create(struct event_base *base) {
     return pace;
 }
 
-enum tl_status tl_pace_add(struct tl_pace *pace, const char *name, const json_t *settings, uint32_t instances,
-                           struct tl_error *error) {
-    for (uint32_t i = 0; i < instances; i++) {
-        struct tl_engine *engine = NULL;
-        enum tl_status status = tl_emulated_engine.create(name, settings, &engine, error);
-        if (status != TL_OK)
-            return tl_error_prefix(error, "engine '%s'", name);
-        tl_emulated_join(engine, &pace->world);
-        status = engine->ops->open(engine, &pace->emit, error);
-        if (status != TL_OK) {
-            engine->ops->destroy(engine);
-            return status;
-        }
-        struct tl_engine_description description;
-        engine->ops->describe(engine, &description);
-        uint32_t apart = 1u << TL_CAPABILITY_WEB | 1u << TL_CAPABILITY_TOOL;
-        struct station *station = tl_mem_zalloc(sizeof *station);
-        *station = (struct station){
-            .pace = pace,
-            .engine = engine,
-            .name = tl_mem_strdup(name),
-            .number = i,
-            .side_by_side = (description.capabilities & ~apart) == 0,
-            .asleep = true,
-        };
-        pace->stations = tl_mem_grow(pace->stations, &pace->capacity, pace->count + 1, sizeof(struct station *));
-        pace->stations[pace->count++] = station;
+enum tl_status tl_pace_add(struct tl_pace *pace, const char *name, const json_t *settings, struct tl_error *error) {
+    struct tl_engine *engine = NULL;
+    enum tl_status status = tl_emulated_engine.create(name, settings, &engine, error);
+    if (status != TL_OK)
+        return tl_error_prefix(error, "engine '%s'", name);
+    tl_emulated_join(engine, &pace->world);
+    status = engine->ops->open(engine, &pace->emit, error);
+    if (status != TL_OK) {
+        engine->ops->destroy(engine);
+        return status;
     }
+    struct tl_engine_description description;
+    engine->ops->describe(engine, &description);
+    uint32_t apart = 1u << TL_CAPABILITY_WEB | 1u << TL_CAPABILITY_TOOL, number = 0;
+    for (size_t i = 0; i < pace->count; i++)
+        number += strcmp(pace->stations[i]->name, name) == 0;
+    struct station *station = tl_mem_zalloc(sizeof *station);
+    *station = (struct station){
+        .pace = pace,
+        .engine = engine,
+        .name = tl_mem_strdup(name),
+        .number = number,
+        .side_by_side = (description.capabilities & ~apart) == 0,
+        .asleep = true,
+    };
+    pace->stations = tl_mem_grow(pace->stations, &pace->capacity, pace->count + 1, sizeof(struct station *));
+    pace->stations[pace->count++] = station;
     return TL_OK;
 }
 

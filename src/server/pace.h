@@ -25,9 +25,8 @@ struct tl_pace_job;
 struct tl_pace *tl_pace_create(struct event_base *base);
 void tl_pace_destroy(struct tl_pace *pace); /* jobs in progress are dropped without an answer */
 
-/* `instances` instances of the engine `name`, of type emulated with these settings. */
-enum tl_status tl_pace_add(struct tl_pace *pace, const char *name, const json_t *settings, uint32_t instances,
-                           struct tl_error *error);
+/* One more instance of the engine `name`, of type emulated with these settings. */
+enum tl_status tl_pace_add(struct tl_pace *pace, const char *name, const json_t *settings, struct tl_error *error);
 
 struct tl_pace_request {
     enum tl_primitive op;
