@@ -373,31 +373,36 @@ static bool preempt_one(struct tl_llm_core *core, const struct tl_llm_request *r
     return true;
 }
 
-/* Makes it so that one more request may run; its source stays. */
-static bool make_room(struct tl_llm_core *core, const struct tl_llm_request *request,
-                      const struct tl_llm_copy *source) {
+/* Makes it so that one more request may run; an idle source stays. Who is preempted may leave nothing of the source that it
+ * computed in, so that is looked for anew each time. */
+static bool make_room(struct tl_llm_core *core, const struct tl_llm_request *request) {
     while (core->running >= core->limits.running)
         if (!preempt_one(core, request))
             return false;
-    while (!fits(core, request, source && !source->user ? source : NULL))
+    for (;;) {
+        size_t length;
+        const struct tl_llm_copy *source = find_source(core, request, &length);
+        if (fits(core, request, source && !source->user ? source : NULL))
+            return true;
         if (!vacate_one(core, source) && !preempt_one(core, request))
             return false;
-    return true;
+    }
 }
 
 /* An empty sequence, or that of the source when it is idle and there is no other. -1: none. */
 static int32_t find_sequence(struct tl_llm_core *core, const struct tl_llm_request *request,
-                             const struct tl_llm_copy *source) {
+                             struct tl_llm_copy **source, size_t *length) {
     for (;;) {
         int32_t sequence = empty_sequence(core);
         if (sequence >= 0)
             return sequence;
-        if (vacate_one(core, source))
+        if (vacate_one(core, *source))
             continue;
-        if (source && source->sequence >= 0 && !source->user)
-            return source->sequence;
+        if (*source && (*source)->sequence >= 0 && !(*source)->user)
+            return (*source)->sequence;
         if (!preempt_one(core, request))
             return -1;
+        *source = find_source(core, request, length);
     }
 }
 
@@ -415,15 +420,15 @@ static void take_over(struct tl_llm_core *core, struct tl_llm_copy *copy, size_t
 }
 
 bool tl_llm_place(struct tl_llm_core *core, struct tl_llm_request *request) {
+    if (!make_room(core, request))
+        return false;
     size_t length;
     struct tl_llm_copy *source = find_source(core, request, &length), *copy = NULL;
-    if (!make_room(core, request, source))
-        return false;
     bool idle = source && source->sequence >= 0 && !source->user;
     /* Room was made for the request alone: beside an idle source, which stays when it is shared from, only if that fits. */
     bool in_place = idle && (source->mark.length == length || !core->storage.share || empty_sequence(core) < 0 ||
                              !fits(core, request, NULL));
-    int32_t sequence = in_place ? source->sequence : find_sequence(core, request, source);
+    int32_t sequence = in_place ? source->sequence : find_sequence(core, request, &source, &length);
     if (sequence < 0)
         return false;
     if (source && source->sequence == sequence) {
