@@ -50,7 +50,7 @@ struct tl_choice_load {
     uint32_t text_tokens;     /* of each text input */
     uint32_t documents;       /* number */
     uint32_t document_tokens; /* of all of them */
-    uint32_t runs;            /* queries like it at the same time, itself included: their mean latency decides */
+    uint32_t runs;            /* queries like it at the same time, itself included: when the last is done decides */
 };
 
 /* Rounds to powers of two, within bounds, so that similar loads are equal: what plans are cached by, and chosen for. */
@@ -60,7 +60,7 @@ uint64_t tl_choice_class_hash(const struct tl_choice_load *load);
 /* A form that was looked at. */
 struct tl_choice_candidate {
     char *name;        /* "paper", "paper without stages, whole expand/prefill" */
-    double ms;         /* predicted latency */
+    double ms;         /* predicted latency; of several queries until the last is done */
     double busy_ms;    /* of all engines together */
     uint32_t nodes;    /* of the plan, in all bodies */
     size_t same_as;    /* the position of an earlier one of the same plan, which was simulated; its own otherwise */

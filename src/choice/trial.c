@@ -241,7 +241,7 @@ static enum tl_status submit(struct tl_sim *sim, struct tl_plan *plan, const str
 /* ---- the run ---- */
 
 struct watched {
-    double ms; /* of all runs together */
+    double ms; /* until the last run has ended */
     uint32_t done;
     enum tl_status status; /* of the first that was not done */
     struct tl_error error;
@@ -250,7 +250,8 @@ struct watched {
 static void take_end(void *context, uint64_t run, const struct tl_sim_result *result) {
     (void)run;
     struct watched *watched = context;
-    watched->ms += (double)(result->ended - result->submitted) / (double)TL_NS_PER_MS;
+    double ms = (double)(result->ended - result->submitted) / (double)TL_NS_PER_MS;
+    watched->ms = ms > watched->ms ? ms : watched->ms;
     watched->done += result->status == TL_OK;
     if (result->status != TL_OK && watched->status == TL_OK)
         watched->status =
@@ -265,7 +266,7 @@ static enum tl_status look(struct tl_sim *sim, const struct watched *watched, ui
         return tl_error_set(error, watched->status, "%s", watched->error.message);
     if (watched->done < runs)
         return tl_error_set(error, TL_ERR_UNSUPPORTED, "it is too large to be simulated");
-    trial->ms = watched->ms / runs;
+    trial->ms = watched->ms;
     for (size_t i = 0; i < count; i++)
         trial->busy_ms += (double)instances[i].busy / (double)TL_NS_PER_MS / runs;
     return TL_OK;
