@@ -303,7 +303,8 @@ static void try_all(struct chooser *chooser) {
     }
     /* Among others the length is left to the cost model: shorter slices let one query pass, and delay those behind it. */
     size_t uncut = present;
-    for (size_t i = 0; i < 2 && chooser->load->runs == 1 && did_something(&chooser->tried[uncut].passes, "stages"); i++) {
+    for (size_t i = 0; i < 2 && chooser->load->runs == 1 && did_something(&chooser->tried[uncut].passes, "stages");
+         i++) {
         form = chooser->tried[uncut].form;
         form.slices = i == 0 ? 0.5 : 2;
         descend(chooser, &present, &form);

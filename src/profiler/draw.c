@@ -106,7 +106,8 @@ static void put_panel(struct tl_str *svg, const struct tl_cost *cost, const char
     double top = HEAD + (double)(position / COLUMNS) * PANEL_HEIGHT;
     tl_str_printf(svg, "<text class=\"h\" x=\"%.1f\" y=\"%.1f\">", left + LEFT, top + 18);
     tl_str_put_xml(svg, engine, strlen(engine));
-    tl_str_printf(svg, ": %s</text><text class=\"t\" x=\"%.1f\" y=\"%.1f\">ms; median error %.1f %%, %d samples</text>\n",
+    tl_str_printf(svg,
+                  ": %s</text><text class=\"t\" x=\"%.1f\" y=\"%.1f\">ms; median error %.1f %%, %d samples</text>\n",
                   kind_name, left + LEFT, top + 34, 100 * get(kind, "median_error"), (int)get(kind, "samples"));
     put_points(svg, cost, engine, tl_primitive_find(kind_name), json_object_get(kind, "points"), left, top);
 }

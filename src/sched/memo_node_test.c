@@ -180,10 +180,11 @@ static void test_waiters_take_over_from_the_cancelled(void **state) {
 
 static struct tl_plan *labelled(const char *label) {
     struct tl_str text = TL_STR_INIT;
-    tl_str_printf(&text,
-                  "graph \"embed\" {\n  parameters (texts:text[])\n  %%1: vector[] = embed \"%s\" @embedder (input: $texts)\n"
-                  "  results (vectors: %%1)\n}\n",
-                  label);
+    tl_str_printf(
+        &text,
+        "graph \"embed\" {\n  parameters (texts:text[])\n  %%1: vector[] = embed \"%s\" @embedder (input: $texts)\n"
+        "  results (vectors: %%1)\n}\n",
+        label);
     struct tl_plan *plan = plan_of(text.data, true);
     tl_str_fini(&text);
     return plan;

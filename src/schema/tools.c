@@ -21,8 +21,10 @@ enum tl_tools_style tl_tools_style_of(const char *chat_template) {
 }
 
 const char *tl_tools_opening(enum tl_tools_style style) {
-    static const char *const openings[] = {
-        [TL_TOOLS_PLAIN] = "", [TL_TOOLS_HERMES] = "<tool_call>\n", [TL_TOOLS_MISTRAL] = "[TOOL_CALLS][", [TL_TOOLS_LLAMA] = ""};
+    static const char *const openings[] = {[TL_TOOLS_PLAIN] = "",
+                                           [TL_TOOLS_HERMES] = "<tool_call>\n",
+                                           [TL_TOOLS_MISTRAL] = "[TOOL_CALLS][",
+                                           [TL_TOOLS_LLAMA] = ""};
     return openings[style];
 }
 

@@ -49,7 +49,8 @@ static void test_families(void **state) {
            "", BOTH);
     expect("[TOOL_CALLS]weather[ARGS]{\"city\": \"Paris\"}[TOOL_CALLS]now{}", "", BOTH);
     expect("{\"name\": \"weather\", \"parameters\": {\"city\": \"Paris\"}}", "", PARIS);
-    expect("<|python_tag|>{\"name\": \"weather\", \"parameters\": {\"city\": \"Paris\"}}; {\"name\": \"now\"}", "", BOTH);
+    expect("<|python_tag|>{\"name\": \"weather\", \"parameters\": {\"city\": \"Paris\"}}; {\"name\": \"now\"}", "",
+           BOTH);
     expect("```json\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\n```", "", PARIS);
     expect("[{\"function\": {\"name\": \"weather\", \"arguments\": \"{\\\"city\\\": \\\"Paris\\\"}\"}}]", "", PARIS);
 }

@@ -417,11 +417,12 @@ static void test_parallel_list(void **state) {
 
 static void test_parallel_generate(void **state) {
     (void)state;
-    struct tl_workflow *workflow = parse("name: x\ninputs: {q: text}\nsteps:\n"
-                                         "- {module: generate, inputs: {q: $q}, format: list, items: 4, parallel: true,\n"
-                                         "   max_tokens: 8, prompt: '{q}: {number} of {count}'}\n"
-                                         "outputs: {a: $generate.text}\n",
-                                         NULL);
+    struct tl_workflow *workflow =
+        parse("name: x\ninputs: {q: text}\nsteps:\n"
+              "- {module: generate, inputs: {q: $q}, format: list, items: 4, parallel: true,\n"
+              "   max_tokens: 8, prompt: '{q}: {number} of {count}'}\n"
+              "outputs: {a: $generate.text}\n",
+              NULL);
     struct tl_graph *graph = decompose(workflow, "q", false);
     const struct tl_body *body = find(graph, "generate/each")->regions[0];
     assert_string_equal(tl_attributes_string(&body->nodes[0]->attributes, "template", ""),
@@ -474,11 +475,12 @@ static void test_settings_that_do_nothing(void **state) {
 /* Several answers go on from one prefill, with seeds of their own, which begin again after the last one. */
 static void test_n(void **state) {
     (void)state;
-    struct tl_workflow *workflow = parse("name: x\ninputs: {q: text}\nsteps:\n"
-                                         "- {module: generate, inputs: {q: $q}, prompt: '{q}', n: 3, temperature: 0.7,\n"
-                                         "   seed: 4294967294, format: choice, choices: [a, b]}\n"
-                                         "outputs: {a: $generate.text}\n",
-                                         NULL);
+    struct tl_workflow *workflow =
+        parse("name: x\ninputs: {q: text}\nsteps:\n"
+              "- {module: generate, inputs: {q: $q}, prompt: '{q}', n: 3, temperature: 0.7,\n"
+              "   seed: 4294967294, format: choice, choices: [a, b]}\n"
+              "outputs: {a: $generate.text}\n",
+              NULL);
     struct tl_graph *graph = decompose(workflow, "q", false);
     static const char *const decodes[] = {"generate/decode", "generate/decode_2", "generate/decode_3"};
     static const int64_t seeds[] = {4294967294, 4294967295, 0};

@@ -142,8 +142,9 @@ static json_t *output_of(struct decode *decode) {
 
 static void test_what_is_wanted_comes_out(void **state) {
     (void)state;
-    const char *wanted = "{\"name\": \"Ada \\\"L\\\" \xc3\xa9\xf0\x9f\x98\x80\", \"age\": 36, \"tags\": [\"a, b\", \"]\"], "
-                         "\"alive\": false}";
+    const char *wanted =
+        "{\"name\": \"Ada \\\"L\\\" \xc3\xa9\xf0\x9f\x98\x80\", \"age\": 36, \"tags\": [\"a, b\", \"]\"], "
+        "\"alive\": false}";
     struct decode decode;
     begin(&decode, "json", "schema", PERSON);
     start(&decode);
@@ -331,7 +332,8 @@ static void test_forced_calls(void **state) {
 
 static void test_calls_in_text(void **state) {
     (void)state;
-    static const char *const wanted[] = {"It is warm.", "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>"};
+    static const char *const wanted[] = {"It is warm.",
+                                         "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>"};
     for (size_t i = 0; i < 2; i++) {
         struct decode decode;
         begin(&decode, "tool_call", "tools", TOOLS);
@@ -389,7 +391,8 @@ static void test_wrong_attributes(void **state) {
         {"text", "logit_bias", "{\"99999999\": 1}", "99999999"},
         {"text", "stop", "{}", "stop"},
         {"json", "schema", "nonsense", "schema"},
-        {"json", "schema", "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"strin\"}}}", "schema.properties.a.type"},
+        {"json", "schema", "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"strin\"}}}",
+         "schema.properties.a.type"},
         {"choice", NULL, NULL, "choices"},
         {"choice", "choices", "[]", "choices"},
         {"choice", "choices", "[1]", "choices"},

@@ -202,7 +202,11 @@ static void test_refusals_in_a_large_vocabulary(void **state) {
 static void test_adjustments(void **state) {
     (void)state;
     struct tl_llama_bias biases[] = {{1, 2.5f}, {3, -100}};
-    struct tl_llama_sampler sampler = {.biases = biases, .bias_count = 2, .repetition = 2, .frequency = 0.5, .presence = 0.25};
+    struct tl_llama_sampler sampler = {.biases = biases,
+                                       .bias_count = 2,
+                                       .repetition = 2,
+                                       .frequency = 0.5,
+                                       .presence = 0.25};
     const llama_token prompt[] = {0, 2}, written[] = {2, 2, 1};
     tl_llama_sampler_saw(&sampler, prompt, 2, false);
     for (size_t i = 0; i < 3; i++)

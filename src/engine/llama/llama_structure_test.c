@@ -51,7 +51,8 @@ static void test_objects(void **state) {
     (void)state;
     static const char schema[] =
         "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\",\"maxLength\":24},\"year\":{\"type\":"
-        "\"integer\",\"minimum\":1000,\"maximum\":2100},\"city\":{\"enum\":[\"London\",\"Paris\",\"unknown\"]},\"alive\":"
+        "\"integer\",\"minimum\":1000,\"maximum\":2100},\"city\":{\"enum\":[\"London\",\"Paris\",\"unknown\"]},"
+        "\"alive\":"
         "{\"type\":\"boolean\"}},\"required\":[\"name\",\"year\",\"city\",\"alive\"]}";
     struct tl_conformance *run = open_engine();
     for (int round = 0; round < 8; round++) {
@@ -97,8 +98,9 @@ static void test_choices_and_calls(void **state) {
     (void)state;
     struct tl_conformance *run = open_engine();
     for (int round = 0; round < 4; round++) {
-        const struct tl_conformance_outcome *outcome = finished(
-            run, submit(run, questions[round], "choice", "choices", "[\"a question\", \"a fact\", \"neither\"]", round));
+        const struct tl_conformance_outcome *outcome =
+            finished(run, submit(run, questions[round], "choice", "choices",
+                                 "[\"a question\", \"a fact\", \"neither\"]", round));
         assert_non_null(strstr("a question, a fact, neither", outcome->outputs[0]->as.text.data));
         outcome = finished(run, submit(run, questions[round], "tool_call", "tools",
                                        "[{\"name\":\"search\",\"parameters\":{\"properties\":{\"query\":{\"type\":"
