@@ -49,11 +49,8 @@ static bool put_value(struct tl_sha256 *hash, const struct tl_value *value) {
     switch (value->type.base) {
     case TL_TYPE_TEXT: put_bytes(hash, value->as.text.data, value->as.text.length); return true;
     case TL_TYPE_CHUNK: put_chunk(hash, &value->as.chunk); return true;
-    case TL_TYPE_HIT:
+    case TL_TYPE_HIT: /* `score`, which alone takes hits, looks at the passage and at nothing of where it was found */
         put_chunk(hash, &value->as.hit.chunk->as.chunk);
-        put_real(hash, value->as.hit.retrieval);
-        put_number(hash, ((uint64_t)value->as.hit.rank << 1) | value->as.hit.scored);
-        put_real(hash, value->as.hit.scored ? value->as.hit.score : 0);
         return true;
     case TL_TYPE_VECTOR:
         put_bytes(hash, (const char *)value->as.vector.data,

@@ -143,6 +143,25 @@ static void put(struct recall *recall, uint32_t position, struct tl_value *value
     recall->missing--;
 }
 
+/* A result that was computed for an equal element, as this one's; a new reference. Hits are equal for `score` when their
+ * passages are: the score is taken over, where the passage was found stays this hit's own. */
+static struct tl_value *as_own(const struct tl_value *own, struct tl_value *result) {
+    if (own->type.base != TL_TYPE_HIT || own->type.depth != result->type.depth) return tl_value_ref(result);
+    if (own->type.depth == 0) {
+        struct tl_hit hit = own->as.hit;
+        hit.scored = result->as.hit.scored;
+        hit.score = result->as.hit.score;
+        return tl_value_hit(&hit);
+    }
+    size_t count = own->as.list.count;
+    if (count != result->as.list.count) return tl_value_ref(result); /* as the engine gave it */
+    struct tl_value **items = tl_mem_alloc((count + 1) * sizeof *items);
+    for (size_t i = 0; i < count; i++) items[i] = as_own(own->as.list.items[i], result->as.list.items[i]);
+    struct tl_value *list = tl_value_list(tl_type_element(result->type), items, count);
+    tl_mem_free(items);
+    return list;
+}
+
 /* ---- a node becomes ready ---- */
 
 static bool key_of_all(const struct node_state *node, struct tl_value *const *inputs, struct tl_memo_key *key) {
@@ -214,7 +233,8 @@ bool tl_recall_begin(struct node_state *node) {
         switch (tl_memo_claim(sched->memo, &keys[i], recall->ms, &recall->claims[i], &value)) {
         case TL_MEMO_KNOWN:
             recall->known++;
-            put(recall, i, value);
+            put(recall, i, as_own(element(recall, i), value));
+            tl_value_unref(value);
             break;
         case TL_MEMO_MINE: recall->todo[recall->todo_count++] = i; break;
         case TL_MEMO_AWAITED: {
@@ -241,11 +261,11 @@ bool tl_recall_position(const struct node_state *node, size_t *position) {
     return true;
 }
 
-/* A result that `from` has computed, for somebody who waited for it. Takes value. */
+/* A result that `from` has computed, for somebody who waited for it. */
 static void give(const struct recall *from, struct tl_memo_claim *claim, struct tl_value *value) {
     struct recall *recall = claim->owner;
     recall->shared++;
-    put(recall, claim->position, value);
+    put(recall, claim->position, as_own(element(recall, claim->position), value));
     bool enough = recall->missing == 0 || recall->node->plan->pieces;
     if (recall != from && enough && recall->node->phase == NODE_AWAITING) tl_node_ready(recall->node);
 }
@@ -269,7 +289,7 @@ void tl_recall_done(struct node_state *node, struct tl_value *output) {
         for (struct tl_memo_claim *next; claim; claim = next) {
             next = claim->next;
             claim->next = claim->previous = NULL;
-            give(recall, claim, tl_value_ref(value));
+            give(recall, claim, value);
         }
     }
     recall->out_count = 0;

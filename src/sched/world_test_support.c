@@ -172,6 +172,22 @@ static struct tl_value *each(const struct tl_item *item, struct tl_type type) {
     return value;
 }
 
+/* The same hits with a score that follows from their passages and the item's other inputs. */
+static struct tl_value *scored(const struct tl_item *item, const struct tl_value *hits) {
+    if (hits->type.depth == 0) {
+        struct tl_hit hit = hits->as.hit;
+        hit.scored = true;
+        hit.score = (double)(hash_with(item, hit.chunk) % 1000);
+        return tl_value_hit(&hit);
+    }
+    const struct tl_list *list = &hits->as.list;
+    struct tl_value **results = tl_mem_zalloc((list->count + 1) * sizeof(struct tl_value *));
+    for (size_t i = 0; i < list->count; i++) results[i] = scored(item, list->items[i]);
+    struct tl_value *value = tl_value_list(tl_type_element(hits->type), results, list->count);
+    tl_mem_free(results);
+    return value;
+}
+
 /* Prompts are only carried around here, so a digest of what would be filled in stands for them. */
 static enum tl_status builtin(const struct tl_item *item, struct tl_value **outputs, size_t count,
                               struct tl_error *error) {
@@ -227,7 +243,8 @@ static void take(struct world *world, uint32_t instance, struct tl_item *item) {
         held.outputs = tl_mem_zalloc((held.output_count + 1) * sizeof *held.outputs);
         uint64_t hash = hash_item(item);
         for (size_t i = 0; i < held.output_count; i++)
-            held.outputs[i] = by_element
+            held.outputs[i] = item->op == TL_OP_SCORE ? scored(item, item->inputs[0])
+                              : by_element
                                   ? each(item, slots[plan->first_output + i].type)
                                   : make(world, instance, slots[plan->first_output + i].type, tl_hash_u64(hash, i));
     }
