@@ -100,7 +100,8 @@ struct tl_memo_about {
 /* False when the inputs do not say what the result depends on: an index without a version, a collection of the run's
  * own, a document that is read from a path, what an engine holds. */
 bool tl_memo_about_key(struct tl_sha256 *hash, const struct tl_memo_about *about, struct tl_memo_key *key);
-/* The key of one element (a list item, or the whole input) under the key of all that is about it. */
+/* The key of one element (a list item, or the whole input) under the key of all that is about it. Of a hit only the passage
+ * counts, because `score` looks at nothing else. */
 bool tl_memo_element_key(struct tl_sha256 *hash, const struct tl_memo_key *about, const struct tl_value *element,
                          struct tl_memo_key *key);
 
