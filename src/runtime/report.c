@@ -39,6 +39,7 @@ void tl_report_add_remembered(struct tl_report *report, const char *label, const
                                   .start = ready,
                                   .end = end,
                                   .batch_items = 1,
+                                  .reason = "known, or computed for another primitive",
                                   .usage = {.units = units}};
     tl_report_add(report, &item);
     report->units_remembered += units;
