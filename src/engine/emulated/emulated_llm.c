@@ -353,7 +353,7 @@ static void finish_prefill(struct emulated_engine *engine, struct emulated_job *
     uint64_t tokens = request->prompt_count;
     job->usage.tokens_reused = request->reused == tokens && !job->follows ? tokens - 1 : request->reused;
     job->usage.tokens_computed = tokens - job->usage.tokens_reused;
-    struct tl_resource *resource = tl_llm_handles_add(engine->llm->handles, request);
+    struct tl_resource *resource = tl_llm_handles_add(engine->llm->handles, request, NULL);
     finish(engine, job, tl_value_kv(resource, (uint32_t)tokens), NULL);
 }
 

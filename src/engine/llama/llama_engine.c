@@ -20,8 +20,6 @@ static struct tl_llama_engine *engine_of(struct tl_engine *engine) {
 
 static void llama_engine_destroy(struct tl_engine *base) {
     struct tl_llama_engine *engine = engine_of(base);
-    if (engine->released)
-        tl_llama_released_close(engine->released);
     if (engine->batch.token)
         llama_batch_free(engine->batch);
     if (engine->context)
@@ -234,8 +232,8 @@ static enum tl_status llama_engine_open(struct tl_engine *base, const struct tl_
     engine->batch = llama_batch_init((int32_t)engine->batch_tokens, 0, 1);
     tl_llama_template_init(&engine->template, engine->model);
     engine->pieces.style = tl_tools_style_of(engine->template.text);
-    engine->released = tl_llama_released_create();
     open_core(engine);
+    engine->handles = tl_llm_handles_create(engine->core, engine, NULL);
     return TL_OK;
 }
 
@@ -260,7 +258,7 @@ static void llama_engine_describe(const struct tl_engine *base, struct tl_engine
 
 static void llama_engine_submit(struct tl_engine *base, struct tl_item **items, size_t count) {
     struct tl_llama_engine *engine = engine_of(base);
-    tl_llama_drain(engine);
+    engine->rows -= tl_llm_handles_drain(engine->handles);
     for (size_t i = 0; i < count; i++)
         tl_llama_item_submit(engine, items[i]);
 }
@@ -287,11 +285,10 @@ static void llama_engine_close(struct tl_engine *base) {
     struct tl_llm_request *request;
     while ((request = tl_llm_first(engine->core)) != NULL)
         tl_llama_item_fail(engine, request->user, TL_ERR_CANCELLED, "the engine was closed before the item was done");
-    tl_llama_drain(engine);
+    tl_llm_handles_close(engine->handles);
+    engine->handles = NULL;
     tl_llm_destroy(engine->core);
     engine->core = NULL;
-    tl_llama_released_close(engine->released);
-    engine->released = NULL;
 }
 
 struct tl_llm_counters tl_llama_count(const struct tl_llama_engine *engine) {

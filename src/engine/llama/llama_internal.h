@@ -3,7 +3,7 @@
  *     llama_engine.c     the contract: settings, life, items in and out
  *     llama_item.c       one item: what it asks for, its outcome
  *     llama_iteration.c  one step: computing the rows that engine/llm has chosen
- *     llama_sequence.c   KV in and out of the context as engine/llm says; kv handles
+ *     llama_sequence.c   KV in and out of the context as engine/llm says
  *     llama_prompt.c     messages to token ids, by the model file's chat template
  *     llama_answer.c     rows of logits to what a decode writes: llama_sample.c, llama_write.c, llama_list.c
  *
@@ -12,7 +12,6 @@
 #ifndef TL_ENGINE_LLAMA_INTERNAL_H
 #define TL_ENGINE_LLAMA_INTERNAL_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,26 +20,10 @@
 #include "engine/llama/llama_answer.h"
 #include "engine/llama/llama_device.h"
 #include "engine/llama/llama_prompt.h"
+#include "engine/llm/handles.h"
 #include "engine/llm/llm.h"
 
 struct tl_llama_engine;
-
-/* Handles whose last reference has gone, on whatever thread; drained by the engine's next call.
- * Outlives the engine as long as a handle does. */
-struct tl_llama_released {
-    pthread_mutex_t lock;
-    struct tl_llama_handle *first; /* guarded by lock */
-    uint32_t references;           /* the engine and each handle; guarded by lock */
-    bool closed;                   /* the engine has gone: handles free themselves; guarded by lock */
-};
-
-struct tl_llama_handle {
-    struct tl_resource resource; /* first */
-    struct tl_llama_released *list;
-    struct tl_llm_handle *prefix;  /* dangling once the engine is closed: then not looked at */
-    float *row;                    /* logits behind the prompt, kept for the decodes; NULL: not kept */
-    struct tl_llama_handle *next;  /* in list->first */
-};
 
 /* An item that the engine holds; the user of its request. */
 struct tl_llama_item {
@@ -87,7 +70,7 @@ struct tl_llama_engine {
     float *scratch;                        /* a row of logits */
     /* state */
     struct tl_llm_core *core;              /* NULL: not open */
-    struct tl_llama_released *released;
+    struct tl_llm_handles *handles;        /* each with its row, or nothing, attached */
     size_t rows;                           /* of logits that items and handles have */
     struct tl_llama_hooks hooks;
 };
@@ -96,15 +79,6 @@ struct tl_llama_engine {
 
 /* What engine/llm calls to have KV saved, loaded, cut and shared. */
 struct tl_llm_storage tl_llama_storage(struct tl_llama_engine *engine);
-
-struct tl_llama_released *tl_llama_released_create(void);
-/* The engine's reference: handles alive afterwards free themselves. */
-void tl_llama_released_close(struct tl_llama_released *list);
-/* Takes back the handles released since the last call. */
-void tl_llama_drain(struct tl_llama_engine *engine);
-/* A handle on the prompt of a filled request; `row` is its own from then on. */
-struct tl_resource *tl_llama_handle_create(struct tl_llama_engine *engine, const struct tl_llm_request *request,
-                                           float *row);
 
 /* ---- llama_item.c ---- */
 

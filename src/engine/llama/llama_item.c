@@ -154,7 +154,7 @@ void tl_llama_item_filled(struct tl_llama_engine *engine, struct tl_llama_item *
                  held->trimmed, engine->context_tokens);
         emit->notice(emit->context, item, notice);
     }
-    struct tl_resource *handle = tl_llama_handle_create(engine, held->request, held->row);
+    struct tl_resource *handle = tl_llm_handles_add(engine->handles, held->request, held->row);
     held->row = NULL;
     struct tl_value *kv = tl_value_kv(handle, (uint32_t)held->request->prompt_count);
     const struct tl_usage usage = usage_of(held);
@@ -173,11 +173,10 @@ static enum tl_status read_decode(struct tl_llama_engine *engine, struct tl_llam
         return tl_error_set(error, TL_ERR_INVALID, "the input kv is missing or not a prefix");
     if (kv->as.kv.resource->owner != engine)
         return tl_error_set(error, TL_ERR_INVALID, "the prefix belongs to another engine than '%s'", engine->base.name);
-    const struct tl_llama_handle *handle = (const struct tl_llama_handle *)kv->as.kv.resource;
-    const struct tl_llm_handle *prefix = handle->prefix;
+    const struct tl_llm_handle *prefix = tl_llm_handles_prefix(kv->as.kv.resource);
     if (prefix->open || prefix->tokens.count == 0)
         return tl_error_set(error, TL_ERR_INVALID, "the prefix is of a prompt that goes on: prefill all of it first");
-    held->first = handle->row;
+    held->first = tl_llm_handles_attached(kv->as.kv.resource);
     struct tl_llama_tokens forced = {0};
     tl_llama_answer_follows(&held->answer, prefix->tokens.ids, prefix->tokens.count);
     tl_llama_answer_begin(&held->answer, &forced);

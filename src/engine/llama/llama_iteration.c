@@ -83,7 +83,7 @@ static void go_on(struct tl_llama_engine *engine) {
 }
 
 void tl_llama_iterate(struct tl_llama_engine *engine) {
-    tl_llama_drain(engine);
+    engine->rows -= tl_llm_handles_drain(engine->handles);
     tl_llm_arrange(engine->core);
     go_on(engine);
     struct tl_llm_call call;

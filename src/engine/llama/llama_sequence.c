@@ -1,4 +1,4 @@
-/* llama_sequence.c: KV in and out of the context, as engine/llm says, and the handles that stand for prefixes.
+/* llama_sequence.c: KV in and out of the context, as engine/llm says.
  *
  * Two layouts (setting kv). In `stream` each sequence has cells of its own: attention runs over these alone, and KV
  * goes from one sequence to another through host memory (llama_state_seq_get_data and set_data, some 2 ms for 512
@@ -70,75 +70,4 @@ static bool share(void *context, uint32_t from, uint32_t to, size_t length) {
 struct tl_llm_storage tl_llama_storage(struct tl_llama_engine *engine) {
     bool shares = engine->kv && strcmp(engine->kv, "unified") == 0;
     return (struct tl_llm_storage){engine, save, load, drop, trim, shares ? share : NULL};
-}
-
-/* ---- handles ---- */
-
-struct tl_llama_released *tl_llama_released_create(void) {
-    struct tl_llama_released *list = tl_mem_zalloc(sizeof *list);
-    pthread_mutex_init(&list->lock, NULL);
-    list->references = 1;
-    return list;
-}
-
-/* Called with the lock held; gives it up. */
-static void unref_and_unlock(struct tl_llama_released *list) {
-    bool last = --list->references == 0;
-    pthread_mutex_unlock(&list->lock);
-    if (!last)
-        return;
-    pthread_mutex_destroy(&list->lock);
-    tl_mem_free(list);
-}
-
-static void release_handle(struct tl_resource *resource) {
-    struct tl_llama_handle *handle = (struct tl_llama_handle *)resource;
-    struct tl_llama_released *list = handle->list;
-    pthread_mutex_lock(&list->lock);
-    if (!list->closed) {
-        handle->next = list->first;
-        list->first = handle;
-        pthread_mutex_unlock(&list->lock);
-        return;
-    }
-    tl_mem_free(handle->row);
-    tl_mem_free(handle);
-    unref_and_unlock(list);
-}
-
-void tl_llama_drain(struct tl_llama_engine *engine) {
-    struct tl_llama_released *list = engine->released;
-    pthread_mutex_lock(&list->lock);
-    struct tl_llama_handle *handle = list->first;
-    list->first = NULL;
-    pthread_mutex_unlock(&list->lock);
-    while (handle) {
-        struct tl_llama_handle *next = handle->next;
-        tl_llm_handle_release(engine->core, handle->prefix);
-        engine->rows -= handle->row != NULL;
-        tl_mem_free(handle->row);
-        tl_mem_free(handle);
-        pthread_mutex_lock(&list->lock);
-        unref_and_unlock(list);
-        handle = next;
-    }
-}
-
-void tl_llama_released_close(struct tl_llama_released *list) {
-    pthread_mutex_lock(&list->lock);
-    list->closed = true;
-    unref_and_unlock(list);
-}
-
-struct tl_resource *tl_llama_handle_create(struct tl_llama_engine *engine, const struct tl_llm_request *request,
-                                           float *row) {
-    struct tl_llama_handle *handle = tl_mem_zalloc(sizeof *handle);
-    handle->row = row;
-    handle->prefix = tl_llm_handle_create(engine->core, request);
-    handle->resource = (struct tl_resource){release_handle, (uint64_t)(uintptr_t)handle->prefix, engine};
-    handle->list = engine->released;
-    pthread_mutex_lock(&engine->released->lock);
-    engine->released->references++;
-    pthread_mutex_unlock(&engine->released->lock);
-    return &handle->resource;
 }

@@ -8,6 +8,7 @@ struct handle {
     struct tl_resource resource; /* first */
     struct tl_llm_handles *handles;
     struct tl_llm_handle *prefix; /* dangling once the handles are closed: then not looked at */
+    void *attached;               /* NULL: nothing */
     struct handle *next;          /* of those released */
 };
 
@@ -41,6 +42,11 @@ static void unref_and_unlock(struct tl_llm_handles *handles) {
     tl_mem_free(handles);
 }
 
+static void free_handle(struct handle *handle) {
+    tl_mem_free(handle->attached);
+    tl_mem_free(handle);
+}
+
 static void release(struct tl_resource *resource) {
     struct handle *handle = (struct handle *)resource;
     struct tl_llm_handles *handles = handle->handles;
@@ -48,7 +54,7 @@ static void release(struct tl_resource *resource) {
         --*handles->alive;
     pthread_mutex_lock(&handles->lock);
     if (handles->closed) {
-        tl_mem_free(handle);
+        free_handle(handle);
         unref_and_unlock(handles);
         return;
     }
@@ -57,7 +63,8 @@ static void release(struct tl_resource *resource) {
     pthread_mutex_unlock(&handles->lock);
 }
 
-void tl_llm_handles_drain(struct tl_llm_handles *handles) {
+size_t tl_llm_handles_drain(struct tl_llm_handles *handles) {
+    size_t attached = 0;
     pthread_mutex_lock(&handles->lock);
     struct handle *handle = handles->released;
     handles->released = NULL;
@@ -67,8 +74,10 @@ void tl_llm_handles_drain(struct tl_llm_handles *handles) {
     for (struct handle *next; handle; handle = next) {
         next = handle->next;
         tl_llm_handle_release(handles->core, handle->prefix);
-        tl_mem_free(handle);
+        attached += handle->attached != NULL;
+        free_handle(handle);
     }
+    return attached;
 }
 
 void tl_llm_handles_close(struct tl_llm_handles *handles) {
@@ -79,15 +88,17 @@ void tl_llm_handles_close(struct tl_llm_handles *handles) {
     struct handle *handle = handles->released;
     while (handle) {
         struct handle *next = handle->next;
-        tl_mem_free(handle);
+        free_handle(handle);
         handles->references--;
         handle = next;
     }
     unref_and_unlock(handles);
 }
 
-struct tl_resource *tl_llm_handles_add(struct tl_llm_handles *handles, const struct tl_llm_request *request) {
+struct tl_resource *tl_llm_handles_add(struct tl_llm_handles *handles, const struct tl_llm_request *request,
+                                       void *attached) {
     struct handle *handle = tl_mem_zalloc(sizeof *handle);
+    handle->attached = attached;
     handle->prefix = tl_llm_handle_create(handles->core, request);
     handle->resource = (struct tl_resource){release, (uint64_t)(uintptr_t)handle->prefix, handles->owner};
     handle->handles = handles;
@@ -101,4 +112,8 @@ struct tl_resource *tl_llm_handles_add(struct tl_llm_handles *handles, const str
 
 const struct tl_llm_handle *tl_llm_handles_prefix(const struct tl_resource *resource) {
     return ((const struct handle *)resource)->prefix;
+}
+
+const void *tl_llm_handles_attached(const struct tl_resource *resource) {
+    return ((const struct handle *)resource)->attached;
 }

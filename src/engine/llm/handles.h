@@ -14,11 +14,13 @@ struct tl_llm_handles;
 struct tl_llm_handles *tl_llm_handles_create(struct tl_llm_core *core, const void *owner, uint64_t *alive);
 /* Before the core goes: handles that are alive free themselves from now on. */
 void tl_llm_handles_close(struct tl_llm_handles *handles);
-/* Gives the core what was released since the last call. */
-void tl_llm_handles_drain(struct tl_llm_handles *handles);
-/* What a kv value on the prompt of a filled request carries. */
-struct tl_resource *tl_llm_handles_add(struct tl_llm_handles *handles, const struct tl_llm_request *request);
-/* The prefix of a resource that was made here. */
+/* Gives the core what was released since the last call. Returns how much of it had something attached. */
+size_t tl_llm_handles_drain(struct tl_llm_handles *handles);
+/* What a kv value on the prompt of a filled request carries. `attached` goes with it by tl_mem_free; NULL: nothing. */
+struct tl_resource *tl_llm_handles_add(struct tl_llm_handles *handles, const struct tl_llm_request *request,
+                                       void *attached);
+/* The prefix of a resource that was made here, and what is attached to it. */
 const struct tl_llm_handle *tl_llm_handles_prefix(const struct tl_resource *resource);
+const void *tl_llm_handles_attached(const struct tl_resource *resource);
 
 #endif
