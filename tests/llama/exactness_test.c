@@ -88,7 +88,7 @@ static struct recorder *record(struct tl_conformance *run) {
 /* Nothing that was computed before is found any more. */
 static void clear_cache(struct tl_conformance *run) {
     struct tl_llama_engine *engine = (struct tl_llama_engine *)tl_conformance_engine(run);
-    tl_llama_drain(engine);
+    engine->rows -= tl_llm_handles_drain(engine->handles);
     tl_llm_clear(engine->core, true);
 }
 
