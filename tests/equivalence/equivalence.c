@@ -166,13 +166,14 @@ static void furnish(struct tl_sim *sim, uint64_t seed, const struct generated *g
         bool pool = tl_random_chance(random, 30);
         for (unsigned i = 0; i < instances; i++) {
             struct tl_error error;
-            json_t *settings = json_pack(
-                "{s:[s], s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:i, s:i, s:i, s:s}", "serves", engine_names[e],
-                "dimension", 16, "context_tokens", 10000000, "collection_chunks", 12, "document_chunks",
-                1 + (int)(seed % 3), "answer_tokens", 8, "list_tokens", 5, "list_spread", (int)(seed % 4),
-                "list_broken", seed % 5 < 2 ? 3 : 0, "scale", 0.01 + tl_random_below(random, 300) / 100.0, "batch",
-                1 << tl_random_below(random, 7), "sequences", 1 << tl_random_below(random, 6), "iteration_tokens",
-                16 << tl_random_below(random, 8), "executor", pool ? "pool" : "device");
+            json_t *settings =
+                json_pack("{s:[s], s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:i, s:i, s:i, s:s}", "serves",
+                          engine_names[e], "dimension", 16, "context_tokens", 10000000, "host_tokens", 1000000000,
+                          "collection_chunks", 12, "document_chunks", 1 + (int)(seed % 3), "answer_tokens", 8,
+                          "list_tokens", 5, "list_spread", (int)(seed % 4), "list_broken", seed % 5 < 2 ? 3 : 0,
+                          "scale", 0.01 + tl_random_below(random, 300) / 100.0, "batch",
+                          1 << tl_random_below(random, 7), "sequences", 1 << tl_random_below(random, 6),
+                          "iteration_tokens", 16 << tl_random_below(random, 8), "executor", pool ? "pool" : "device");
             if (tl_sim_add_engine(sim, engine_names[e], settings, tl_random_below(random, devices), &error) != TL_OK)
                 TL_BUG("%s", error.message);
             json_decref(settings);
@@ -213,7 +214,8 @@ static void submit(struct tl_sim *sim, struct tl_plan *plan, const struct genera
     tl_sim_submit(sim, &request);
 }
 
-/* A prefix that was prefilled ahead must be one of the prompt that it was prefilled for. */
+/* A prefix that was prefilled ahead must be one of the prompt that it was prefilled for. It is there still: these engines
+ * have memory for all of them. */
 static void check_prefixes(struct tl_sim *sim, struct tl_str *wrong) {
     size_t count;
     const struct tl_sim_item *items = tl_sim_items(sim, &count);
