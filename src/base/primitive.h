@@ -108,6 +108,7 @@ const char *tl_capability_name(enum tl_capability capability); /* "embed" */
  *            "join" (texts to one text), separator:string
  *            "distinct" (of texts, those that are not blank and not the same as an earlier one but for the case of a
  *            to z and white space around; with a second list, of as many elements, those at the same places in it)
+ *            "flatten" (of one list of lists, the elements of these one after the other)
  * fuse       count:integer (16) constant:integer, the k of reciprocal rank fusion (60)
  * chunk      size:integer tokens (256), overlap:integer tokens (30)
  * embed      (none: the engine's configuration rules)

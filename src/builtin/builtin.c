@@ -173,8 +173,11 @@ static enum tl_status execute_aggregate(const struct tl_item *item, struct tl_va
     if (strcmp(mode, "distinct") == 0) {
         return tl_builtin_distinct(item, output, error);
     }
-    return tl_error_set(error, TL_ERR_INVALID, "the attribute `mode` is \"%s\"; expected concat, top, join or distinct",
-                        mode);
+    if (strcmp(mode, "flatten") == 0) {
+        return tl_builtin_flatten(item, output, error);
+    }
+    return tl_error_set(error, TL_ERR_INVALID,
+                        "the attribute `mode` is \"%s\"; expected concat, top, join, distinct or flatten", mode);
 }
 
 enum tl_status tl_builtin_execute(const struct tl_item *item, struct tl_value **outputs, size_t count,

@@ -4,7 +4,7 @@
  *
  *   builtin.c    tl_builtin_execute: which function, how many outputs
  *   template.c   reading prompt templates             render.c   filling them
- *   rank.c       fuse, and aggregate "top"            list.c     aggregate "concat" and "join", parse
+ *   rank.c       fuse, and aggregate "top"            list.c     aggregate "concat", "flatten" and "join", parse
  *   distinct.c   aggregate "distinct"
  */
 #ifndef TL_BUILTIN_BUILTIN_H

@@ -11,6 +11,7 @@ enum tl_status tl_builtin_top(const struct tl_item *item, struct tl_value **outp
 enum tl_status tl_builtin_concat(const struct tl_item *item, struct tl_value **output, struct tl_error *error);
 enum tl_status tl_builtin_join(const struct tl_item *item, struct tl_value **output, struct tl_error *error);
 enum tl_status tl_builtin_distinct(const struct tl_item *item, struct tl_value **output, struct tl_error *error);
+enum tl_status tl_builtin_flatten(const struct tl_item *item, struct tl_value **output, struct tl_error *error);
 enum tl_status tl_builtin_parse(const struct tl_item *item, struct tl_value **output, struct tl_error *error);
 
 /* Whether a condition or a section takes the value as nothing: text of white space alone, an empty list,

@@ -156,6 +156,38 @@ static void test_concat(void **state) {
     tl_test_item_fini(&item);
 }
 
+static void test_flatten(void **state) {
+    (void)state;
+    struct tl_test_item item;
+    struct tl_value *lists[] = {tl_test_texts((const char *const[]){"a", "b"}, 2), tl_test_texts(NULL, 0),
+                                tl_test_texts((const char *const[]){"c"}, 1)};
+    tl_test_item_init(&item);
+    tl_attributes_set_string(&item.attributes, &item.arena, "mode", "flatten");
+    tl_test_item_add(&item, "slices", tl_value_list(TL_TYPE_OF(TEXT, 1), lists, 3));
+    struct tl_value *output = tl_test_item_execute(&item, TL_OP_AGGREGATE);
+    struct tl_value *expected = tl_test_texts((const char *const[]){"a", "b", "c"}, 3);
+    assert_true(tl_value_equal(output, expected));
+    tl_value_unref(output);
+    tl_value_unref(expected);
+    tl_test_item_fini(&item);
+
+    tl_test_item_init(&item);
+    tl_attributes_set_string(&item.attributes, &item.arena, "mode", "flatten");
+    tl_test_item_add(&item, "slices", tl_value_list(TL_TYPE_OF(HIT, 1), NULL, 0));
+    output = tl_test_item_execute(&item, TL_OP_AGGREGATE);
+    assert_true(tl_type_equal(output->type, TL_TYPE_OF(HIT, 1)));
+    assert_int_equal(output->as.list.count, 0);
+    tl_value_unref(output);
+    tl_test_item_fini(&item);
+
+    tl_test_item_init(&item);
+    tl_attributes_set_string(&item.attributes, &item.arena, "mode", "flatten");
+    tl_test_item_add(&item, "slices", tl_test_texts(NULL, 0));
+    assert_null(tl_test_item_execute(&item, TL_OP_AGGREGATE));
+    assert_string_equal(item.error.message, "it expects one input, a list of lists");
+    tl_test_item_fini(&item);
+}
+
 static void test_join(void **state) {
     (void)state;
     struct tl_test_item item;
@@ -174,7 +206,8 @@ static void test_join(void **state) {
     assert_null(tl_test_item_execute(&item, TL_OP_AGGREGATE));
     tl_attributes_set_string(&item.attributes, &item.arena, "mode", "glue");
     assert_null(tl_test_item_execute(&item, TL_OP_AGGREGATE));
-    assert_string_equal(item.error.message, "the attribute `mode` is \"glue\"; expected concat, top, join or distinct");
+    assert_string_equal(item.error.message,
+                        "the attribute `mode` is \"glue\"; expected concat, top, join, distinct or flatten");
     tl_test_item_fini(&item);
 }
 
@@ -251,6 +284,7 @@ int main(void) {
         cmocka_unit_test(test_distinct),
         cmocka_unit_test(test_condition),
         cmocka_unit_test(test_concat),
+        cmocka_unit_test(test_flatten),
         cmocka_unit_test(test_join),
         cmocka_unit_test(test_parse),
         cmocka_unit_test(test_broken_lists),

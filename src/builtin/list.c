@@ -68,6 +68,23 @@ enum tl_status tl_builtin_concat(const struct tl_item *item, struct tl_value **o
     return status == TL_OK ? tl_builtin_finish(made, output, error) : status;
 }
 
+/* What stands in the lists of a list, one list after the other. */
+enum tl_status tl_builtin_flatten(const struct tl_item *item, struct tl_value **output, struct tl_error *error) {
+    if (item->input_count != 1 || item->inputs[0]->type.depth < 2) {
+        return tl_error_set(error, TL_ERR_INVALID, "it expects one input, a list of lists");
+    }
+    const struct tl_value *lists = item->inputs[0];
+    struct values all = {0};
+    for (size_t i = 0; i < lists->as.list.count; i++) {
+        const struct tl_value *list = lists->as.list.items[i];
+        for (size_t k = 0; k < list->as.list.count; k++) {
+            add_value(&all, tl_value_ref(list->as.list.items[k]));
+        }
+    }
+    struct tl_type element = tl_type_element(tl_type_element(lists->type));
+    return tl_builtin_finish(finish_list(&all, element, true), output, error);
+}
+
 static enum tl_status put_texts(struct tl_str *out, const struct tl_value *value, const char *separator, bool *first,
                                 struct tl_error *error) {
     if (value->type.base != TL_TYPE_TEXT) {

@@ -22,7 +22,7 @@ static const struct known_attribute table[] = {
     {TL_OP_RENDER, "parts", TL_ATTRIBUTE_INTEGER, 0, NULL},
     {TL_OP_CONDITION, "is", TL_ATTRIBUTE_STRING, 0, " nonempty true equals "},
     {TL_OP_CONDITION, "to", TL_ATTRIBUTE_STRING, 0, NULL},
-    {TL_OP_AGGREGATE, "mode", TL_ATTRIBUTE_STRING, 0, " concat top join distinct "},
+    {TL_OP_AGGREGATE, "mode", TL_ATTRIBUTE_STRING, 0, " concat top join distinct flatten "},
     {TL_OP_AGGREGATE, "count", TL_ATTRIBUTE_INTEGER, 0, NULL},
     {TL_OP_AGGREGATE, "by", TL_ATTRIBUTE_STRING, 0, " retrieval score fused "},
     {TL_OP_AGGREGATE, "separator", TL_ATTRIBUTE_STRING, 0, NULL},
@@ -144,6 +144,21 @@ static void check_distinct(const struct check *check) {
               tl_type_print(list, expected));
 }
 
+static void check_flatten(const struct check *check) {
+    const struct tl_node *node = check->node;
+    char text[24];
+    if (node->input_count != 1) {
+        ERROR(check, "it has %zu inputs, expected a list of lists", node->input_count);
+        return;
+    }
+    struct tl_type lists = tl_graph_type(node->inputs[0].from), output = node->outputs[0].type;
+    if (lists.depth < 2)
+        ERROR(check, "input \"%s\" is %s, which does not go with mode flatten", node->inputs[0].name,
+              tl_type_print(lists, text));
+    else if (lists.base != output.base || lists.depth != output.depth + 1)
+        ERROR(check, "its output is %s, which does not go with its input", tl_type_print(output, text));
+}
+
 /* concat: each input is of the output's type or of its elements'; top: hits; join: texts. */
 static void check_aggregate(const struct check *check) {
     const struct tl_node *node = check->node;
@@ -155,8 +170,12 @@ static void check_aggregate(const struct check *check) {
         check_distinct(check);
         return;
     }
+    if (strcmp(mode, "flatten") == 0) {
+        check_flatten(check);
+        return;
+    }
     if (!concat && !top && !join) {
-        ERROR(check, "it needs the attribute \"%s\": concat, top, join or distinct", "mode");
+        ERROR(check, "it needs the attribute \"%s\": concat, top, join, distinct or flatten", "mode");
         return;
     }
     if ((concat && output.depth == 0) || (top && !tl_type_equal(output, TL_TYPE_OF(HIT, 1))) ||

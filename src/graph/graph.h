@@ -29,7 +29,7 @@
  *
  * Outputs set by the builder ("!" in the signature) are checked by the verifier all the same:
  *   aggregate   mode concat: T[], where each input is T or T[]; top: hit[] of hits of any depth; join: text of
- *               text or text[]
+ *               text or text[]; distinct: as the last of texts[] and a list; flatten: T[] of T[][]
  *   decode      text, or text[] with format="list"
  *   map, cond   one for each result of the body
  *

@@ -108,7 +108,20 @@ static bool has_result(const struct tl_body *body, const char *name) {
     return false;
 }
 
-/* One result per port that is used outside; the outside uses then name the region's output. */
+/* The slices that the region's output is a list of, as one list. */
+static struct tl_ref flatten(struct tl_node *region, uint32_t output) {
+    struct tl_body *body = region->body;
+    struct tl_arena *arena = &body->graph->arena;
+    const char *label = tl_opt_unique_label(body, tl_arena_printf(arena, "%s/joined", region->step));
+    struct tl_node *node = tl_graph_add(body, TL_OP_AGGREGATE, region->step, label, NULL);
+    tl_attributes_set_string(&node->attributes, arena, "mode", "flatten");
+    tl_graph_connect(node, "slices", tl_graph_output(region, output));
+    struct tl_error error;
+    if (tl_graph_infer(node, &error) != TL_OK) TL_BUG("lanes: %s", error.message);
+    return tl_graph_add_output(node, "list", tl_type_element(region->outputs[output].type));
+}
+
+/* One result per port that is used outside; the outside uses then name the region's output, or what is made of it. */
 static void join(struct lanes *lanes, struct tl_node *region) {
     struct tl_body *inner = region->regions[0];
     uint32_t *output_of = tl_mem_zalloc((lanes->use_count + 1) * sizeof *output_of);
@@ -127,7 +140,11 @@ static void join(struct lanes *lanes, struct tl_node *region) {
     }
     struct tl_error error;
     if (tl_graph_end_region(region, &error) != TL_OK) TL_BUG("lanes: %s", error.message);
-    for (size_t i = 0; i < lanes->use_count; i++) *lanes->uses[i].place = tl_graph_output(region, output_of[i]);
+    struct tl_ref *joined = tl_mem_zalloc((region->output_count + 1) * sizeof *joined);
+    for (uint32_t i = 0; i < region->output_count; i++)
+        joined[i] = tl_attributes_find(&region->attributes, "slice") ? flatten(region, i) : tl_graph_output(region, i);
+    for (size_t i = 0; i < lanes->use_count; i++) *lanes->uses[i].place = joined[output_of[i]];
+    tl_mem_free(joined);
     tl_mem_free(output_of);
 }
 
@@ -149,19 +166,52 @@ static void note_outside_uses(struct lanes *lanes) {
     for (size_t i = 0; i < lanes->taken_count; i++) tl_graph_each_use(lanes->taken[i], note_outside_use, lanes);
 }
 
+static bool is_waited_for(const struct tl_node *node) {
+    for (size_t i = 0; i < node->body->node_count; i++)
+        for (size_t k = 0; k < node->body->nodes[i]->wait_count; k++)
+            if (node->body->nodes[i]->waits[k].node == node) return true;
+    return false;
+}
+
+/* Whether one value alone of what was taken in is used or waited for outside. */
+static bool has_one_end(const struct lanes *lanes) {
+    bool one = lanes->use_count > 0;
+    for (size_t i = 0; i < lanes->use_count && one; i++)
+        one = lanes->uses[i].of.node == lanes->uses[0].of.node && lanes->uses[i].of.port == lanes->uses[0].of.port;
+    for (size_t i = 0; i < lanes->taken_count && one; i++)
+        one = lanes->taken[i] == lanes->uses[0].of.node || !is_waited_for(lanes->taken[i]);
+    return one;
+}
+
+static unsigned count_engines(const struct lanes *lanes) {
+    unsigned count = 0;
+    for (size_t i = 0; i < lanes->taken_count; i++) {
+        const char *engine = lanes->taken[i]->engine;
+        bool is_new = engine != NULL;
+        for (size_t k = 0; k < i && is_new; k++)
+            is_new = !lanes->taken[k]->engine || strcmp(lanes->taken[k]->engine, engine) != 0;
+        count += is_new;
+    }
+    return count;
+}
+
 struct tl_node *tl_opt_lanes(struct tl_ref list, const struct tl_lanes_options *options, size_t *taken_in) {
     struct tl_graph *graph = list.node->body->graph;
     struct lanes lanes;
     struct tl_node *region = NULL;
     lanes_init(&lanes, list);
+    lanes.without_waits = options->slice > 0;
     collect(&lanes);
-    if (lanes.taken_count > 0) {
-        note_outside_uses(&lanes);
+    note_outside_uses(&lanes);
+    if (lanes.taken_count > 0 && count_engines(&lanes) >= options->engines &&
+        (options->slice == 0 || has_one_end(&lanes))) {
         const char *label = tl_opt_unique_label(
             lanes.body, tl_arena_printf(&graph->arena, "%s/%s", lanes.taken[0]->step, options->name));
         region = tl_graph_add(lanes.body, TL_OP_MAP, lanes.taken[0]->step, label, NULL);
         tl_graph_connect(region, "items", list);
         if (options->streamed) tl_attributes_set_bool(&region->attributes, &graph->arena, "streamed", true);
+        if (options->slice > 0)
+            tl_attributes_set_integer(&region->attributes, &graph->arena, "slice", options->slice);
         struct tl_error error;
         if (tl_graph_begin_region(region, &error) != TL_OK) TL_BUG("lanes: %s", error.message);
         move_in(&lanes, region, (struct tl_ref){region->regions[0]->parameters, 0});
@@ -189,13 +239,6 @@ static void note_user(void *context, struct tl_node *user, size_t input, struct 
     users->last = user;
     users->count++;
     if (users->lanes) users->all_inside = users->all_inside && user && users->lanes->inside[user->number];
-}
-
-static bool is_waited_for(const struct tl_node *node) {
-    for (size_t i = 0; i < node->body->node_count; i++)
-        for (size_t k = 0; k < node->body->nodes[i]->wait_count; k++)
-            if (node->body->nodes[i]->waits[k].node == node) return true;
-    return false;
 }
 
 /* The choice of distinct elements that the map's output goes through and nothing else takes; NULL: there is none. */

@@ -18,13 +18,21 @@
 
 #include "graph/graph.h"
 
+/* With a slice, a lane is given that many elements at once, and what comes out is made one list again:
+ *
+ *   after    list ──► map over slices { embed ──► search ──► score } ──► flatten ──► top
+ *
+ * Nobody must get anything later than before, so what is taken in then waits for nothing but its inputs, since all slices
+ * would wait for it, and one value alone comes out of it, since what comes out is there when all slices are done. */
 struct tl_lanes_options {
     const char *name; /* of the region: its label is "<step of the list>/<name>" */
     bool streamed;    /* elements are taken as they come */
+    int64_t slice;    /* the most elements of a lane; 0: one element as such */
+    unsigned engines; /* at least so many have work in a lane, else none are built */
 };
 
 /* Builds the region. Returns it, or NULL (and changes nothing) when no consumer can be taken in.
- * `list` is an output of a node (not a parameter) with at least one list level. */
+ * `list` has at least one list level. */
 struct tl_node *tl_opt_lanes(struct tl_ref list, const struct tl_lanes_options *options, size_t *taken_in);
 
 /* The same into the body of a map that is there: what follows it goes on in its instances.

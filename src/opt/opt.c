@@ -15,8 +15,8 @@
 static const struct tl_pass table[] = {
     {"prune", tl_pass_prune, "drops edges that only repeat the order in which the steps were written"},
     {"share", tl_pass_share, "does equal pure work once"},
-    {"stages", tl_pass_stages, "cuts work on long lists into stages that follow one another"},
     {"pipeline_decode", tl_pass_pipeline_decode, "passes list items on while the model still writes"},
+    {"stages", tl_pass_stages, "cuts work on long lists into stages that follow one another"},
     {"split_prefill", tl_pass_split_prefill, "prefills prompt parts as soon as they are known"},
     {"overlap", tl_pass_overlap, "lets a primitive take over the place of the one before it on the same engine"},
 };

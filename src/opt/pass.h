@@ -23,8 +23,8 @@ bool tl_opt_fail(const struct tl_pass_ctx *ctx, const char *format, ...) __attri
 
 tl_pass_function tl_pass_prune;
 tl_pass_function tl_pass_share;
-tl_pass_function tl_pass_stages;
 tl_pass_function tl_pass_pipeline_decode;
+tl_pass_function tl_pass_stages;
 tl_pass_function tl_pass_split_prefill;
 tl_pass_function tl_pass_overlap;
 

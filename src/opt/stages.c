@@ -10,17 +10,28 @@
  * collection by the former one (the carried value), and what searches the collection has the fold's result, which is
  * there after the last ingest.
  *
- * Applies to an effectful batchable primitive with an input `into` (it can go on with what an earlier one has made)
- * whose other inputs are the list itself and what batchable primitives make of it element by element; where the engine
- * of the first of these has a known batch. Does not apply when what is made of the list is used elsewhere too: then the
- * whole list is needed anyway. Waits of what is taken in become waits of the fold; what waited for the last of it waits
- * for the fold.
+ * A list of queries is cut in the same way where nothing is put into a collection. What is made of its elements goes on
+ * slice by slice (lanes.h says what can be taken in), and the results are one list again:
+ *
+ *   before   queries ──► embed all ──► search all ──► score all ──► top
+ *   after    queries ──► map over slices { embed ──► search ──► score } ──► flatten ──► top
+ *
+ * That needs two engines at least, or nothing would be done at the same time, and one result: who takes the vectors too
+ * would get them later. Any other consumer of the list keeps its edge. A list whose items are passed on while it is
+ * written is left to `pipeline_decode`, which runs before.
+ *
+ * The first kind applies to an effectful batchable primitive with an input `into` (it can go on with what an earlier one
+ * has made) whose other inputs are the list itself and what batchable primitives make of it element by element; where
+ * the engine of the first of these has a known batch. Does not apply when what is made of the list is used elsewhere too:
+ * then the whole list is needed anyway. Waits of what is taken in become waits of the fold; what waited for the last of
+ * it waits for the fold.
  */
 #include <string.h>
 
 #include "base/error.h"
 #include "base/mem.h"
 #include "opt/change.h"
+#include "opt/lanes.h"
 #include "opt/pass.h"
 
 /* What makes the sink's inputs of the list: in order, the sink last. */
@@ -137,12 +148,14 @@ static void build(struct stage *stage, int64_t slice) {
     tl_opt_sort(body);
 }
 
+/* Whether the value is a list of `body` that is a slice already. */
+static bool is_slice(const struct tl_body *body, struct tl_ref list) {
+    return body->owner && list.node == body->parameters && tl_attributes_find(&body->owner->attributes, "slice");
+}
+
 static bool stage_sink(struct tl_node *sink, const struct tl_pass_ctx *ctx) {
     struct stage stage = {.sink = sink, .list = sink->inputs[0].from};
-    /* A slice that is already there is not cut again. */
-    const struct tl_node *region = sink->body->owner;
-    if (region && stage.list.node == sink->body->parameters && tl_attributes_find(&region->attributes, "slice"))
-        return false;
+    if (is_slice(sink->body, stage.list)) return false; /* it is not cut again */
     /* A collection with a name is made by its first ingest, not handed from stage to stage. */
     if (!adds_into(sink) && tl_attributes_find(&sink->attributes, "collection")) return false;
     stage.inside = tl_mem_zalloc((sink->body->graph->next_number + 1) * sizeof *stage.inside);
@@ -162,6 +175,45 @@ static bool stage_sink(struct tl_node *sink, const struct tl_pass_ctx *ctx) {
     return staged;
 }
 
+/* The first that works on the elements of the list, on an engine; NULL: there is none. */
+static const struct tl_node *first_stage(const struct tl_body *body, struct tl_ref list) {
+    const struct tl_node *first = NULL;
+    for (size_t i = 0; i < body->node_count && !first; i++) {
+        const struct tl_node *node = body->nodes[i];
+        if (node->engine && node->input_count > 0 && (tl_graph_info(node)->flags & TL_BATCHABLE) &&
+            same_ref(node->inputs[0].from, list))
+            first = node;
+    }
+    return first;
+}
+
+static bool slice_list(struct tl_body *body, struct tl_ref list, const struct tl_pass_ctx *ctx) {
+    if (tl_graph_type(list).depth != 1 || is_slice(body, list) || !ctx->options->batch) return false;
+    const struct tl_node *first = first_stage(body, list);
+    uint32_t slice = first ? ctx->options->batch(ctx->options->context, first->engine) : 0;
+    const struct tl_lanes_options options = {.name = "slices", .slice = slice, .engines = 2};
+    size_t taken;
+    if (slice == 0 || !tl_opt_lanes(list, &options, &taken)) return false;
+    tl_opt_note(ctx, "%s: %zu primitives go on in stages of %u", first->label, taken, slice);
+    return true;
+}
+
+static bool slice_lists(struct tl_body *body, const struct tl_pass_ctx *ctx) {
+    bool changed = false;
+    for (uint32_t port = 0; port < body->parameters->output_count; port++)
+        changed = slice_list(body, tl_graph_output(body->parameters, port), ctx) || changed;
+    for (size_t i = 0; i < body->node_count; i++) {
+        struct tl_node *node = body->nodes[i];
+        for (uint32_t port = 0; port < node->output_count; port++) {
+            if (!slice_list(body, tl_graph_output(node, port), ctx)) continue;
+            changed = true;
+            i = SIZE_MAX; /* the body was reordered */
+            break;
+        }
+    }
+    return changed;
+}
+
 static bool visit(struct tl_body *body, const struct tl_pass_ctx *ctx) {
     bool changed = false;
     for (size_t i = 0; i < body->node_count; i++) {
@@ -171,7 +223,7 @@ static bool visit(struct tl_body *body, const struct tl_pass_ctx *ctx) {
         changed = true;
         i = SIZE_MAX; /* the body was reordered */
     }
-    return changed;
+    return slice_lists(body, ctx) || changed;
 }
 
 bool tl_pass_stages(struct tl_graph *graph, const struct tl_pass_ctx *ctx) { return visit(graph->root, ctx); }

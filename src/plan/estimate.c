@@ -121,9 +121,20 @@ static struct size constant_list(const struct tl_node *node) {
     return (struct size){.counts = {count}, .tokens = ceil(bytes / BYTES_PER_TOKEN)};
 }
 
+static struct size element_of(struct size list) {
+    memmove(list.counts, list.counts + 1, (TL_TYPE_MAX_DEPTH - 1) * sizeof *list.counts);
+    return list;
+}
+
 static struct size aggregated(struct estimator *estimator, const struct tl_node *node) {
-    if (strcmp(tl_attributes_string(&node->attributes, "mode", ""), "distinct") == 0)
+    const char *mode = tl_attributes_string(&node->attributes, "mode", "");
+    if (strcmp(mode, "distinct") == 0)
         return *input_size(estimator, node, node->input_count - 1);
+    if (strcmp(mode, "flatten") == 0) {
+        struct size lists = *input_size(estimator, node, 0), list = element_of(lists);
+        list.counts[0] *= lists.counts[0];
+        return list;
+    }
     struct size size = assumed(node->outputs[0].type);
     double units = 0, tokens = 0;
     for (size_t i = 0; i < node->input_count; i++) {
@@ -237,11 +248,6 @@ static struct size bounded(struct size size) {
         size.counts[i] = least(size.counts[i], most);
     size.tokens = least(size.tokens, most);
     return size;
-}
-
-static struct size element_of(struct size list) {
-    memmove(list.counts, list.counts + 1, (TL_TYPE_MAX_DEPTH - 1) * sizeof *list.counts);
-    return list;
 }
 
 static struct size list_of(struct size element, double count) {
