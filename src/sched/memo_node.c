@@ -13,6 +13,7 @@
  * one (`todo`): an element that a node takes over while its own item is out waits for that, no longer. Nodes never wait
  * for each other in a circle, because whoever produces something does not wait for anything before it. An item that an
  * urgent run awaits goes as early as that run's own would. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -70,10 +71,17 @@ static struct tl_value *element(const struct recall *recall, uint32_t position) 
     return recall->whole ? recall->input : recall->input->as.list.items[position];
 }
 
-/* Turns `todo` into the item that is handed to an engine. */
+static int ascending(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Turns `todo` into the item that is handed to an engine. What is taken over comes in the order of those who gave it up;
+ * it is computed in that of the list, so that all of it is the list itself. */
 static void compute(struct recall *recall) {
     struct node_state *node = recall->node;
     TL_ASSERT(!recall->part && recall->todo_count > 0);
+    qsort(recall->todo, recall->todo_count, sizeof *recall->todo, ascending);
     memcpy(recall->out, recall->todo, recall->todo_count * sizeof *recall->out);
     recall->out_count = recall->todo_count;
     recall->todo_count = 0;

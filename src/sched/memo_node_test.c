@@ -178,6 +178,29 @@ static void test_waiters_take_over_from_the_cancelled(void **state) {
     tl_plan_unref(plan);
 }
 
+/* Who takes over all elements, in another order than its own, still has each result at its place. */
+static void test_what_is_taken_over_keeps_its_place(void **state) {
+    (void)state;
+    struct tl_plan *plan = plan_of(embed_only, true);
+    struct world *world = world_with(1, 1 << 20, 0), *plain = world_with(1, 0, 0);
+    struct tl_value *items[6];
+    for (unsigned i = 0; i < 6; i++) {
+        char text[16];
+        items[i] = tl_value_text(text, (size_t)snprintf(text, sizeof text, "t%u", 5 - i));
+    }
+    struct tl_value *backwards = tl_value_list(TL_TYPE_OF(TEXT, 0), items, 6);
+    uint64_t first = world_submit(world, plan, &backwards, 1, 0), heir = submit_embed(world, plan, 0, 6);
+    world_cancel(world, first);
+    world_run(world);
+    uint64_t same = submit_embed(plain, plan, 0, 6);
+    world_run(plain);
+    assert_int_equal(world_result(world, first)->status, TL_ERR_CANCELLED);
+    assert_string_equal(world_result(world, heir)->outputs, world_result(plain, same)->outputs);
+    world_destroy(plain);
+    world_destroy(world);
+    tl_plan_unref(plan);
+}
+
 static struct tl_plan *labelled(const char *label) {
     struct tl_str text = TL_STR_INIT;
     tl_str_printf(
@@ -402,6 +425,7 @@ int main(void) {
         cmocka_unit_test(test_only_what_is_new_is_computed),
         cmocka_unit_test(test_what_is_under_way_is_waited_for),
         cmocka_unit_test(test_waiters_take_over_from_the_cancelled),
+        cmocka_unit_test(test_what_is_taken_over_keeps_its_place),
         cmocka_unit_test(test_the_urgent_hasten_what_they_await),
         cmocka_unit_test(test_tenants_and_plans_are_kept_apart),
         cmocka_unit_test(test_searches_go_by_version),

@@ -163,6 +163,33 @@ static void conforms(void **state) {
     tl_conformance_check(&subject);
 }
 
+static struct tl_value *found(struct tl_conformance *run, struct tl_value *query) {
+    struct tl_conformance_item item;
+    tl_conformance_item_init(run, &item);
+    item.op = TL_OP_MATCH;
+    tl_conformance_input(&item, "query", query);
+    tl_conformance_input(&item, "index", tl_value_index("notes", NULL, 1));
+    return tl_conformance_compute(run, &item);
+}
+
+/* A search for nothing leaves a collection as it was: regions of no items do not search at all. */
+static void no_query_makes_no_collection(void **state) {
+    (void)state;
+    struct tl_conformance *run = tl_conformance_open(&subject);
+    tl_value_unref(found(run, tl_value_list(TL_TYPE_OF(TEXT, 0), NULL, 0)));
+    struct tl_conformance_item item;
+    tl_conformance_item_init(run, &item);
+    item.op = TL_OP_INGEST;
+    tl_attributes_set_string(&item.attributes, item.arena, "collection", "notes");
+    tl_conformance_input(&item, "chunks", tl_value_list(TL_TYPE_OF(CHUNK, 0), NULL, 0));
+    tl_conformance_input(&item, "vectors", tl_value_list(TL_TYPE_OF(VECTOR, 0), NULL, 0));
+    tl_value_unref(tl_conformance_compute(run, &item));
+    struct tl_value *hits_found = found(run, text("ash den oak", 1));
+    assert_int_equal(hits_found->as.list.count, 0);
+    tl_value_unref(hits_found);
+    tl_conformance_close(run);
+}
+
 static char *decoded(struct tl_conformance *run, struct tl_value *kv) {
     struct tl_conformance_item item;
     tl_conformance_item_init(run, &item);
@@ -315,6 +342,7 @@ static void hangs_until_cancelled(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(conforms),
+        cmocka_unit_test(no_query_makes_no_collection),
         cmocka_unit_test(a_split_prompt_gives_the_same_text),
         cmocka_unit_test(lists_break_off),
         cmocka_unit_test(forms_are_kept),

@@ -233,10 +233,14 @@ static struct tl_value *search_one(void *context, const struct tl_value *query) 
     return list;
 }
 
+/* Without a query no collection is looked at, and none made up: as if there had been no search. */
 static struct tl_value *search(struct emulated_engine *engine, const struct tl_item *item, struct tl_error *error) {
     int64_t count = tl_attributes_integer(item->attributes, "count", 16);
-    struct search search = {collection_of(engine, &item->inputs[1]->as.index, error), count > 0 ? (size_t)count : 0};
-    return search.collection ? map(item->inputs[0], 0, TL_TYPE_OF(HIT, 1), search_one, &search) : NULL;
+    bool asked = leaves(item->inputs[0], 0) > 0;
+    struct search search = {.count = count > 0 ? (size_t)count : 0};
+    if (asked)
+        search.collection = collection_of(engine, &item->inputs[1]->as.index, error);
+    return asked && !search.collection ? NULL : map(item->inputs[0], 0, TL_TYPE_OF(HIT, 1), search_one, &search);
 }
 
 /* ---- documents, web, tools ---- */
