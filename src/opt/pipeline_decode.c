@@ -8,6 +8,9 @@
  * there. How many items the model writes does not matter: fewer, more or none give as many lanes. The join after the
  * map sees the lanes' results in the order of the items, whichever lane was first, so the result is the same.
  *
+ * A map over the list that is there already takes its items as they come, unless it changes something outside: were the
+ * list to break off, it might have done so for a run that fails.
+ *
  * Any other consumer of the list keeps its edge and gets the whole list.
  *
  * Texts that a map writes, each by a decode of its own, are such a list too. What follows goes on in the map's instances:
@@ -29,6 +32,35 @@ static bool writes_texts(const struct tl_node *node) {
     for (size_t i = 0; node->op == TL_OP_MAP && i < node->regions[0]->node_count; i++)
         if (node->regions[0]->nodes[i]->op == TL_OP_DECODE) return true;
     return false;
+}
+
+static bool is_effectful(const struct tl_body *body) {
+    bool effectful = false;
+    for (size_t i = 0; i < body->node_count; i++) {
+        effectful = effectful || (tl_graph_info(body->nodes[i])->flags & TL_EFFECTFUL);
+        for (size_t r = 0; r < 2 && body->nodes[i]->regions[r]; r++)
+            effectful = effectful || is_effectful(body->nodes[i]->regions[r]);
+    }
+    return effectful;
+}
+
+static bool may_stream(const struct tl_node *node) {
+    return node->op == TL_OP_MAP && !tl_attributes_find(&node->attributes, "slice") &&
+           !tl_attributes_bool(&node->attributes, "streamed", false) && !is_effectful(node->regions[0]);
+}
+
+/* Maps over the list take its items as they come from now on. */
+static bool stream_maps(const struct tl_node *writer, const struct tl_pass_ctx *ctx) {
+    struct tl_body *body = writer->body;
+    bool changed = false;
+    for (size_t i = 0; i < body->node_count; i++) {
+        struct tl_node *node = body->nodes[i];
+        if (!may_stream(node) || node->inputs[0].from.node != writer || node->inputs[0].from.port != 0) continue;
+        tl_attributes_set_bool(&node->attributes, &body->graph->arena, "streamed", true);
+        tl_opt_note(ctx, "%s: begins with each item of %s as soon as it is written", node->label, writer->label);
+        changed = true;
+    }
+    return changed;
 }
 
 /* Whether what follows was taken in; *taken is how much. */
@@ -65,6 +97,8 @@ static bool visit(struct tl_body *body, const struct tl_pass_ctx *ctx) {
             unchanged++;
         }
     }
+    for (size_t i = 0; i < count; i++)
+        if (writes_list(writers[i])) changed = stream_maps(writers[i], ctx) || changed;
     tl_mem_free(writers);
     return changed;
 }
