@@ -132,20 +132,25 @@ static void put_list_name(struct tl_str *out, const struct tl_node *region) {
     tl_str_printf(out, "%s%s", name, usual ? "s" : "");
 }
 
-static void put_title(struct tl_str *out, const struct tl_node *region) {
+static void put_slices(struct tl_str *out, const struct tl_node *region) {
     long long slice = tl_attributes_integer(&region->attributes, "slice", 0);
+    if (slice > 0)
+        tl_str_printf(out, ", slices of %lld", slice);
+}
+
+static void put_title(struct tl_str *out, const struct tl_node *region) {
     switch (region->op) {
     case TL_OP_MAP:
         tl_str_puts(out, "map over ");
         put_list_name(out, region);
-        if (slice > 0)
-            tl_str_printf(out, ", slices of %lld", slice);
+        put_slices(out, region);
         if (tl_attributes_bool(&region->attributes, "streamed", false))
             tl_str_puts(out, ", as they come");
         break;
     case TL_OP_FOLD:
         tl_str_puts(out, "fold over ");
         put_list_name(out, region);
+        put_slices(out, region);
         break;
     case TL_OP_REDUCE:
         tl_str_puts(out, "reduce ");

@@ -13,7 +13,7 @@
 #include "plan/plan.h"
 #include "workflow/golden.h"
 
-static const char *const names[] = {"map", "fold", "reduce", "cond", "loop", "edges"};
+static const char *const names[] = {"map", "fold", "reduce", "cond", "loop", "edges", "slices"};
 
 static struct tl_graph *read_graph(const char *name, struct tl_str *text) {
     char path[256];
