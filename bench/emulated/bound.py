@@ -25,24 +25,42 @@ def durations(profile):
     }
 
 
-def critical_path(profile, path):
-    models = durations(profile)
-    ends, before = {}, {}
+def read_work(path):
+    """[(name, operation, numbers, the names that it comes after)] of each unit."""
+    units = []
     with open(path) as lines:
         for line in lines:
             words = line.split("#")[0].split()
             if not words:
                 continue
-            name, operation, rest = words[0], words[1], words[2:]
-            cut = rest.index("after") if "after" in rest else len(rest)
-            start, former = max(((ends[other], other) for other in rest[cut + 1:]), default=(0.0, None))
-            ends[name] = start + models[operation](*map(float, rest[:cut]))
-            before[name] = former
+            cut = words.index("after") if "after" in words else len(words)
+            units.append((words[0], words[1], [float(number) for number in words[2:cut]], words[cut + 1:]))
+    return units
+
+
+def critical_path(profile, path):
+    """({unit: when it ends}, the units on the longest way)."""
+    models = durations(profile)
+    ends, before = {}, {}
+    for name, operation, numbers, others in read_work(path):
+        start, before[name] = max(((ends[other], other) for other in others), default=(0.0, None))
+        ends[name] = start + models[operation](*numbers)
     last = max(ends, key=ends.get)
     way = [last]
     while before[way[-1]]:
         way.append(before[way[-1]])
     return ends, way[::-1]
+
+
+def rests(profile, path):
+    """{unit: ms from its end to the end of the query}."""
+    models = durations(profile)
+    units = read_work(path)
+    after = {name: 0.0 for name, _, _, _ in units}
+    for name, operation, numbers, others in reversed(units):
+        for other in others:
+            after[other] = max(after[other], after[name] + models[operation](*numbers))
+    return after
 
 
 def main():
@@ -57,4 +75,5 @@ def main():
                 print(f"    {ends[name]:8.1f}  {name}")
 
 
-main()
+if __name__ == "__main__":
+    main()

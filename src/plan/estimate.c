@@ -239,14 +239,15 @@ static double cost_of(struct estimator *estimator, const struct tl_node *node) {
 
 /* ---- the walk ---- */
 
-static void estimate_body(struct estimator *estimator, const struct tl_body *body);
+static void estimate_body(struct estimator *estimator, const struct tl_body *body, double times);
 
 /* Lists that grow from node to node stay numbers to reckon with. */
+static const double most_counted = 1e9;
+
 static struct size bounded(struct size size) {
-    static const double most = 1e9;
     for (size_t i = 0; i < TL_TYPE_MAX_DEPTH; i++)
-        size.counts[i] = least(size.counts[i], most);
-    size.tokens = least(size.tokens, most);
+        size.counts[i] = least(size.counts[i], most_counted);
+    size.tokens = least(size.tokens, most_counted);
     return size;
 }
 
@@ -291,17 +292,31 @@ static uint32_t rounds_of(const struct tl_node *region, double items) {
     return rounds < 1 ? 1 : whole(rounds);
 }
 
-static void estimate_region(struct estimator *estimator, const struct tl_node *region) {
+/* Instances of its body; both branches of a condition count. */
+static double instances_of(const struct tl_node *region, double items, uint32_t rounds) {
+    double arity = (double)tl_attributes_integer(&region->attributes, "arity", 2), instances = 0;
+    switch (region->op) {
+    case TL_OP_MAP: return items;
+    case TL_OP_REDUCE:
+        for (uint32_t i = 0; i < rounds; i++)
+            instances += items = ceil(items / (arity < 2 ? 2 : arity));
+        return instances;
+    default: return rounds;
+    }
+}
+
+static void estimate_region(struct estimator *estimator, const struct tl_node *region, double times) {
     double slice = (double)tl_attributes_integer(&region->attributes, "slice", 0);
     double items = input_size(estimator, region, 0)->counts[0];
     if (slice > 0)
         items = ceil(items / slice);
+    uint32_t rounds = rounds_of(region, items);
     for (size_t r = 0; r < 2 && region->regions[r] != NULL; r++) {
         set_parameters(estimator, region, region->regions[r], slice);
-        estimate_body(estimator, region->regions[r]);
+        estimate_body(estimator, region->regions[r], least(times * instances_of(region, items, rounds), most_counted));
     }
-    estimator->predictions[region->number].cost = builtin_ms;
-    estimator->predictions[region->number].rounds = rounds_of(region, items);
+    estimator->predictions[region->number] =
+        (struct tl_prediction){.cost = builtin_ms, .rounds = rounds, .times = times};
     for (uint32_t port = 0; port < region->output_count; port++) {
         struct size size = *size_of(estimator, region->regions[0]->results[port].from);
         *size_of(estimator, (struct tl_ref){(struct tl_node *)region, port}) =
@@ -309,18 +324,19 @@ static void estimate_region(struct estimator *estimator, const struct tl_node *r
     }
 }
 
-static void estimate_body(struct estimator *estimator, const struct tl_body *body) {
+/* `times`: its instances in a run. */
+static void estimate_body(struct estimator *estimator, const struct tl_body *body, double times) {
     for (size_t i = 0; i < body->node_count; i++) {
         const struct tl_node *node = body->nodes[i];
         if (node->regions[0] != NULL) {
-            estimate_region(estimator, node);
+            estimate_region(estimator, node, times);
             continue;
         }
         for (uint32_t port = 0; port < node->output_count; port++)
             *size_of(estimator, (struct tl_ref){(struct tl_node *)node, port}) =
                 bounded(port == 0 ? output_size(estimator, node) : assumed(node->outputs[port].type));
-        estimator->predictions[node->number].cost = cost_of(estimator, node);
-        estimator->predictions[node->number].rounds = 1;
+        estimator->predictions[node->number] =
+            (struct tl_prediction){.cost = cost_of(estimator, node), .rounds = 1, .times = times};
     }
 }
 
@@ -346,7 +362,7 @@ void tl_plan_estimate(const struct tl_graph *graph, const struct tl_cost *cost, 
         struct tl_ref ref = tl_graph_output(graph->root->parameters, port);
         *size_of(&estimator, ref) = assumed(tl_graph_type(ref));
     }
-    estimate_body(&estimator, graph->root);
+    estimate_body(&estimator, graph->root, 1);
     tl_mem_free(estimator.sizes);
     tl_mem_free(estimator.first);
 }

@@ -313,10 +313,19 @@ static void write_critical_path(struct freezer *freezer, const struct tl_critica
 static void write_engines(struct freezer *freezer, const struct tl_cost *cost) {
     struct tl_plan *plan = freezer->plan;
     bool *measured = tl_arena_alloc(&plan->arena, plan->engine_count * sizeof *measured);
+    double *work = tl_arena_alloc(&plan->arena, plan->engine_count * sizeof *work);
     plan->engines = tl_arena_copy(&plan->arena, freezer->engines, plan->engine_count * sizeof *freezer->engines);
     for (uint32_t i = 0; i < plan->engine_count; i++)
         measured[i] = tl_cost_is_measured(cost, plan->engines[i]);
     plan->measured = measured;
+    for (uint32_t b = 0; b < plan->body_count; b++)
+        for (size_t i = 0; i < freezer->bodies[b]->node_count; i++) {
+            const struct tl_node *node = freezer->bodies[b]->nodes[i];
+            const struct tl_prediction *prediction = &freezer->predictions[node->number];
+            if (node->engine != NULL)
+                work[engine_number(freezer, node->engine)] += prediction->cost * prediction->times;
+        }
+    plan->work_ms = work;
 }
 
 enum tl_status tl_plan_freeze(struct tl_graph *graph, const struct tl_cost *cost, struct tl_plan **plan,

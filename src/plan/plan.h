@@ -99,6 +99,7 @@ struct tl_plan {
     const char *const *engines;   /* names of the engines used */
     uint32_t engine_count;
     const bool *measured;         /* per engine: predictions rest on measurements, not on stated defaults */
+    const double *work_ms;        /* per engine: predicted, of all that a run asks of it, each item alone */
     struct tl_plan_step *critical; /* the longest way through the plan, in the order in which its nodes begin */
     size_t critical_count;
     struct tl_plan_link *links;

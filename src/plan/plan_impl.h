@@ -14,10 +14,11 @@
 struct tl_prediction {
     double cost;     /* ms; of regions: of opening it, the rest is its body's */
     uint32_t rounds; /* of regions whose instances follow one another: how many; else 1 */
+    double times;    /* how often it is executed in a run, in all instances of its body */
     double rank;
 };
 
-/* Fills `cost` and `rounds`. */
+/* Fills `cost`, `rounds` and `times`. */
 void tl_plan_estimate(const struct tl_graph *graph, const struct tl_cost *cost, struct tl_prediction *predictions);
 
 struct tl_critical_node {

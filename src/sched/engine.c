@@ -119,7 +119,7 @@ void tl_engine_enqueue(struct node_state *node) {
         .deadline = run->deadline,
         .priority = run->priority,
         .rank = plan->rank,
-        .total = run->plan->critical_ms,
+        .claim = run->claims[plan->engine],
         .depth = depth_of(node),
         .units = units == 0           ? 1
                  : units > UINT32_MAX ? UINT32_MAX
@@ -155,7 +155,7 @@ void tl_engine_hasten(struct node_state *node, const struct node_state *other) {
     ready.deadline = run->deadline;
     ready.priority = run->priority;
     ready.rank = other->plan->rank;
-    ready.total = run->plan->critical_ms;
+    ready.claim = run->claims[other->plan->engine];
     ready.depth = depth_of(other);
     sched->policy->order(&ready);
     if (!tl_ready_before(&ready, &item->ready)) return;

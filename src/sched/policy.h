@@ -42,7 +42,7 @@ struct tl_ready {
     uint64_t deadline;     /* of the run; 0: none */
     double priority;       /* of the run */
     double rank;           /* upward rank: predicted from its start to the run's end */
-    double total;          /* the whole run, predicted when nothing is waited for */
+    double claim;          /* predicted work of the whole run on its engine, and on those that share its devices */
     uint32_t depth;        /* nodes on the longest way from it to the end, itself included; 0 unless `depths` */
     uint32_t units;        /* size: texts, rows, pairs; at least 1 */
     uint32_t tenant;       /* number */

@@ -15,7 +15,7 @@ enum { MOST = 8 };
 /* A ready item of a run that came at `arrival` ms. */
 struct given {
     uint64_t run, arrival;
-    double rank, total;
+    double rank, claim;
     uint32_t units;
     float base, share;
     enum tl_primitive op;
@@ -49,7 +49,7 @@ static void set(struct scene *scene, const struct tl_policy *policy, const struc
             .deadline = given[i].deadline * TL_NS_PER_MS,
             .priority = given[i].priority,
             .rank = given[i].rank,
-            .total = given[i].total,
+            .claim = given[i].claim,
             .depth = given[i].depth,
             .units = given[i].units ? given[i].units : 1,
             .base = given[i].base,
@@ -93,9 +93,9 @@ static void short_runs_overtake_but_not_for_ever(void **state) {
     (void)state;
     struct scene scene;
     const struct given given[] = {
-        {.run = 1, .arrival = 0, .rank = 5000, .total = 5000},
-        {.run = 2, .arrival = 1000, .rank = 500, .total = 500},   /* would be done at 1500 */
-        {.run = 3, .arrival = 4600, .rank = 500, .total = 500},   /* at 5100: the long one has waited enough */
+        {.run = 1, .arrival = 0, .rank = 5000, .claim = 5000},
+        {.run = 2, .arrival = 1000, .rank = 500, .claim = 500},   /* its place: 1500 */
+        {.run = 3, .arrival = 4600, .rank = 500, .claim = 500},   /* at 5100: the long one has waited enough */
     };
     set(&scene, critical(), given, 3);
     assert_int_equal(place(&scene, 1), 0);
@@ -107,9 +107,9 @@ static void within_a_run_the_longest_way_goes_first(void **state) {
     (void)state;
     struct scene scene;
     const struct given given[] = {
-        {.run = 1, .rank = 100, .total = 900},
-        {.run = 1, .rank = 900, .total = 900},
-        {.run = 1, .rank = 300, .total = 900},
+        {.run = 1, .rank = 100, .claim = 900},
+        {.run = 1, .rank = 900, .claim = 900},
+        {.run = 1, .rank = 300, .claim = 900},
     };
     set(&scene, critical(), given, 3);
     assert_int_equal(place(&scene, 1), 0);
@@ -120,10 +120,10 @@ static void deadlines_and_priorities_move_forward(void **state) {
     (void)state;
     struct scene scene;
     const struct given given[] = {
-        {.run = 1, .arrival = 0, .rank = 1000, .total = 1000},
-        {.run = 2, .arrival = 500, .rank = 1000, .total = 1000, .deadline = 1800}, /* must start by 800 */
-        {.run = 3, .arrival = 600, .rank = 1000, .total = 1000, .deadline = 9000}, /* has time: as without */
-        {.run = 4, .arrival = 700, .rank = 1000, .total = 1000, .priority = 1},    /* 700 + 1000 - 1000 */
+        {.run = 1, .arrival = 0, .rank = 1000, .claim = 1000},
+        {.run = 2, .arrival = 500, .rank = 1000, .claim = 1000, .deadline = 1800}, /* must start by 800 */
+        {.run = 3, .arrival = 600, .rank = 1000, .claim = 1000, .deadline = 9000}, /* has time: as without */
+        {.run = 4, .arrival = 700, .rank = 1000, .claim = 1000, .priority = 1},    /* 700 + 1000 - 1000 */
     };
     set(&scene, critical(), given, 4);
     assert_int_equal(place(&scene, 3), 0);
@@ -133,9 +133,9 @@ static void deadlines_and_priorities_move_forward(void **state) {
 }
 
 static const struct given passages = {
-    .run = 1, .arrival = 0, .rank = 2000, .total = 2000, .units = 48, .base = 25, .share = 1200, .op = TL_OP_EMBED};
+    .run = 1, .arrival = 0, .rank = 2000, .claim = 2000, .units = 48, .base = 25, .share = 1200, .op = TL_OP_EMBED};
 static const struct given question = {
-    .run = 2, .arrival = 0, .rank = 1000, .total = 3000, .units = 1, .base = 25, .share = 2, .op = TL_OP_EMBED};
+    .run = 2, .arrival = 0, .rank = 1000, .claim = 3000, .units = 1, .base = 25, .share = 2, .op = TL_OP_EMBED};
 
 static void a_short_item_slips_into_a_long_batch(void **state) {
     (void)state;
@@ -151,7 +151,7 @@ static void a_long_item_does_not_delay_a_short_one(void **state) {
     (void)state;
     struct scene scene;
     struct given given[] = {passages, question};
-    given[1].total = 0; /* first now */
+    given[1].claim = 0; /* first now */
     set(&scene, critical(), given, 2);
     critical()->take(&scene.offer, &scene.choice);
     assert_int_equal(reason(&scene, 1), TL_REASON_FIRST);
@@ -164,7 +164,7 @@ static void a_long_item_does_not_delay_a_short_one(void **state) {
 static void siblings_go_together_others_wait(void **state) {
     (void)state;
     struct scene scene;
-    const struct given prompt = {.run = 1, .rank = 500, .total = 900, .base = 18, .share = 61, .op = TL_OP_PREFILL};
+    const struct given prompt = {.run = 1, .rank = 500, .claim = 900, .base = 18, .share = 61, .op = TL_OP_PREFILL};
     struct given given[] = {prompt, prompt, prompt, prompt};
     given[2].rank = 400; /* not as near to the critical path */
     given[3].run = 2, given[3].arrival = 5;
@@ -181,7 +181,7 @@ static void decodes_never_wait_for_prompts(void **state) {
     (void)state;
     struct scene scene;
     const struct given given[] = {
-        {.run = 2, .arrival = 900, .rank = 300, .total = 900, .base = 300, .share = 8, .op = TL_OP_DECODE},
+        {.run = 2, .arrival = 900, .rank = 300, .claim = 900, .base = 300, .share = 8, .op = TL_OP_DECODE},
     };
     set(&scene, critical(), given, 1);
     struct tl_item held_item = {.op = TL_OP_PREFILL};

@@ -132,6 +132,18 @@ static bool resolve_engines(struct run *run) {
     return true;
 }
 
+/* What the run asks of each of its engines, with all that stands beside it. */
+static void sum_claims(struct run *run) {
+    const struct tl_plan *plan = run->plan;
+    run->claims = tl_arena_alloc(&run->arena, (plan->engine_count + 1) * sizeof *run->claims);
+    for (uint32_t i = 0; i < plan->engine_count; i++) {
+        const struct group *group = &run->sched->groups[run->groups[i]];
+        for (uint32_t k = 0; k < plan->engine_count; k++)
+            for (size_t b = 0; b < group->beside_count; b++)
+                if (group->beside[b] == run->groups[k]) run->claims[i] += plan->work_ms[k];
+    }
+}
+
 /* Nothing of a refused run is kept. */
 static bool refuse(struct tl_sched *sched, const struct tl_event *event) {
     const char *what = NULL, *tenant = event->as.submitted.tenant ? event->as.submitted.tenant : "";
@@ -179,6 +191,7 @@ void tl_run_submit(struct tl_sched *sched, const struct tl_event *event) {
         return;
     }
     if (!resolve_engines(run)) return;
+    sum_claims(run);
     if (run->deadline) heap_insert(sched, run);
     tl_instance_start(run->root);
 }

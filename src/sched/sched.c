@@ -56,6 +56,7 @@ void tl_sched_destroy(struct tl_sched *sched) {
     for (size_t i = 0; i < sched->group_count; i++) {
         tl_mem_free(sched->groups[i].name);
         tl_mem_free(sched->groups[i].instances);
+        tl_mem_free(sched->groups[i].beside);
         tl_lane_fini(&sched->groups[i].lane);
     }
     tl_map_fini(&sched->group_names);
@@ -96,6 +97,18 @@ static void append_index(uint32_t **array, size_t *count, size_t *capacity, uint
     (*array)[(*count)++] = value;
 }
 
+static void add_beside(struct group *group, uint32_t other) {
+    for (size_t i = 0; i < group->beside_count; i++)
+        if (group->beside[i] == other) return;
+    append_index(&group->beside, &group->beside_count, &group->beside_capacity, other);
+}
+
+/* They have a device in common. */
+static void stand_beside(struct tl_sched *sched, uint32_t a, uint32_t b) {
+    add_beside(&sched->groups[a], b);
+    add_beside(&sched->groups[b], a);
+}
+
 uint32_t tl_sched_add_instance(struct tl_sched *sched, const char *engine,
                                const struct tl_engine_description *description, uint32_t device, const void *owner) {
     TL_ASSERT((description->executor == TL_EXECUTOR_DEVICE) == (device != TL_SCHED_NO_DEVICE));
@@ -107,9 +120,11 @@ uint32_t tl_sched_add_instance(struct tl_sched *sched, const char *engine,
     sched->instances[sched->instance_count++] =
         (struct instance){.description = *description, .group = group, .device = device, .owner = owner, .speed = 1};
     struct group *g = &sched->groups[group];
+    add_beside(g, group);
     append_index(&g->instances, &g->instance_count, &g->instance_capacity, number);
     if (device != TL_SCHED_NO_DEVICE) {
         struct device *d = &sched->devices[device];
+        for (size_t i = 0; i < d->instance_count; i++) stand_beside(sched, group, sched->instances[d->instances[i]].group);
         append_index(&d->instances, &d->instance_count, &d->instance_capacity, number);
     }
     return number;

@@ -169,6 +169,7 @@ struct run {
     struct body_instance *instances; /* newest first */
     uint32_t instance_count;
     uint32_t *groups;          /* plan engine → group */
+    double *claims;            /* plan engine → predicted ms that it asks of that and of engines on the same devices */
     struct sched_item *queued, *held; /* lists */
     size_t held_count, queued_count;
     size_t heap_position;      /* in the deadline heap + 1; 0: not there */
@@ -210,6 +211,8 @@ struct group {
     char *name;
     uint32_t *instances;
     size_t instance_count, instance_capacity;
+    uint32_t *beside;          /* groups with instances on the devices of its own, itself included */
+    size_t beside_count, beside_capacity;
     struct lane lane;          /* what any of them may take */
     size_t queued;             /* items in it and in its instances' lanes */
     uint64_t changes;          /* counted: items that came, quanta that ended: what was declined may be taken now */

@@ -632,6 +632,59 @@ static void test_engines_of_a_device_take_turns(void **state) {
     tl_sched_destroy(sched);
 }
 
+/* The place of a run's first item in the order, when it arrives at 0. */
+static double place_of_first(bool shared, const struct tl_plan **plan) {
+    static const char *const text =
+        "graph \"g\" {\n  parameters (t: text, p: prompt)\n  %1: vector = embed \"e/embed\" @embedder (input: $t)\n"
+        "  %2: kv = prefill \"p/prefill\" @llm (prompt: $p)\n  results (v: %1, kv: %2)\n}\n";
+    struct tl_sched *sched = tl_sched_create(&(struct tl_sched_config){0});
+    struct tl_engine_description description = {
+        .capabilities = UINT32_MAX, .executor = TL_EXECUTOR_DEVICE, .model = "", .model_digest = ""};
+    uint32_t first = tl_sched_add_device(sched, "first"), second = tl_sched_add_device(sched, "second");
+    tl_sched_add_instance(sched, "embedder", &description, first, NULL);
+    tl_sched_add_instance(sched, "embedder", &description, first, NULL);
+    tl_sched_add_instance(sched, "llm", &description, shared ? first : second, NULL);
+    struct tl_value *inputs[] = {tl_value_text("x", 1), world_value(TL_TYPE_OF(PROMPT, 0), 1)};
+    struct tl_event event = {.kind = TL_EVENT_RUN_SUBMITTED};
+    struct tl_actions actions;
+    struct tl_plan *made = plan_of(text);
+    tl_actions_init(&actions);
+    event.as.submitted.run = 1;
+    event.as.submitted.plan = tl_plan_ref(made);
+    event.as.submitted.inputs = inputs;
+    event.as.submitted.input_count = 2;
+    tl_sched_step(sched, &event, &actions);
+    assert_true(actions.count > 0 && actions.items[0].kind == TL_ACTION_RUN);
+    double place = -actions.items[0].as.run.items[0]->rank;
+    struct tl_event failed = {.kind = TL_EVENT_ITEM_FAILED};
+    struct tl_item *held[2];
+    size_t count = 0;
+    for (size_t i = 0; i < actions.count; i++)
+        if (actions.items[i].kind == TL_ACTION_RUN) held[count++] = actions.items[i].as.run.items[0];
+    for (size_t i = 0; i < count; i++) {
+        failed.as.failed.item = held[i];
+        failed.as.failed.status = TL_ERR_INVALID;
+        failed.as.failed.message = "of no use";
+        tl_sched_step(sched, &failed, &actions);
+    }
+    tl_actions_fini(&actions);
+    tl_sched_destroy(sched);
+    *plan = made;
+    return place;
+}
+
+/* What a run asks of an engine counts, and what it asks of those that take turns with it, once each. */
+static void test_claims_are_those_on_common_devices(void **state) {
+    (void)state;
+    const struct tl_plan *plan;
+    double apart = place_of_first(false, &plan);
+    assert_true(apart > 0 && apart == plan->work_ms[0]);
+    tl_plan_unref((struct tl_plan *)plan);
+    double shared = place_of_first(true, &plan);
+    assert_true(plan->work_ms[1] > 0 && shared == plan->work_ms[0] + plan->work_ms[1]);
+    tl_plan_unref((struct tl_plan *)plan);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chain_runs_in_order),
@@ -650,6 +703,7 @@ int main(void) {
         cmocka_unit_test(test_runaway_workflow_is_bounded),
         cmocka_unit_test(test_crowds_keep_results_and_replay),
         cmocka_unit_test(test_engines_of_a_device_take_turns),
+        cmocka_unit_test(test_claims_are_those_on_common_devices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

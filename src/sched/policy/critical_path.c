@@ -1,10 +1,13 @@
-/* critical_path.c: the default: the query that is nearest to being late first, in it what its end hangs on.
+/* critical_path.c: the default: queries in order of arrival, those that ask for little a little sooner; in each what its end
+ * hangs on first.
  *
- * Order. A run's place is the time at which it would be done if nothing were in its way: its arrival and what all of it is
- * predicted to take. So a short query overtakes a long one that came just before, and none that has waited as long as it
- * is longer: that is the ageing. A deadline moves an item forward to the last moment at which it may start (least slack),
- * never back. A priority of 1 is worth a second. Within a run the item with the longest way to the end goes first.
- * Tenants take turns by the service that they had; the order above is that within a tenant.
+ * Order. A run's place in a queue is its arrival and what it is predicted to ask, in all, of this engine and of those that
+ * share a device with it: what others would wait for. So a query that asks for little overtakes one that came just before
+ * and asks for much, and none that has waited as long as it asks for more: that is the ageing. Work on other devices does
+ * not count: where two need this engine for equally long, one would lose by being overtaken what the other gains. A
+ * deadline moves an item forward to the last moment at which it may start (least slack), never back. A priority of 1 is
+ * worth a second. Within a run the item with the longest way to the end goes first. Tenants take turns by the service that
+ * they had; the order above is that within a tenant.
  *
  * Batches. The first item goes at once. Another one joins when that delays what is in the batch already by no more than
  * it saves: its own call's fixed part, for itself and for each that waits behind it. So a short question slips into a
@@ -22,7 +25,7 @@
 static double ms_of(uint64_t ns) { return (double)ns / (double)TL_NS_PER_MS; }
 
 static void critical_path_order(struct tl_ready *ready) {
-    double place = ms_of(ready->run_arrival) + ready->total;
+    double place = ms_of(ready->run_arrival) + ready->claim;
     if (ready->deadline) {
         double latest = ms_of(ready->deadline) - ready->rank;
         if (latest < place) place = latest;
@@ -95,7 +98,7 @@ static size_t critical_path_turn(const struct tl_turn *turns, size_t count) {
 
 const struct tl_policy tl_policy_critical_path = {
     .name = "critical_path",
-    .description = "the query nearest to being late first, in it what its end hangs on; tenants share fairly",
+    .description = "queries as they come, small ones sooner, in each what its end hangs on first; tenants share fairly",
     .fair = true,
     .slices = true,
     .look_behind = 8,
