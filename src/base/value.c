@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/tokens.h"
 
 /* Sums the sizes of the strings and arrays of one block; 0 stays 0 only by overflow. */
 static bool add_size(size_t *total, size_t amount) {
@@ -80,7 +81,7 @@ struct tl_value *tl_value_document(const struct tl_document *document) {
     copy->uri = put_string(&end, document->uri);
     copy->media_type = document->media_type == NULL ? NULL : put_string(&end, document->media_type);
     copy->data = document->data == NULL ? NULL : put_bytes(&end, document->data, data_length);
-    copy->length = data_length;
+    copy->length = document->length;
     return value;
 }
 
@@ -278,4 +279,41 @@ void tl_value_unref(struct tl_value *value) {
 
 size_t tl_value_units(const struct tl_value *value) {
     return value->type.depth > 0 ? value->as.list.count : 1;
+}
+
+uint64_t tl_value_leaves(const struct tl_value *value) {
+    uint64_t leaves = 0;
+    if (value->type.depth == 0)
+        return 1;
+    for (size_t i = 0; i < value->as.list.count; i++)
+        leaves += tl_value_leaves(value->as.list.items[i]);
+    return leaves;
+}
+
+static uint64_t tokens_of_prompt(const struct tl_prompt *prompt) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < prompt->count; i++)
+        bytes += prompt->parts[i].length;
+    return tl_tokens_of_bytes(bytes);
+}
+
+uint64_t tl_value_tokens(const struct tl_value *value) {
+    uint64_t tokens = 0;
+    if (!value)
+        return 0;
+    if (value->type.depth > 0) {
+        for (size_t i = 0; i < value->as.list.count; i++)
+            tokens += tl_value_tokens(value->as.list.items[i]);
+        return tokens;
+    }
+    switch ((enum tl_base_type)value->type.base) {
+    case TL_TYPE_TEXT: return tl_tokens_of_bytes(value->as.text.length);
+    case TL_TYPE_DOCUMENT: return tl_tokens_of_bytes(value->as.document.length);
+    case TL_TYPE_CHUNK:
+        return value->as.chunk.tokens ? value->as.chunk.tokens : tl_tokens_of_bytes(value->as.chunk.length);
+    case TL_TYPE_HIT: return tl_value_tokens(value->as.hit.chunk);
+    case TL_TYPE_KV: return value->as.kv.tokens;
+    case TL_TYPE_PROMPT: return tokens_of_prompt(&value->as.prompt);
+    default: return 0;
+    }
 }

@@ -32,7 +32,7 @@ struct tl_document {
     const char *uri;        /* path or name given by the user */
     const char *media_type; /* NULL: found out by name and content */
     const char *data;       /* NULL: read from the path `uri` */
-    size_t length;
+    size_t length;          /* of data, or of the file, bytes; without data 0: not known */
 };
 
 struct tl_chunk {
@@ -139,6 +139,10 @@ void tl_value_unref(struct tl_value *value);           /* NULL is allowed */
 
 /* Number of elements: of a list its count, of anything else 1. */
 size_t tl_value_units(const struct tl_value *value);
+/* Elements on all levels of lists: of anything that is no list 1. */
+uint64_t tl_value_leaves(const struct tl_value *value);
+/* Tokens of all of its texts: as many as were counted (chunks, KV), else by their bytes (tokens.h). NULL: 0. */
+uint64_t tl_value_tokens(const struct tl_value *value);
 
 /* Deep equality of content; resources compare by identity. */
 bool tl_value_equal(const struct tl_value *a, const struct tl_value *b);

@@ -18,7 +18,8 @@ static bool strings_equal(const char *a, const char *b) {
 
 static bool documents_equal(const struct tl_document *a, const struct tl_document *b) {
     return strings_equal(a->uri, b->uri) && strings_equal(a->media_type, b->media_type) &&
-           (a->data == NULL) == (b->data == NULL) && bytes_equal(a->data, a->length, b->data, b->length);
+           (a->data == NULL) == (b->data == NULL) &&
+           (a->data ? bytes_equal(a->data, a->length, b->data, b->length) : a->length == b->length);
 }
 
 static bool chunks_equal(const struct tl_chunk *a, const struct tl_chunk *b) {

@@ -54,7 +54,13 @@ static void payloads_are_copied(void **state) {
     document.data = NULL;
     struct tl_value *path = tl_value_document(&document);
     assert_null(path->as.document.data);
+    assert_int_equal(path->as.document.length, 3); /* of the file */
     assert_false(tl_value_equal(given, path));
+    document.length = 4;
+    struct tl_value *longer = tl_value_document(&document);
+    assert_false(tl_value_equal(path, longer));
+    assert_int_equal(longer->bytes, path->bytes);
+    tl_value_unref(longer);
     tl_value_unref(given);
     tl_value_unref(path);
 
@@ -100,6 +106,27 @@ static void lists_hold_their_elements(void **state) {
     tl_value_unref(outer);
     tl_value_unref(empty);
     tl_value_unref(NULL);
+}
+
+/* What was counted, else four bytes a token. */
+static void tokens_are_those_of_all_texts(void **state) {
+    (void)state;
+    struct tl_chunk chunk = {.id = "x:0", .uri = "x", .title = "", .heading = "", .text = "12345", .length = 5};
+    struct tl_value *items[2] = {tl_value_chunk(&chunk), NULL};
+    assert_int_equal(tl_value_tokens(items[0]), 2);
+    chunk.tokens = 7;
+    items[1] = tl_value_chunk(&chunk);
+    struct tl_value *list = tl_value_list(TL_TYPE_OF(CHUNK, 0), items, 2);
+    assert_int_equal(tl_value_tokens(list), 9);
+    struct tl_value *outer = tl_value_list(TL_TYPE_OF(CHUNK, 1), &list, 1);
+    assert_int_equal(tl_value_tokens(outer), 9);
+    assert_int_equal(tl_value_leaves(outer), 2);
+    tl_value_unref(outer);
+    struct tl_value *file = tl_value_document(&(struct tl_document){.uri = "a", .length = 4001});
+    assert_int_equal(tl_value_tokens(file), 1001);
+    assert_int_equal(tl_value_leaves(file), 1);
+    tl_value_unref(file);
+    assert_int_equal(tl_value_tokens(NULL), 0);
 }
 
 static void resources_go_with_the_last_reference(void **state) {
@@ -172,6 +199,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(payloads_are_copied),
         cmocka_unit_test(lists_hold_their_elements),
+        cmocka_unit_test(tokens_are_those_of_all_texts),
         cmocka_unit_test(resources_go_with_the_last_reference),
         cmocka_unit_test(json_is_taken_and_copied_out),
         cmocka_unit_test(counts_are_atomic),

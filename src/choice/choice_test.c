@@ -29,23 +29,27 @@ struct fixture {
 
 static const struct tl_choice_load unknown = {0};
 
-/* `file`: in the repository; NULL: the configuration that is built in, all on one processor. */
-static void set_up(struct fixture *fixture, const char *file) {
-    char path[256];
+static void set_up_configuration(struct fixture *fixture, const struct tl_config_options *options) {
     struct tl_diagnostics findings;
     struct tl_str notices = TL_STR_INIT;
-    snprintf(path, sizeof path, "%s/%s", getenv("TEOLA_SOURCE_DIR"), file ? file : "");
     tl_diagnostics_init(&findings, "");
     *fixture = (struct fixture){0};
-    fixture->config = tl_config_load(
-        &(struct tl_config_options){.path = file ? path : "", .text = file ? NULL : "", .no_environment = true},
-        &findings);
+    fixture->config = tl_config_load(options, &findings);
     assert_non_null(fixture->config);
     fixture->cost = tl_runtime_costs(fixture->config, "", &notices);
     tl_runtime_machine_init(&fixture->machine, fixture->config, fixture->cost);
     tl_choice_report_init(&fixture->report);
     tl_diagnostics_fini(&findings);
     tl_str_fini(&notices);
+}
+
+/* `file`: in the repository; NULL: the configuration that is built in, all on one processor. */
+static void set_up(struct fixture *fixture, const char *file) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", getenv("TEOLA_SOURCE_DIR"), file ? file : "");
+    set_up_configuration(fixture, &(struct tl_config_options){.path = file ? path : "",
+                                                              .text = file ? NULL : "",
+                                                              .no_environment = true});
 }
 
 static void forget(struct fixture *fixture) {
@@ -244,11 +248,38 @@ static void test_loads(void **state) {
     tear_down(&fixture);
 }
 
+/* ms that the naive query is predicted to take over a collection of an emulated store with such a setting. */
+static double predicted_for(const char *setting) {
+    struct fixture fixture;
+    struct tl_str text = TL_STR_INIT;
+    static const char *const roles[] = {"llm", "embedder"};
+    tl_str_puts(&text, "engines:\n");
+    for (size_t i = 0; i < 2; i++)
+        tl_str_printf(&text, "  %s: {type: emulated, device: %s}\n", roles[i], roles[i]);
+    tl_str_printf(&text, "  store: {type: emulated, device: store, %s}\n", setting);
+    set_up_configuration(&fixture, &(struct tl_config_options){.path = "", .text = text.data, .no_environment = true});
+    choose(&fixture, shipped("naive-rag", true), NULL, 0, &unknown);
+    double ms = chosen(&fixture)->ms;
+    tear_down(&fixture);
+    tl_str_fini(&text);
+    return ms;
+}
+
+/* What is found is as long as the engine will make it, and no more is found than it has. */
+static void test_passages(void **state) {
+    (void)state;
+    const double usual = predicted_for("collection_words: 64"), ms_of_token = 0.24;
+    double longer = predicted_for("collection_words: 164"), fewer = predicted_for("collection_chunks: 1");
+    assert_true(predicted_for("collection_chunks: 64") == usual); /* both are as without a setting */
+    assert_true(longer - usual >= 100 * ms_of_token && longer - usual <= 300 * ms_of_token);
+    assert_true(fewer < usual - 64 * ms_of_token);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_processor), cmocka_unit_test(test_cards),      cmocka_unit_test(test_equal_choices),
         cmocka_unit_test(test_left_out),      cmocka_unit_test(test_same_plans), cmocka_unit_test(test_no_prediction),
-        cmocka_unit_test(test_loads),
+        cmocka_unit_test(test_loads),         cmocka_unit_test(test_passages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

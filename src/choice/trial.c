@@ -6,13 +6,13 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/tokens.h"
 #include "choice/choice_impl.h"
 #include "sim/sim.h"
 
-enum { TOKEN_BYTES = 4,   /* a word of three letters and a space is a token to emulated engines */
-       DIMENSION = 4,     /* of made-up vectors: only times matter */
+enum { DIMENSION = 4,     /* of made-up vectors: only times matter */
        LIST_ITEMS = 3,
-       COLLECTION = 32,   /* passages of a collection that the query names: a search finds 16 */
+       COLLECTION = 32,   /* passages of a collection that the query names, at most: a search finds 16 */
        UNBOUNDED = 1 << 20,
        MOST_EVENTS = 10000 }; /* of a run; what is larger is not predicted: that would take longer than it gains */
 
@@ -61,17 +61,22 @@ static json_t *stand_in(const struct tl_choice_engine *engine, uint32_t asked, c
     set(settings, "context_tokens", UNBOUNDED);
     set(settings, "answer_tokens", TL_PLAN_ASSUMED_WRITTEN);
     set(settings, "list_tokens", TL_PLAN_ASSUMED_WRITTEN_ITEM);
+    set(settings, "collection_chunks", COLLECTION);
+    set(settings, "collection_words", TL_PLAN_ASSUMED_PASSAGE);
     if ((asked & ~waiting) == 0)
         json_object_set_new(settings, "executor", json_string("pool"));
     return settings;
 }
 
-/* Its own settings, without what is there for tests. */
+/* Its own settings, without what is there for tests. Of collections a part is enough, as long as there are any. */
 static json_t *of_emulated(const struct tl_choice_engine *engine) {
     static const char *const tests[] = {"fail_every", "hang", "list_spread", "list_broken"};
     json_t *settings = engine->settings ? json_copy((json_t *)engine->settings) : json_object();
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
         json_object_del(settings, tests[i]);
+    json_int_t passages = json_integer_value(json_object_get(settings, "collection_chunks"));
+    if (passages < 1 || passages > COLLECTION)
+        set(settings, "collection_chunks", COLLECTION);
     return settings;
 }
 
@@ -80,8 +85,6 @@ static enum tl_status add_engine(struct tl_sim *sim, const struct tl_choice_mach
                                  struct tl_error *error) {
     json_t *settings = engine->emulated ? of_emulated(engine) : stand_in(engine, asked, machine->cost);
     set(settings, "dimension", DIMENSION);
-    set(settings, "collection_chunks", COLLECTION);
-    set(settings, "collection_words", TL_PLAN_ASSUMED_PASSAGE);
     enum tl_status status = TL_OK;
     for (uint32_t i = 0; i < engine->instances && status == TL_OK; i++)
         status = tl_sim_add_engine(sim, engine->name, settings, devices[i % engine->device_count], error);
@@ -135,25 +138,26 @@ static enum tl_status furnish(struct tl_sim *sim, const struct tl_plan *plan, co
 
 /* ---- inputs ---- */
 
-/* So many tokens; `salt` makes texts differ. The first few are words, by which texts are found; the others are none,
- * which saves looking at them. */
+/* So many tokens, of three letters and a space; `salt` makes texts differ. The first few are words, by which texts are
+ * found; the others are none, which saves looking at them. */
 static char *words(uint32_t tokens, uint64_t salt) {
     enum { WORDS = 12 };
-    static const char known[][TOKEN_BYTES + 1] = {"ash ", "bay ", "cay ", "den ", "elm ", "fen ", "gap ", "hut "};
-    static const char others[][TOKEN_BYTES + 1] = {"... ", ",,, ", ";;; ", "::: ", "--- ", "+++ ", "=== ", "~~~ "};
-    char *text = tl_mem_alloc((size_t)tokens * TOKEN_BYTES + 1);
+    static const char known[][TL_TOKEN_BYTES + 1] = {"ash ", "bay ", "cay ", "den ", "elm ", "fen ", "gap ", "hut "};
+    static const char others[][TL_TOKEN_BYTES + 1] = {"... ", ",,, ", ";;; ", "::: ", "--- ", "+++ ", "=== ", "~~~ "};
+    char *text = tl_mem_alloc((size_t)tokens * TL_TOKEN_BYTES + 1);
     uint64_t state = tl_hash_u64(salt, 3);
     for (uint32_t i = 0; i < tokens; i++) {
         state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-        memcpy(text + (size_t)i * TOKEN_BYTES, i < WORDS ? known[state >> 61] : others[state >> 61], TOKEN_BYTES);
+        const char *word = i < WORDS ? known[state >> 61] : others[state >> 61];
+        memcpy(text + (size_t)i * TL_TOKEN_BYTES, word, TL_TOKEN_BYTES);
     }
-    text[(size_t)tokens * TOKEN_BYTES] = '\0';
+    text[(size_t)tokens * TL_TOKEN_BYTES] = '\0';
     return text;
 }
 
 static struct tl_value *make_text(uint32_t tokens, uint64_t salt) {
     char *text = words(tokens, salt);
-    struct tl_value *value = tl_value_text(text, (size_t)tokens * TOKEN_BYTES);
+    struct tl_value *value = tl_value_text(text, (size_t)tokens * TL_TOKEN_BYTES);
     tl_mem_free(text);
     return value;
 }
@@ -162,7 +166,7 @@ static struct tl_value *make_document(uint32_t tokens, uint64_t salt) {
     char *text = words(tokens, salt), uri[32];
     snprintf(uri, sizeof uri, "%016llx", (unsigned long long)salt);
     struct tl_value *value = tl_value_document(&(struct tl_document){
-        .uri = uri, .media_type = "text/plain", .data = text, .length = (size_t)tokens * TOKEN_BYTES});
+        .uri = uri, .media_type = "text/plain", .data = text, .length = (size_t)tokens * TL_TOKEN_BYTES});
     tl_mem_free(text);
     return value;
 }
@@ -170,13 +174,14 @@ static struct tl_value *make_document(uint32_t tokens, uint64_t salt) {
 static struct tl_value *make_chunk(uint64_t salt) {
     char *text = words(TL_PLAN_ASSUMED_PASSAGE, salt), id[32];
     snprintf(id, sizeof id, "%016llx:0", (unsigned long long)salt);
-    struct tl_value *value = tl_value_chunk(&(struct tl_chunk){.id = id,
-                                                               .uri = "document",
-                                                               .title = "",
-                                                               .heading = "",
-                                                               .text = text,
-                                                               .length = (size_t)TL_PLAN_ASSUMED_PASSAGE * TOKEN_BYTES,
-                                                               .tokens = TL_PLAN_ASSUMED_PASSAGE});
+    struct tl_value *value =
+        tl_value_chunk(&(struct tl_chunk){.id = id,
+                                          .uri = "document",
+                                          .title = "",
+                                          .heading = "",
+                                          .text = text,
+                                          .length = (size_t)TL_PLAN_ASSUMED_PASSAGE * TL_TOKEN_BYTES,
+                                          .tokens = TL_PLAN_ASSUMED_PASSAGE});
     tl_mem_free(text);
     return value;
 }
@@ -207,7 +212,7 @@ static struct tl_value *make_value(const struct tl_choice_load *load, struct tl_
         return make_list(load, tl_type_element(type), salt);
     switch ((enum tl_base_type)type.base) {
     case TL_TYPE_TEXT: return make_text(load->text_tokens, salt);
-    case TL_TYPE_DOCUMENT: return make_document(load->document_tokens / load->documents, salt);
+    case TL_TYPE_DOCUMENT: return make_document((load->document_tokens + load->documents - 1) / load->documents, salt);
     case TL_TYPE_CHUNK: return make_chunk(salt);
     case TL_TYPE_NUMBER: return tl_value_number(1);
     case TL_TYPE_BOOL: return tl_value_bool(false);

@@ -9,8 +9,8 @@
  *                     + chunk + prompt x new + attend x new x before / 1000    when `new` prompt tokens are computed with
  *                                                                              `before` before them at the mean
  *                     + step(rows) + look x before / 1000 for each row         when `rows` sequences decode
- *                   step is measured at powers of two and straight between them. The token after a prompt comes with
- *                   its prefill, so n tokens take n - 1 iterations.
+ *                   step is measured at some numbers of rows and straight between them. The token after a prompt comes
+ *                   with its prefill, so n tokens take n - 1 iterations.
  * The emulated engine's latency models are of this form too (chunk, attend and look are 0), so a profile can be
  * simulated.
  *

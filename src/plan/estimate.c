@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/tokens.h"
 #include "builtin/builtin.h"
 #include "plan/plan_impl.h"
 
@@ -17,7 +18,6 @@ enum {
     ASSUMED_JSON = 64,             /* tokens of a JSON value */
     ASSUMED_ITEMS = 4,             /* elements of a list about which nothing is said */
     ASSUMED_ROUNDS = 2,            /* of a loop, when its limit allows so many */
-    BYTES_PER_TOKEN = 4,           /* of text that the workflow contains */
 };
 static const double builtin_ms = 0.01; /* of a primitive that the runtime executes itself, and of opening a region */
 
@@ -92,7 +92,7 @@ static double prompt_tokens(struct estimator *estimator, const struct tl_node *r
         const char *const *names;
         size_t count = tl_template_needs(parsed, s, &names);
         const struct tl_input *input = literal == 0 && count > 0 ? tl_graph_find_input(render, names[count - 1]) : NULL;
-        tokens += input ? total_tokens(estimator, input->from) : ceil((double)literal / BYTES_PER_TOKEN);
+        tokens += input ? total_tokens(estimator, input->from) : (double)tl_tokens_of_bytes(literal);
     }
     tl_template_destroy(parsed);
     return tokens;
@@ -118,7 +118,7 @@ static struct size constant_list(const struct tl_node *node) {
     double count = (double)json_array_size(values);
     json_decref(values);
     double bytes = (double)strlen(text) / (count < 1 ? 1 : count);
-    return (struct size){.counts = {count}, .tokens = ceil(bytes / BYTES_PER_TOKEN)};
+    return (struct size){.counts = {count}, .tokens = (double)tl_tokens_of_bytes((uint64_t)ceil(bytes))};
 }
 
 static struct size element_of(struct size list) {
@@ -163,11 +163,16 @@ static struct size found(struct estimator *estimator, const struct tl_node *node
     return size;
 }
 
+/* Passages repeat the end of the one before. */
 static struct size chunked(struct estimator *estimator, const struct tl_node *node) {
-    double size = (double)tl_attributes_integer(&node->attributes, "size", 256);
-    double step = size - (double)tl_attributes_integer(&node->attributes, "overlap", 30);
-    double tokens = total_tokens(estimator, node->inputs[0].from);
-    return (struct size){.counts = {ceil(tokens / (step < 1 ? 1 : step))}, .tokens = size};
+    const struct size *documents = input_size(estimator, node, 0);
+    int64_t size = tl_attributes_integer(&node->attributes, "size", 256);
+    int64_t overlap = tl_attributes_integer(&node->attributes, "overlap", 30);
+    uint64_t most = size > 0 ? (uint64_t)size : 1, step = tl_passage_step(most, overlap > 0 ? (uint64_t)overlap : 0);
+    double passages = (double)tl_passages_of_tokens((uint64_t)ceil(documents->tokens), most, step);
+    double repeated = passages > 1 ? (passages - 1) * (double)(most - step) : 0;
+    return (struct size){.counts = {units_of(documents, tl_graph_type(node->inputs[0].from)) * passages},
+                         .tokens = passages > 0 ? (documents->tokens + repeated) / passages : 0};
 }
 
 /* Of the first output of a node that is no region. */
@@ -178,7 +183,7 @@ static struct size output_size(struct estimator *estimator, const struct tl_node
         if (node->outputs[0].type.depth > 0)
             return constant_list(node);
         text = tl_attributes_string(&node->attributes, "value", "");
-        return (struct size){.tokens = ceil((double)strlen(text) / BYTES_PER_TOKEN)};
+        return (struct size){.tokens = (double)tl_tokens_of_bytes(strlen(text))};
     case TL_OP_RENDER: return (struct size){.tokens = prompt_tokens(estimator, node)};
     case TL_OP_PREFILL:
     case TL_OP_PARTIAL_PREFILL:

@@ -13,6 +13,7 @@
 
 enum { MOST_POINTS = 80,
        MOST_ROUNDS = 9,
+       MOST_ROWS = 16,
        LEAST_SAMPLES = 4 }; /* points of a kind, below which no model is fitted */
 
 struct point {
@@ -81,6 +82,12 @@ static const struct tl_shape fitted[] = {
     {TL_OP_DECODE, 8, 0, 64},
     {TL_OP_DECODE, 4, 0, 768},
     {TL_OP_DECODE, 16, 0, 64},
+    /* Kernels take rows four at a time and what is left singly, so three may cost more than four. */
+    {TL_OP_DECODE, 3, 0, 64},
+    {TL_OP_DECODE, 5, 0, 64},
+    {TL_OP_DECODE, 6, 0, 64},
+    {TL_OP_DECODE, 7, 0, 64},
+    {TL_OP_DECODE, 12, 0, 64},
 };
 
 static const struct tl_shape fresh[] = {
@@ -114,8 +121,9 @@ static const struct tl_shape fresh[] = {
     {TL_OP_PREFILL, 1, 400, 0},
     {TL_OP_DECODE, 1, 0, 128},
     {TL_OP_DECODE, 2, 0, 256},
-    {TL_OP_DECODE, 3, 0, 64},
-    {TL_OP_DECODE, 6, 0, 64},
+    {TL_OP_DECODE, 3, 0, 256},
+    {TL_OP_DECODE, 6, 0, 128},
+    {TL_OP_DECODE, 10, 0, 64},
     {TL_OP_DECODE, 1, 0, 400},
 };
 
@@ -323,7 +331,7 @@ static double fit_look(const struct point *points, size_t count) {
 static json_t *fit_decode(const struct point *points, size_t count) {
     double look = fit_look(points, count);
     json_t *rows = json_array(), *step = json_array();
-    for (uint32_t row = 1; row <= 16; row *= 2) {
+    for (uint32_t row = 1; row <= MOST_ROWS; row++) {
         double steps[MOST_POINTS];
         size_t used = 0;
         for (size_t i = 0; i < count; i++)

@@ -85,9 +85,9 @@ static void all_points_are_measured_as_often_as_time_allows(void **state) {
     size_t samples;
     tl_profiler_spread(part, &samples);
     assert_int_equal(samples, 9);
-    /* 8 of the 16 rows of the last point are more than the engine has sequences for: that point is not there. */
+    /* Each number of rows up to those that the engine has sequences for: kernels do not take all of them equally well. */
     const json_t *decode = json_object_get(json_object_get(json_object_get(part, "kinds"), "decode"), "fit");
-    json_t *rows = json_loads("[1, 2, 4, 8]", 0, NULL);
+    json_t *rows = json_loads("[1, 2, 3, 4, 5, 6, 7, 8]", 0, NULL);
     assert_true(json_equal(json_object_get(decode, "rows"), rows));
     json_decref(rows);
     /* Prompts stand behind a prefix, whose tokens are not computed again. */

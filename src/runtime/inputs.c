@@ -95,6 +95,12 @@ static enum tl_status text_value(const char *name, const json_t *json, struct tl
     return TL_OK;
 }
 
+/* 0: there is no such file; who reads it will say so. */
+static size_t size_of_file(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode) ? (size_t)info.st_size : 0;
+}
+
 static enum tl_status document_value(const char *name, const json_t *json, struct tl_value **value,
                                      struct tl_error *error) {
     struct tl_document document = {.uri = json_string_value(json)};
@@ -108,6 +114,8 @@ static enum tl_status document_value(const char *name, const json_t *json, struc
     if (!document.uri || !*document.uri || (json_is_object(json) && !document.data))
         return tl_error_set(error, TL_ERR_USAGE,
                             "input '%s': a document must be a path, or an object with \"uri\" and \"text\"", name);
+    if (!document.data)
+        document.length = size_of_file(document.uri);
     *value = tl_value_document(&document);
     return TL_OK;
 }
@@ -179,13 +187,13 @@ struct walk {
     struct tl_error *error;
 };
 
-static enum tl_status add_file(struct walk *walk, const char *path) {
+static enum tl_status add_file(struct walk *walk, const char *path, off_t size) {
     if (walk->count >= TL_INPUT_MOST_DOCUMENTS)
         return tl_error_set(walk->error, TL_ERR_LIMIT,
                             "more than %d documents; put them into a collection with teola index",
                             TL_INPUT_MOST_DOCUMENTS);
     walk->items = tl_mem_grow(walk->items, &walk->capacity, walk->count + 1, sizeof(struct tl_value *));
-    struct tl_value *value = tl_value_document(&(struct tl_document){.uri = path});
+    struct tl_value *value = tl_value_document(&(struct tl_document){.uri = path, .length = (size_t)size});
     if (!value)
         return tl_error_set(walk->error, TL_ERR_NO_MEMORY, "no memory for the list of documents");
     walk->items[walk->count++] = value;
@@ -218,7 +226,7 @@ static enum tl_status add_directory(struct walk *walk, struct tl_str *path, unsi
         if (link)
             there = stat(path->data, &info) == 0 && S_ISREG(info.st_mode);
         if (there && S_ISREG(info.st_mode))
-            status = add_file(walk, path->data);
+            status = add_file(walk, path->data, info.st_size);
         else if (there && S_ISDIR(info.st_mode))
             status = add_directory(walk, path, depth + 1);
         tl_str_truncate(path, length);
@@ -234,7 +242,7 @@ static enum tl_status add_path(struct walk *walk, const char *given) {
         return tl_error_set(walk->error, errno == ENOENT ? TL_ERR_NOT_FOUND : TL_ERR_IO, "%s: %s", given,
                             strerror(errno));
     if (!S_ISDIR(info.st_mode))
-        return add_file(walk, given);
+        return add_file(walk, given, info.st_size);
     struct tl_str path = TL_STR_INIT;
     tl_str_puts(&path, given);
     while (path.length > 1 && path.data[path.length - 1] == '/')

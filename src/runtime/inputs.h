@@ -24,7 +24,7 @@ enum tl_status tl_inputs_parse(const struct tl_workflow *workflow, const char *t
 enum tl_status tl_inputs_value(const char *name, struct tl_type type, const json_t *json, struct tl_value **value,
                                struct tl_error *error);
 
-/* Files and directories to a list of documents, which are read later. Directories are walked in
+/* Files and directories to a list of documents, which are read later; their sizes are known. Directories are walked in
  * the order of their names, without hidden entries and without following links to directories;
  * the same order every time. TL_ERR_NOT_FOUND names a path that is not there; TL_ERR_INVALID when
  * nothing is found. */

@@ -1,8 +1,10 @@
 /* measured.c: an emulated engine in the place of a real one. Its times come from what was measured of that (struct
- * tl_sim_config.cost); its settings say what it serves and how much it holds. */
+ * tl_sim_config.cost); its settings say what it serves and how much it holds, and what is found and
+ * written is as long as plans assume. */
 #include <string.h>
 
 #include "base/error.h"
+#include "plan/plan.h"
 #include "scenario/scenario_impl.h"
 
 static const struct {
@@ -31,7 +33,8 @@ enum tl_status tl_scenario_emulate(const struct tl_config_engine *engine, uint32
                             engine->name, engine->type,
                             serves ? "nothing was measured of it (teola profile measures)"
                                    : "engines of this type are not measured");
-    *settings = json_pack("{s:[s]}", "serves", serves);
+    *settings = json_pack("{s:[s], s:i, s:i, s:i}", "serves", serves, "collection_words", TL_PLAN_ASSUMED_PASSAGE,
+                          "answer_tokens", TL_PLAN_ASSUMED_WRITTEN, "list_tokens", TL_PLAN_ASSUMED_WRITTEN_ITEM);
     for (size_t i = 0; i < sizeof same / sizeof same[0]; i++) {
         json_t *value = json_object_get(engine->settings, same[i].from);
         if (json_is_integer(value) && json_integer_value(value) > 0)

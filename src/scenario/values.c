@@ -1,46 +1,40 @@
-/* values.c: what queries bring: texts of so many tokens. A word of three letters and a space is a token to emulated
- * engines. */
+/* values.c: what queries bring: texts of so many tokens, in words of three letters and a space. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/tokens.h"
 #include "scenario/scenario_impl.h"
 
-enum { TOKEN_BYTES = 4,
-       LIST_ITEMS = 3 };
+enum { LIST_ITEMS = 3 };
 
 static char *words(uint32_t tokens, uint64_t salt) {
-    static const char known[][TOKEN_BYTES + 1] = {"ash ", "bay ", "cay ", "den ", "elm ", "fen ", "gap ", "hut ",
-                                                  "ice ", "jet ", "key ", "log ", "map ", "net ", "oak ", "pea "};
-    char *text = tl_mem_alloc((size_t)tokens * TOKEN_BYTES + 1);
+    static const char known[][TL_TOKEN_BYTES + 1] = {"ash ", "bay ", "cay ", "den ", "elm ", "fen ", "gap ", "hut ",
+                                                     "ice ", "jet ", "key ", "log ", "map ", "net ", "oak ", "pea "};
+    char *text = tl_mem_alloc((size_t)tokens * TL_TOKEN_BYTES + 1);
     uint64_t state = tl_hash_u64(salt, 3);
     for (uint32_t i = 0; i < tokens; i++) {
         state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-        memcpy(text + (size_t)i * TOKEN_BYTES, known[state >> 60], TOKEN_BYTES);
+        memcpy(text + (size_t)i * TL_TOKEN_BYTES, known[state >> 60], TL_TOKEN_BYTES);
     }
-    text[(size_t)tokens * TOKEN_BYTES] = '\0';
+    text[(size_t)tokens * TL_TOKEN_BYTES] = '\0';
     return text;
 }
 
 static struct tl_value *text_value(uint32_t tokens, uint64_t salt) {
     char *text = words(tokens, salt);
-    struct tl_value *value = tl_value_text(text, (size_t)tokens * TOKEN_BYTES);
+    struct tl_value *value = tl_value_text(text, (size_t)tokens * TL_TOKEN_BYTES);
     tl_mem_free(text);
     return value;
 }
 
+/* Of so many bytes, which the engine makes up, as it does for a file that a query names. */
 static struct tl_value *document_value(const struct tl_scenario_load *load, uint64_t salt, uint32_t number) {
-    char *text = words(load->document_tokens, tl_hash_u64(salt, number));
     char uri[48];
     snprintf(uri, sizeof uri, "document-%016llx-%u", (unsigned long long)salt, number);
-    struct tl_value *value =
-        tl_value_document(&(struct tl_document){.uri = uri,
-                                                .media_type = "text/plain",
-                                                .data = text,
-                                                .length = (size_t)load->document_tokens * TOKEN_BYTES});
-    tl_mem_free(text);
-    return value;
+    return tl_value_document(
+        &(struct tl_document){.uri = uri, .length = (size_t)load->document_tokens * TL_TOKEN_BYTES});
 }
 
 static struct tl_value *chunk_value(const struct tl_scenario_load *load, uint64_t salt, uint32_t number) {
@@ -52,7 +46,7 @@ static struct tl_value *chunk_value(const struct tl_scenario_load *load, uint64_
                                                                .title = "",
                                                                .heading = "",
                                                                .text = text,
-                                                               .length = (size_t)load->chunk_tokens * TOKEN_BYTES,
+                                                               .length = (size_t)load->chunk_tokens * TL_TOKEN_BYTES,
                                                                .ordinal = number,
                                                                .tokens = load->chunk_tokens});
     tl_mem_free(text);

@@ -20,9 +20,6 @@
 #include "base/mem.h"
 #include "sched/sched_impl.h"
 
-/* A text of so many bytes is about one token. */
-enum { BYTES_PER_TOKEN = 4 };
-
 static bool may_be_remembered(const struct node_state *node) {
     const struct tl_plan_node *plan = node->plan;
     const struct run *run = node->instance->run;
@@ -36,28 +33,12 @@ static bool may_be_remembered(const struct node_state *node) {
     }
 }
 
-static uint64_t tokens_of(const struct tl_value *value) {
-    uint64_t tokens = 0;
-    if (value->type.depth > 0) {
-        for (size_t i = 0; i < value->as.list.count; i++) tokens += tokens_of(value->as.list.items[i]);
-        return tokens;
-    }
-    switch (value->type.base) {
-    case TL_TYPE_TEXT: return value->as.text.length / BYTES_PER_TOKEN + 1;
-    case TL_TYPE_HIT: return tokens_of(value->as.hit.chunk);
-    case TL_TYPE_DOCUMENT: return value->as.document.length / BYTES_PER_TOKEN + 1;
-    case TL_TYPE_CHUNK:
-        return value->as.chunk.tokens ? value->as.chunk.tokens : value->as.chunk.length / BYTES_PER_TOKEN + 1;
-    default: return 0;
-    }
-}
-
 /* Predicted ms of one element when all of them are computed together. */
 static double ms_of_element(const struct node_state *node, const struct tl_value *list, size_t count) {
     struct tl_sched *sched = node->instance->run->sched;
-    uint64_t units = tl_value_units(list), tokens = tokens_of(list);
+    uint64_t units = tl_value_units(list), tokens = tl_value_tokens(list);
     if (node->plan->op == TL_OP_SCORE)
-        tokens += units * tokens_of(tl_instance_slot(node->instance, node->plan->inputs[1])->value);
+        tokens += units * tl_value_tokens(tl_instance_slot(node->instance, node->plan->inputs[1])->value);
     struct tl_cost_work work = {.op = node->plan->op,
                                 .units = units > UINT32_MAX ? UINT32_MAX : (uint32_t)units,
                                 .tokens = tokens > UINT32_MAX ? UINT32_MAX : (uint32_t)tokens};

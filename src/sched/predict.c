@@ -13,42 +13,9 @@
 #include "base/error.h"
 #include "sched/sched_impl.h"
 
-/* Bytes to a token where no tokenizer has counted. */
-enum { TOKEN_BYTES = 4 };
-
 static const double NS_TO_MS = 1e-6;
 
 /* ---- what an item asks for ---- */
-
-static uint64_t tokens_in_bytes(size_t bytes) { return (bytes + TOKEN_BYTES - 1) / TOKEN_BYTES; }
-
-static uint64_t tokens_of(const struct tl_value *value) {
-    uint64_t tokens = 0;
-    if (!value) return 0;
-    if (value->type.depth > 0) {
-        for (size_t i = 0; i < value->as.list.count; i++) tokens += tokens_of(value->as.list.items[i]);
-        return tokens;
-    }
-    switch (value->type.base) {
-    case TL_TYPE_TEXT: return tokens_in_bytes(value->as.text.length);
-    case TL_TYPE_CHUNK:
-        return value->as.chunk.tokens ? value->as.chunk.tokens : tokens_in_bytes(value->as.chunk.length);
-    case TL_TYPE_HIT: return tokens_of(value->as.hit.chunk);
-    case TL_TYPE_KV: return value->as.kv.tokens;
-    case TL_TYPE_PROMPT:
-        for (size_t i = 0; i < value->as.prompt.count; i++) tokens += value->as.prompt.parts[i].length;
-        return tokens_in_bytes(tokens);
-    default: return 0;
-    }
-}
-
-/* Elements in all levels of lists. */
-static uint64_t leaves_of(const struct tl_value *value) {
-    uint64_t leaves = 0;
-    if (!value || value->type.depth == 0) return 1;
-    for (size_t i = 0; i < value->as.list.count; i++) leaves += leaves_of(value->as.list.items[i]);
-    return leaves;
-}
 
 static bool is_decode(enum tl_primitive op) { return op == TL_OP_DECODE || op == TL_OP_PARTIAL_DECODE; }
 
@@ -74,18 +41,18 @@ static struct tl_cost_work work_of(const struct tl_sched *sched, const struct sc
     *whole = 0;
     if (tl_primitive_info(item->item.op)->capability == TL_CAPABILITY_LLM) {
         if (is_decode(item->item.op)) {
-            work.context = bounded(tokens_of(first));
+            work.context = bounded(tl_value_tokens(first));
             work.tokens_out = bounded(tokens_out(item, sched->groups[item->group].written));
         } else {
-            *whole = bounded(tokens_of(first));
-            work.context = count > 1 ? bounded(tokens_of(inputs[1])) : 0;
+            *whole = bounded(tl_value_tokens(first));
+            work.context = count > 1 ? bounded(tl_value_tokens(inputs[1])) : 0;
             if (work.context > *whole) work.context = *whole;
             work.tokens = *whole - work.context;
         }
         return work;
     }
-    uint64_t units = leaves_of(first), tokens = tokens_of(first);
-    if (item->item.op == TL_OP_SCORE && count > 1) tokens += units * tokens_of(inputs[1]);
+    uint64_t units = first ? tl_value_leaves(first) : 1, tokens = tl_value_tokens(first);
+    if (item->item.op == TL_OP_SCORE && count > 1) tokens += units * tl_value_tokens(inputs[1]);
     work.units = bounded(units ? units : 1);
     work.tokens = bounded(tokens);
     return work;

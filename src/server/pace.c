@@ -46,6 +46,14 @@ struct quantum {
     struct said *accepted; /* what was said when jobs came and went, before any time passed: told at once */
 };
 
+/* How late quanta's ends were told, in steps of 10 us; the last place has all that was later. */
+enum { LATENESS_STEP = 10 * 1000, LATENESS_PLACES = 1000 };
+
+struct lateness {
+    uint64_t counts[LATENESS_PLACES + 1];
+    uint64_t count, most; /* most: ns */
+};
+
 /* An instance. */
 struct station {
     struct tl_pace *pace;
@@ -56,7 +64,8 @@ struct station {
     bool asleep;       /* no quantum is running */
     struct tl_pace_job *jobs;
     size_t job_count;
-    uint64_t quanta, busy, units, tokens_in, tokens_reused, tokens_out, finished, latest;
+    uint64_t quanta, busy, units, tokens_in, tokens_reused, tokens_out, finished;
+    struct lateness lateness;
 };
 
 struct tl_pace {
@@ -228,13 +237,28 @@ static bool has_news(const struct station *station) {
     return false;
 }
 
+static void note_lateness(struct lateness *lateness, uint64_t late) {
+    uint64_t place = late / LATENESS_STEP;
+    lateness->counts[place < LATENESS_PLACES ? place : LATENESS_PLACES]++;
+    lateness->count++;
+    lateness->most = late > lateness->most ? late : lateness->most;
+}
+
+/* ms that so many of a hundred were late at most. */
+static double lateness_of(const struct lateness *lateness, uint64_t hundredths) {
+    uint64_t below = 0, place = 0, wanted = (lateness->count * hundredths + 99) / 100;
+    while (place < LATENESS_PLACES && (below += lateness->counts[place]) < wanted)
+        place++;
+    uint64_t late = (place + 1) * LATENESS_STEP;
+    return (double)(place < LATENESS_PLACES && late < lateness->most ? late : lateness->most) / 1e6;
+}
+
 static void on_due(evutil_socket_t socket, short what, void *context) {
     (void)socket, (void)what;
     struct quantum *quantum = context;
     struct station *station = quantum->station;
     uint64_t now = tl_clock_now(), due = quantum->due;
-    if (now > due && now - due > station->latest)
-        station->latest = now - due;
+    note_lateness(&station->lateness, now > due ? now - due : 0);
     bool more = quantum->more;
     tell_all(quantum->accepted);
     tell_all(quantum->first);
@@ -407,12 +431,14 @@ json_t *tl_pace_counters(const struct tl_pace *pace) {
     json_t *list = json_array();
     for (size_t i = 0; i < pace->count; i++) {
         const struct station *s = pace->stations[i];
-        json_array_append_new(
-            list, json_pack("{s:s, s:i, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:f}", "engine", s->name, "instance",
-                            (int)s->number, "jobs", (json_int_t)s->finished, "quanta", (json_int_t)s->quanta, "busy_ms",
-                            (double)s->busy / 1e6, "units", (json_int_t)s->units, "tokens_in",
-                            (json_int_t)s->tokens_in, "tokens_reused", (json_int_t)s->tokens_reused, "tokens_out",
-                            (json_int_t)s->tokens_out, "late_ms_most", (double)s->latest / 1e6));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:i, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:f, s:f, s:f}", "engine",
+                                        s->name, "instance", (int)s->number, "jobs", (json_int_t)s->finished, "quanta",
+                                        (json_int_t)s->quanta, "busy_ms", (double)s->busy / 1e6, "units",
+                                        (json_int_t)s->units, "tokens_in", (json_int_t)s->tokens_in, "tokens_reused",
+                                        (json_int_t)s->tokens_reused, "tokens_out", (json_int_t)s->tokens_out,
+                                        "late_ms_p50", lateness_of(&s->lateness, 50), "late_ms_p99",
+                                        lateness_of(&s->lateness, 99), "late_ms_most", (double)s->lateness.most / 1e6));
     }
     return list;
 }

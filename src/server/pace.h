@@ -51,8 +51,8 @@ void tl_pace_cancel(struct tl_pace_job *job);
 
 /* Whether some engine serves the primitive. */
 bool tl_pace_serves(const struct tl_pace *pace, enum tl_primitive op);
-/* [{"engine", "instance", "jobs", "quanta", "busy_ms", "units", "tokens_in", "tokens_reused", "tokens_out", "late_ms_most"}];
- * owned. late_ms_most: the most that a quantum's end was told too late. */
+/* [{"engine", "instance", "jobs", "quanta", "busy_ms", "units", "tokens_in", "tokens_reused", "tokens_out", "late_ms_p50",
+ * "late_ms_p99", "late_ms_most"}]; owned. late_ms: how much later than due the ends of quanta were told. */
 json_t *tl_pace_counters(const struct tl_pace *pace);
 
 #endif

@@ -105,6 +105,14 @@ class Emulate(unittest.TestCase):
         self.assertEqual(len(self.ask("/web_search", {"query": "sky"})["hits"]), 5)
         self.assertEqual(self.ask("/tool", {"name": "add"})["result"], {"name": "add"})
 
+    def test_lateness_is_counted(self):
+        for _ in range(3):
+            self.ask("/tool", {"name": "add"})
+        for row in self.ask("/counters")["engines"]:
+            self.assertLessEqual(0, row["late_ms_p50"])
+            self.assertLessEqual(row["late_ms_p50"], row["late_ms_p99"])
+            self.assertLessEqual(row["late_ms_p99"], row["late_ms_most"])
+
     def test_models(self):
         self.assertIn("llm", [model["id"] for model in self.ask("/v1/models")["data"]])
 

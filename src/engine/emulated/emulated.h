@@ -9,7 +9,8 @@
  *   rerank       score_ms + score_token_ms x tokens (query + passage)   shared words
  *   ingest       ingest_ms + ingest_row_ms x rows                       kept in memory
  *   search       search_ms + search_query_ms x queries                  by vector, or by words
- *   documents    document_ms x documents                                cut at every `size` tokens
+ *   documents    document_ms x documents                                cut as base/tokens.h says; of files the size is
+ *                                                                       known, and their text is made up
  *   web, tool    web_ms, tool_ms, any number at once                    made up; the call itself
  *   llm          one iteration: iteration_ms + prompt_token_ms x new prompt tokens
  *                + sequence_ms x (sequences decoding - 1); the iteration that ends a prefill yields
@@ -20,7 +21,7 @@
  * share KV whoever asks; without it a prompt goes on from the kv value that it is given, and from nothing else.
  * A list has as many items as were asked for; list_spread n: up to n more or fewer, as models do;
  * list_broken n: about every nth breaks off within an item, as models do that know no grammar.
- * A token is four bytes of text, rounded up; one word of output is one token.
+ * A token is four bytes of text (base/tokens.h); one word of output is one token.
  *
  * For tests: fail_every n fails each nth item; break_after n: after n items the engine is broken; hang keeps items until
  * they are cancelled. */
@@ -92,14 +93,13 @@ struct emulated_engine {
 };
 
 /* ---- emulated_text.c: deterministic texts and vectors ---- */
-uint64_t tl_emulated_tokens(size_t bytes);
 /* Appends the nth word that follows from `hash`; the first word of a text starts with a capital. */
 void tl_emulated_word(uint64_t hash, uint64_t n, bool first, struct tl_str *out);
 struct tl_value *tl_emulated_vector(const char *text, size_t length, uint32_t dimension);
 double tl_emulated_dot(const struct tl_value *a, const struct tl_value *b);
 /* How many words of `query` the text has too, as a share from 0 to 1. */
 double tl_emulated_overlap(const char *query, size_t query_length, const char *text, size_t length);
-/* A made-up passage. */
+/* A made-up passage of so many words, which are as many tokens. */
 struct tl_value *tl_emulated_chunk(const char *uri, uint32_t ordinal, uint32_t words);
 
 /* ---- emulated_work.c: results of all but the LLM ---- */

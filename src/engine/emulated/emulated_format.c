@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/tokens.h"
 #include "engine/emulated/emulated.h"
 #include "schema/schema.h"
 #include "schema/tools.h"
@@ -98,7 +99,7 @@ enum tl_status tl_emulated_formatted(const struct tl_attributes *attributes, uin
     } else {
         written = false;
     }
-    *tokens = tl_emulated_tokens(text.length);
+    *tokens = tl_tokens_of_bytes(text.length);
     tl_str_fini(&text);
     if (status == TL_OK && written && !*value)
         status = tl_error_set(error, TL_ERR_NO_MEMORY, "no memory for the output");

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/tokens.h"
 #include "engine/emulated/emulated.h"
 #include "engine/llm/handles.h"
 
@@ -165,7 +166,7 @@ static struct tokens tokens_of(const struct tl_prompt *prompt) {
         if (leading)
             fixed = text.length;
     }
-    struct tokens tokens = {.count = (size_t)tl_emulated_tokens(text.length), .fixed = fixed / sizeof(int32_t)};
+    struct tokens tokens = {.count = (size_t)tl_tokens_of_bytes(text.length), .fixed = fixed / sizeof(int32_t)};
     tokens.ids = tl_mem_zalloc((tokens.count + 1) * sizeof *tokens.ids); /* the last one filled up with zeros */
     if (text.length > 0)
         memcpy(tokens.ids, text.data, text.length);

@@ -256,6 +256,46 @@ static const struct tl_conformance_outcome *write_format(struct tl_conformance *
     return tl_conformance_outcome(held);
 }
 
+/* The passages of a document by the settings "size" 10 and "overlap" 2. */
+static const struct tl_value *cut(struct tl_conformance *run, const struct tl_document *given) {
+    struct tl_conformance_item item;
+    struct tl_value *document = tl_value_document(given);
+    tl_conformance_item_init(run, &item);
+    item.op = TL_OP_CHUNK;
+    tl_attributes_set_integer(&item.attributes, item.arena, "size", 10);
+    tl_attributes_set_integer(&item.attributes, item.arena, "overlap", 2);
+    tl_conformance_input(&item, "documents", tl_value_list(TL_TYPE_OF(DOCUMENT, 0), &document, 1));
+    struct tl_conformance_held *held = tl_conformance_submit(run, &item);
+    tl_conformance_finish(run);
+    return tl_conformance_outcome(held)->outputs[0];
+}
+
+static void has_passages(const struct tl_value *list, size_t count, uint32_t last) {
+    assert_int_equal(list->as.list.count, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct tl_chunk *chunk = &list->as.list.items[i]->as.chunk;
+        assert_int_equal(chunk->tokens, i + 1 < count ? 10 : last);
+        assert_int_equal(chunk->length, 4 * chunk->tokens);
+        assert_int_equal(chunk->ordinal, i);
+    }
+}
+
+/* Whether its text is there or not, a document of so many bytes has passages of the same sizes. */
+static void passages_are_as_long_as_asked_for(void **state) {
+    (void)state;
+    char text[4 * 45 + 1];
+    struct tl_conformance *run = tl_conformance_open(&subject);
+    memset(text, 'a', sizeof text);
+    has_passages(cut(run, &(struct tl_document){.uri = "a", .data = text, .length = 4 * 45}), 6, 5);
+    has_passages(cut(run, &(struct tl_document){.uri = "a", .length = 4 * 45}), 6, 5);
+    has_passages(cut(run, &(struct tl_document){.uri = "a", .data = text, .length = 40}), 1, 10);
+    has_passages(cut(run, &(struct tl_document){.uri = "a", .length = 40}), 1, 10);
+    has_passages(cut(run, &(struct tl_document){.uri = "a", .length = 44}), 2, 3);
+    has_passages(cut(run, &(struct tl_document){.uri = "a", .data = "", .length = 0}), 0, 0);
+    has_passages(cut(run, &(struct tl_document){.uri = "a"}), 4, 10); /* as document_chunks says */
+    tl_conformance_close(run);
+}
+
 /* What is asked for in a form has it. */
 static void forms_are_kept(void **state) {
     (void)state;
@@ -345,6 +385,7 @@ int main(void) {
         cmocka_unit_test(no_query_makes_no_collection),
         cmocka_unit_test(a_split_prompt_gives_the_same_text),
         cmocka_unit_test(lists_break_off),
+        cmocka_unit_test(passages_are_as_long_as_asked_for),
         cmocka_unit_test(forms_are_kept),
         cmocka_unit_test(fails_every_nth),
         cmocka_unit_test(hangs_until_cancelled),

@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/tokens.h"
 #include "engine/emulated/emulated.h"
 
 /* Three letters and a space: each is one token when it is read again, as it was when it was written. */
@@ -15,10 +16,6 @@ static const char *const words[] = {
 };
 
 #define WORD_COUNT (sizeof words / sizeof words[0])
-
-uint64_t tl_emulated_tokens(size_t bytes) {
-    return (bytes + 3) / 4;
-}
 
 void tl_emulated_word(uint64_t hash, uint64_t n, bool first, struct tl_str *out) {
     const char *word = words[tl_hash_u64(hash + n, 1) % WORD_COUNT];
@@ -126,7 +123,7 @@ struct tl_value *tl_emulated_chunk(const char *uri, uint32_t ordinal, uint32_t c
         .begin = (uint64_t)ordinal * 1000,
         .end = (uint64_t)ordinal * 1000 + text.length,
         .ordinal = ordinal,
-        .tokens = (uint32_t)tl_emulated_tokens(text.length),
+        .tokens = (uint32_t)tl_tokens_of_bytes(text.length),
     };
     struct tl_value *value = tl_value_chunk(&chunk);
     tl_str_fini(&text);

@@ -5,19 +5,11 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/tokens.h"
 #include "base/utf8.h"
 #include "engine/emulated/emulated.h"
 
 /* ---- values of any depth ---- */
-
-static uint64_t leaves(const struct tl_value *value, uint8_t base_depth) {
-    if (value->type.depth <= base_depth)
-        return 1;
-    uint64_t count = 0;
-    for (size_t i = 0; i < value->as.list.count; i++)
-        count += leaves(value->as.list.items[i], base_depth);
-    return count;
-}
 
 static size_t text_bytes(const struct tl_value *value) {
     if (value->type.depth > 0) {
@@ -245,37 +237,68 @@ static struct tl_value *search(struct emulated_engine *engine, const struct tl_i
 
 /* ---- documents, web, tools ---- */
 
+/* How a document becomes passages (base/tokens.h). */
+struct cutting {
+    const struct tl_document *document;
+    uint64_t tokens;     /* of the document */
+    uint64_t size, step; /* most tokens of a passage, and how many it begins behind the one before */
+    uint64_t passages;
+};
+
+/* The text of a given document from one token to another, whole characters. */
 static struct tl_value *cut(const struct tl_document *document, uint32_t ordinal, size_t begin, size_t end) {
     struct tl_str id = TL_STR_INIT;
+    begin = tl_utf8_border(document->data, document->length, begin);
+    end = tl_utf8_border(document->data, document->length, end);
     tl_str_printf(&id, "%016llx:%u", (unsigned long long)tl_hash_bytes(document->data, document->length, 3), ordinal);
     struct tl_chunk chunk = {
         .id = id.data, .uri = document->uri, .title = document->uri, .heading = "", .text = document->data + begin,
         .length = end - begin, .begin = begin, .end = end, .ordinal = ordinal,
-        .tokens = (uint32_t)tl_emulated_tokens(end - begin),
+        .tokens = (uint32_t)tl_tokens_of_bytes(end - begin),
     };
     struct tl_value *value = tl_value_chunk(&chunk);
     tl_str_fini(&id);
     return value;
 }
 
-static struct tl_value *chunk_documents(struct emulated_engine *engine, const struct tl_item *item) {
+static struct tl_value *passage(const struct cutting *cutting, uint32_t ordinal) {
+    uint64_t begin = ordinal * cutting->step, rest = cutting->tokens - begin;
+    uint64_t tokens = rest < cutting->size ? rest : cutting->size;
+    if (cutting->document->data)
+        return cut(cutting->document, ordinal, begin * TL_TOKEN_BYTES, (begin + tokens) * TL_TOKEN_BYTES);
+    return tl_emulated_chunk(cutting->document->uri, ordinal, (uint32_t)tokens);
+}
+
+/* Files are not read: what they would hold is made up, as much as their size says. */
+static struct cutting cutting_of(const struct emulated_engine *engine, const struct tl_item *item,
+                                 const struct tl_value *document) {
+    int64_t size = tl_attributes_integer(item->attributes, "size", 256);
+    int64_t overlap = tl_attributes_integer(item->attributes, "overlap", 30);
+    struct cutting cutting = {.document = &document->as.document, .tokens = tl_value_tokens(document)};
+    cutting.size = size > 0 ? (uint64_t)size : 1;
+    cutting.step = tl_passage_step(cutting.size, overlap > 0 ? (uint64_t)overlap : 0);
+    if (!cutting.document->data && cutting.tokens == 0) /* nobody knows how large it is */
+        cutting.tokens = cutting.size + cutting.step * (uint64_t)(engine->settings.document_chunks - 1);
+    cutting.passages = tl_passages_of_tokens(cutting.tokens, cutting.size, cutting.step);
+    return cutting;
+}
+
+static struct tl_value *chunk_documents(struct emulated_engine *engine, const struct tl_item *item,
+                                        struct tl_error *error) {
+    const uint64_t most = 1000000;
     const struct tl_list *documents = &item->inputs[0]->as.list;
-    int64_t tokens = tl_attributes_integer(item->attributes, "size", 256);
-    size_t size = (size_t)(tokens > 0 ? tokens : 1) * 4, count = 0, capacity = 0;
-    struct tl_value **chunks = NULL;
+    uint64_t all = 0, count = 0;
+    for (size_t d = 0; d < documents->count && all <= most; d++)
+        all += cutting_of(engine, item, documents->items[d]).passages;
+    if (all > most) {
+        tl_error_set(error, TL_ERR_LIMIT, "the documents have more than %llu passages", (unsigned long long)most);
+        return NULL;
+    }
+    struct tl_value **chunks = tl_mem_alloc((all + 1) * sizeof(struct tl_value *));
     for (size_t d = 0; d < documents->count; d++) {
-        const struct tl_document *document = &documents->items[d]->as.document;
-        size_t whole = document->data ? document->length : 0, ordinal = 0;
-        for (size_t begin = 0, end; begin < whole; begin = end) {
-            end = whole - begin > size ? tl_utf8_border(document->data, whole, begin + size) : whole;
-            end = end > begin ? end : whole;
-            chunks = tl_mem_grow(chunks, &capacity, count + 1, sizeof(struct tl_value *));
-            chunks[count++] = cut(document, (uint32_t)ordinal++, begin, end);
-        }
-        for (int64_t i = 0; !document->data && i < engine->settings.document_chunks; i++) {
-            chunks = tl_mem_grow(chunks, &capacity, count + 1, sizeof(struct tl_value *));
-            chunks[count++] = tl_emulated_chunk(document->uri, (uint32_t)i, (uint32_t)(size / 8));
-        }
+        const struct cutting cutting = cutting_of(engine, item, documents->items[d]);
+        for (uint64_t i = 0; i < cutting.passages; i++)
+            chunks[count++] = passage(&cutting, (uint32_t)i);
     }
     for (size_t i = 0; item->pieces && i < count; i++)
         engine->emit->piece(engine->emit->context, (struct tl_item *)item, i, tl_value_ref(chunks[i]));
@@ -310,10 +333,10 @@ enum tl_status tl_emulated_measure(struct emulated_engine *engine, struct emulat
     if (capability == TL_CAPABILITY_LLM || item->op == TL_OP_COLLECTION)
         return TL_OK;
     const struct tl_value *first = item->inputs[0];
-    job->units = leaves(first, item->op == TL_OP_WEB_SEARCH || item->op == TL_OP_TOOL ? first->type.depth : 0);
-    job->tokens = tl_emulated_tokens(text_bytes(first));
+    job->units = item->op == TL_OP_WEB_SEARCH || item->op == TL_OP_TOOL ? 1 : tl_value_leaves(first);
+    job->tokens = tl_tokens_of_bytes(text_bytes(first));
     if (item->op == TL_OP_SCORE)
-        job->tokens += job->units * tl_emulated_tokens(text_bytes(item->inputs[1]));
+        job->tokens += job->units * tl_tokens_of_bytes(text_bytes(item->inputs[1]));
     job->left = job->units;
     job->usage.units = job->units;
     if (capability == TL_CAPABILITY_EMBED || capability == TL_CAPABILITY_RERANK)
@@ -330,7 +353,7 @@ struct tl_value *tl_emulated_result(struct emulated_engine *engine, struct emula
     case TL_OP_INGEST: return ingest(engine, item, error);
     case TL_OP_SEARCH:
     case TL_OP_MATCH: return search(engine, item, error);
-    case TL_OP_CHUNK: return chunk_documents(engine, item);
+    case TL_OP_CHUNK: return chunk_documents(engine, item, error);
     case TL_OP_WEB_SEARCH: return web_search(item);
     case TL_OP_TOOL: return tl_value_json(json_deep_copy(item->inputs[0]->as.json));
     default:
