@@ -81,6 +81,8 @@ bool tl_runtime_lose_broken(struct tl_runtime *runtime, struct tl_instance *inst
 }
 
 void tl_runtime_reopened(struct tl_runtime *runtime, struct tl_instance *instance, enum tl_status status) {
+    if (runtime->engines_closing) /* and the executor is at it already */
+        return;
     if (status != TL_OK) {
         tl_log(TL_LOG_WARN, "engine %s cannot be opened again: %s", instance->name, instance->error.message);
         plan_repair(runtime, instance);
