@@ -97,6 +97,7 @@ static void step(struct tl_runtime *runtime, struct tl_event *event, struct tl_r
         switch (action->kind) {
         case TL_ACTION_RUN: act_run(runtime, action, now); break;
         case TL_ACTION_CANCEL_ITEM: act_cancel(runtime, action); break;
+        case TL_ACTION_INSTANCE_HUNG: break; /* not while nobody sets hang_after_ms */
         case TL_ACTION_RUN_FINISHED: act_finished(runtime, action); break;
         case TL_ACTION_RECALLED: act_recalled(runtime, action, now); break;
         case TL_ACTION_WAKE: act_wake(runtime, action->as.wake.at, now); break;
