@@ -89,7 +89,9 @@ enum tl_status tl_runtime_open(const struct tl_runtime_options *options, struct 
                                struct tl_error *error);
 
 /* Cancels what runs, waits until the engines have let go of it, frees everything. Calls of
- * tl_runtime_wait in other threads return first. Not from a callback. NULL is allowed. */
+ * tl_runtime_wait in other threads return first. Not from a callback. NULL is allowed. An engine
+ * that does not answer (see `hang_after`) is not waited for: its thread is left in its call, with
+ * the memory that it may touch, and the log says so. */
 void tl_runtime_close(struct tl_runtime *runtime);
 
 /* ---- workflows ---- */

@@ -70,7 +70,7 @@ static json_t *stand_in(const struct tl_choice_engine *engine, uint32_t asked, c
 
 /* Its own settings, without what is there for tests. Of collections a part is enough, as long as there are any. */
 static json_t *of_emulated(const struct tl_choice_engine *engine) {
-    static const char *const tests[] = {"fail_every", "hang", "list_spread", "list_broken"};
+    static const char *const tests[] = {"fail_every", "hang", "list_spread", "list_broken", "wait_for"};
     json_t *settings = engine->settings ? json_copy((json_t *)engine->settings) : json_object();
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
         json_object_del(settings, tests[i]);

@@ -23,6 +23,8 @@
  * Failure. What goes wrong with one item fails that item with a sentence and leaves the
  * others alone. When the engine as a whole is broken it fails every item that it holds, fails what it is still given at
  * once, and says so (emit->broken): then it is closed, and a new instance takes its place.
+ * One whose step does not return is given up after a time: what it was lent stays as it is until it has reported its outcomes,
+ * which nobody waits for any more, and when step does return the next call is close.
  * Every limit of the underlying library is checked before the call that would abort.
  */
 #ifndef TL_ENGINE_ENGINE_IMPL_H

@@ -17,11 +17,12 @@
  *     memo_bytes: 67108864                     # of results kept for later runs
  *     limits: {runs: 100, tenant_runs: 20, work: 5m, tenant_work: 60s}   # under way at once; absent: no limit
  *     retries: 1                               # how often a failed primitive is tried again where that is safe
+ *     hang_after: 60s                          # an engine that is silent for so long, and unusually long, has hung
  *     prewarm: true                            # compute what prompts begin with while nothing else is to do
  *
  * Sources, the earlier wins: settings given by flags; environment (TEOLA_STORE, TEOLA_OPTIMIZE,
- * TEOLA_PASSES, TEOLA_POLICY, TEOLA_TIMEOUT, TEOLA_RETRIES, TEOLA_PROFILE, TEOLA_MEMO_BYTES, TEOLA_PREWARM and
- * TEOLA_<ENGINE>_<SETTING>); the file; the defaults. The file is the first of: the path given; $TEOLA_CONFIG;
+ * TEOLA_PASSES, TEOLA_POLICY, TEOLA_TIMEOUT, TEOLA_RETRIES, TEOLA_HANG_AFTER, TEOLA_PROFILE, TEOLA_MEMO_BYTES,
+ * TEOLA_PREWARM and TEOLA_<ENGINE>_<SETTING>); the file; the defaults. The file is the first of: the path given; $TEOLA_CONFIG;
  * ./teola.yaml; ~/.config/teola/teola.yaml.
  * ${NAME} in a string of the file is replaced by that environment variable; an unset one is an error.
  */
@@ -87,6 +88,7 @@ uint64_t tl_config_timeout_ms(const struct tl_config *config); /* 0: none */
 const char *tl_config_profile(const struct tl_config *config);
 const struct tl_sched_limits *tl_config_limits(const struct tl_config *config);
 uint32_t tl_config_retries(const struct tl_config *config);
+uint64_t tl_config_hang_after_ms(const struct tl_config *config); /* 0: never */
 size_t tl_config_memo_bytes(const struct tl_config *config);   /* 0: nothing is remembered */
 /* "FILE:LINE:COLUMN: " of an engine's setting (NULL: of the engine), or "" when built-in; for messages about it. */
 void tl_config_where(const struct tl_config *config, const char *engine, const char *setting, struct tl_str *out);

@@ -25,6 +25,7 @@ struct tl_config {
     size_t memo_bytes;
     struct tl_sched_limits limits;
     uint32_t retries;
+    uint64_t hang_after_ms;
 };
 
 /* What the file says under a top key, a name below it and a setting below that, such as "engines", "llm", "model";

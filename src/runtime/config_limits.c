@@ -1,5 +1,5 @@
-/* config_limits.c: `limits` and `retries`: how much may be under way at once, and how often a failed primitive is tried
- * again. */
+/* config_limits.c: `limits`, `retries` and `hang_after`: how much may be under way at once, how often a failed primitive is
+ * tried again, and for how long an engine may be silent. */
 #include <string.h>
 
 #include "base/str.h"
@@ -7,6 +7,7 @@
 
 #define MOST_RUNS 1000000
 #define MOST_RETRIES 10
+#define MOST_HANG_MS 1e9
 
 static bool count_of(const json_t *value, json_int_t most, size_t *count) {
     json_int_t number = json_integer_value(value);
@@ -45,6 +46,16 @@ static void read_limit(struct tl_config *config, const char *name, const json_t 
     }
 }
 
+static void read_hang_after(struct tl_config *config, struct tl_diagnostics *findings) {
+    const json_t *value = json_object_get(config->root, "hang_after");
+    const char *text = json_string_value(value);
+    double ms = 0;
+    if (!json_is_null(value) && !(text && strcmp(text, "none") == 0) && (!ms_of(value, &ms) || ms > MOST_HANG_MS))
+        tl_yaml_error(findings, tl_config_written(config, "hang_after", NULL, NULL),
+                      "'hang_after' must be a time such as 60s or 5m; none or 0: never");
+    config->hang_after_ms = (uint64_t)(ms + 0.999); /* what is not 0 does not become so */
+}
+
 void tl_config_read_limits(struct tl_config *config, struct tl_diagnostics *findings) {
     const json_t *limits = json_object_get(config->root, "limits"), *retries = json_object_get(config->root, "retries");
     const char *name;
@@ -58,10 +69,15 @@ void tl_config_read_limits(struct tl_config *config, struct tl_diagnostics *find
         tl_yaml_error(findings, tl_config_written(config, "retries", NULL, NULL),
                       "'retries' must be a whole number from 0 to %d", MOST_RETRIES);
     config->retries = (uint32_t)count;
+    read_hang_after(config, findings);
 }
 
 const struct tl_sched_limits *tl_config_limits(const struct tl_config *config) {
     return &config->limits;
+}
+
+uint64_t tl_config_hang_after_ms(const struct tl_config *config) {
+    return config->hang_after_ms;
 }
 
 uint32_t tl_config_retries(const struct tl_config *config) {

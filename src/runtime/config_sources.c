@@ -19,12 +19,14 @@ static const char defaults[] = "engines:\n"
                                "optimize: cost\n"
                                "policy: critical_path\n"
                                "retries: 1\n"
+                               "hang_after: 60s\n"
                                "memo_bytes: 67108864\n"
                                "prewarm: true\n";
 
 /* Those from `optimize` on may be set by flags and the environment too. */
-static const char *const top_keys[] = {"store",   "models",  "devices", "engines", "limits",     "optimize", "passes",
-                                       "policy",  "timeout", "retries", "profile", "memo_bytes", "prewarm"};
+static const char *const top_keys[] = {"store",    "models",     "devices", "engines",   "limits",
+                                       "optimize", "passes",     "policy",  "timeout",   "retries",
+                                       "profile",  "memo_bytes", "prewarm", "hang_after"};
 #define FIRST_SCALAR 5
 static const char *const engine_keys[] = {"type", "device", "instances"};
 #define TOP_KEY_COUNT (sizeof top_keys / sizeof top_keys[0])
@@ -124,7 +126,7 @@ static void check_file(const struct tl_yaml_node *root, struct tl_diagnostics *f
                 nearest
                     ? nearest
                     : "store, models, devices, engines, limits, optimize, passes, policy, timeout, retries, profile, "
-                      "memo_bytes, prewarm",
+                      "memo_bytes, prewarm, hang_after",
                 nearest ? "'?" : "");
         } else if ((engines || strcmp(key->text, "models") == 0) && value->kind != TL_YAML_MAP) {
             tl_yaml_error(findings, value, "'%s' must be a mapping from names to settings", key->text);
@@ -223,7 +225,8 @@ static void lay_flag(json_t *root, const char *setting, struct tl_diagnostics *f
         const char *nearest = tl_str_nearest(name, top_keys, TOP_KEY_COUNT);
         tl_diagnostics_add(
             findings, TL_SEVERITY_ERROR, 0, 0, "'%s' cannot be set here; expected ENGINE.SETTING=VALUE, or %s", setting,
-            nearest ? nearest : "store, optimize, passes, policy, timeout, retries, profile, memo_bytes or prewarm");
+            nearest ? nearest
+                    : "store, optimize, passes, policy, timeout, retries, profile, memo_bytes, prewarm or hang_after");
     }
     json_decref(value);
     tl_mem_free(name);

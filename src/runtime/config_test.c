@@ -68,6 +68,7 @@ static void an_empty_one_is_the_default(void **state) {
         assert_int_equal(tl_config_optimize(config), TL_OPTIMIZE_COST);
         assert_string_equal(tl_config_policy(config), "critical_path");
         assert_int_equal(tl_config_timeout_ms(config), 0);
+        assert_int_equal(tl_config_hang_after_ms(config), 60000);
         assert_true(strlen(tl_config_store_path(config)) > 0);
         tl_config_destroy(config);
     }
@@ -84,6 +85,7 @@ static void a_file_is_laid_over_the_defaults(void **state) {
                                     "models: {big: /models/big.gguf}\n"
                                     "store: /data/s.db\n"
                                     "timeout: 1.5\n"
+                                    "hang_after: 5m\n"
                                     "optimize: off\n");
     assert_int_equal(tl_config_engine_count(config), 6);
     assert_string_equal(tl_config_find_engine(config, "llm")->type, "llama");
@@ -95,6 +97,7 @@ static void a_file_is_laid_over_the_defaults(void **state) {
     assert_string_equal(tl_config_find_engine(config, "judge")->device, "gpu0");
     assert_int_equal(tl_config_find_engine(config, "judge")->instances, 2);
     assert_int_equal(tl_config_timeout_ms(config), 1500);
+    assert_int_equal(tl_config_hang_after_ms(config), 300000);
     assert_int_equal(tl_config_optimize(config), TL_OPTIMIZE_OFF);
     struct tl_str where = TL_STR_INIT;
     tl_config_where(config, "judge", "model", &where);
@@ -258,11 +261,12 @@ static void what_is_wrong_is_said(void **state) {
            "configuration:7:9: error: there is no policy 'lifo'; there are critical_path, fifo, topology, throughput, "
            "per_invocation\n"
            "configuration:8:10: error: 'timeout' must be a time such as 500ms, 30s or 2m\n");
-    expect("limits: {runs: many, work: soon, tenant_run: 3}\nretries: -1\n", NULL, 0,
+    expect("limits: {runs: many, work: soon, tenant_run: 3}\nretries: -1\nhang_after: later\n", NULL, 0,
            "configuration:1:16: error: limits: 'runs' must be a whole number of runs; 0: no limit\n"
            "configuration:1:28: error: limits: 'work' must be a time such as 30s or 2m; 0: no limit\n"
            "configuration:1:46: error: limits: unknown limit 'tenant_run'; did you mean 'tenant_runs'?\n"
-           "configuration:2:10: error: 'retries' must be a whole number from 0 to 10\n");
+           "configuration:2:10: error: 'retries' must be a whole number from 0 to 10\n"
+           "configuration:3:13: error: 'hang_after' must be a time such as 60s or 5m; none or 0: never\n");
     expect("limits: 3\n", NULL, 0,
            "configuration:1:9: error: 'limits' must be a mapping such as {runs: 100, tenant_runs: 20}\n");
     expect("engines: [llm]\n", NULL, 0,
@@ -344,7 +348,8 @@ static void passes_and_prewarming_are_switched(void **state) {
     expect_passes(config, "-all +prune ");
     assert_false(tl_config_prewarm(config));
     tl_config_destroy(config);
-    config = load_with("", (const char *const[]){"passes=-stages", "prewarm=true"}, 2, true);
+    config = load_with("", (const char *const[]){"passes=-stages", "prewarm=true", "hang_after=none"}, 3, true);
+    assert_int_equal(tl_config_hang_after_ms(config), 0);
     expect_passes(config, "-stages ");
     assert_true(tl_config_prewarm(config));
     tl_config_destroy(config);

@@ -29,8 +29,14 @@ void tl_inbox_post(struct tl_inbox *inbox, const struct tl_message *messages, si
     memcpy(&inbox->messages[inbox->count], messages, count * sizeof *messages);
     inbox->count += count;
     /* Under the lock: whoever takes the last message may end the loop and with it what wake needs. */
-    if (was_empty)
+    if (was_empty && inbox->wake)
         inbox->wake(inbox->context);
+    pthread_mutex_unlock(&inbox->lock);
+}
+
+void tl_inbox_close(struct tl_inbox *inbox) {
+    pthread_mutex_lock(&inbox->lock);
+    inbox->wake = NULL;
     pthread_mutex_unlock(&inbox->lock);
 }
 
@@ -54,6 +60,7 @@ struct tl_executor_pool {
     pthread_cond_t work;
     struct tl_executor_thread *first, *last; /* executors with orders that nobody carries out yet */
     pthread_t *threads;
+    size_t thread_capacity;
     unsigned thread_count, most_threads, idle;
     bool stop;
 };
@@ -312,7 +319,6 @@ struct tl_executor_pool *tl_executor_pool_create(unsigned most_threads) {
     struct tl_executor_pool *pool = tl_mem_zalloc(sizeof *pool);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->work, NULL);
-    pool->threads = tl_mem_zalloc(most_threads * sizeof *pool->threads);
     pool->most_threads = most_threads;
     return pool;
 }
@@ -332,6 +338,15 @@ void tl_executor_pool_destroy(struct tl_executor_pool *pool) {
     tl_mem_free(pool);
 }
 
+/* Under the pool's lock: somebody is there for the first in the list, or will be. */
+static void see_to_it(struct tl_executor_pool *pool) {
+    if (pool->idle == 0 && pool->thread_count < pool->most_threads) {
+        pool->threads = tl_mem_grow(pool->threads, &pool->thread_capacity, pool->thread_count + 1, sizeof(pthread_t));
+        tl_executor_start_thread(&pool->threads[pool->thread_count++], pool_main, pool, "pool");
+    }
+    pthread_cond_signal(&pool->work);
+}
+
 static void schedule(struct tl_executor_pool *pool, struct tl_executor_thread *executor) {
     executor->next = NULL;
     if (pool->last)
@@ -339,9 +354,24 @@ static void schedule(struct tl_executor_pool *pool, struct tl_executor_thread *e
     else
         pool->first = executor;
     pool->last = executor;
-    if (pool->idle == 0 && pool->thread_count < pool->most_threads)
-        tl_executor_start_thread(&pool->threads[pool->thread_count++], pool_main, pool, "pool");
-    pthread_cond_signal(&pool->work);
+    see_to_it(pool);
+}
+
+void tl_executor_pool_widen(struct tl_executor_pool *pool) {
+    pthread_mutex_lock(&pool->lock);
+    pool->most_threads++;
+    if (pool->first)
+        see_to_it(pool);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+void tl_executor_pool_leave(struct tl_executor_pool *pool) {
+    pthread_mutex_lock(&pool->lock);
+    pool->stop = true;
+    pthread_cond_broadcast(&pool->work);
+    for (unsigned i = 0; i < pool->thread_count; i++)
+        pthread_detach(pool->threads[i]);
+    pthread_mutex_unlock(&pool->lock);
 }
 
 /* ---- life ---- */
@@ -393,6 +423,18 @@ void tl_executor_destroy(struct tl_executor_thread *executor) {
     tl_mem_free(executor->orders);
     tl_mem_free(executor->outbox);
     tl_mem_free(executor);
+}
+
+void tl_executor_leave(struct tl_executor_thread *executor) {
+    pthread_mutex_lock(&executor->lock);
+    for (size_t i = 0; i < executor->count; i++)
+        tl_mem_free(executor->orders[i].items);
+    executor->count = 0;
+    executor->stop = true;
+    pthread_cond_broadcast(&executor->work);
+    pthread_mutex_unlock(&executor->lock);
+    if (!executor->pool && !executor->is_inline)
+        pthread_detach(executor->thread);
 }
 
 void tl_executor_order(struct tl_executor_thread *executor, const struct tl_order *order) {

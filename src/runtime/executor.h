@@ -92,6 +92,8 @@ struct tl_inbox {
 void tl_inbox_init(struct tl_inbox *inbox, void (*wake)(void *), void *context);
 void tl_inbox_fini(struct tl_inbox *inbox);
 void tl_inbox_post(struct tl_inbox *inbox, const struct tl_message *messages, size_t count);
+/* Nobody takes messages any more: what is still posted stays there, and wakes nobody. */
+void tl_inbox_close(struct tl_inbox *inbox);
 /* Exchanges the queue's content with an empty array of the caller's. Returns the number of messages. */
 size_t tl_inbox_take(struct tl_inbox *inbox, struct tl_message **messages, size_t *capacity);
 
@@ -104,12 +106,18 @@ void tl_executor_start_thread(pthread_t *thread, void *(*function)(void *), void
 struct tl_executor_pool;
 struct tl_executor_pool *tl_executor_pool_create(unsigned most_threads);
 void tl_executor_pool_destroy(struct tl_executor_pool *pool); /* waits for its threads; no order may be left */
+/* One of its threads is in a call that does not return: there may be one more. */
+void tl_executor_pool_widen(struct tl_executor_pool *pool);
+void tl_executor_pool_leave(struct tl_executor_pool *pool); /* its threads end when they can, and its memory stays */
 
 struct tl_executor_thread; /* an executor */
 struct tl_executor_thread *tl_executor_create_thread(const char *name, struct tl_inbox *inbox);
 struct tl_executor_thread *tl_executor_create_pooled(struct tl_executor_pool *pool, struct tl_inbox *inbox);
 struct tl_executor_thread *tl_executor_create_inline(struct tl_inbox *inbox); /* orders come from the loop only */
 void tl_executor_destroy(struct tl_executor_thread *executor);               /* carries out what is queued, then ends */
+/* Instead of destroying one whose present order does not come to an end: what is queued is dropped. Should the order end
+ * after all, its thread reports to the inbox and ends, so that and the executor stay for good. */
+void tl_executor_leave(struct tl_executor_thread *executor);
 
 /* Takes order->items. Never blocks for longer than a queue operation (but inline: see above). */
 void tl_executor_order(struct tl_executor_thread *executor, const struct tl_order *order);
@@ -137,6 +145,8 @@ struct tl_instance {
     bool stepping;                            /* a quantum is not answered yet */
     bool broken;                              /* it has said so; nothing goes to it until it is open again */
     bool lost;                                /* the scheduler knows */
+    bool hung;                                /* the scheduler has given it up; until it is open again */
+    bool closed;                              /* CLOSED has come */
     uint32_t repairs;                         /* tried since it last did anything */
     uint64_t repair_at;                       /* ns; 0: none is due */
     /* FAILED: it could not be opened; BROKEN: it was open, and is opened again */

@@ -15,10 +15,8 @@ static void act_run(struct tl_runtime *runtime, const struct tl_action *action, 
     struct tl_instance *instance = runtime->by_number[action->as.run.instance];
     size_t count = action->as.run.count;
     struct tl_order order = {.kind = TL_ORDER_RUN, .instance = instance, .count = count};
-    if (instance->kind != TL_EXECUTOR_LOOP) {
-        runtime->quanta++;
+    if (instance->kind != TL_EXECUTOR_LOOP)
         instance->stepping = true;
-    }
     instance->held += (uint32_t)count;
     if (count > 0) {
         runtime->batches++;
@@ -97,6 +95,9 @@ static void step(struct tl_runtime *runtime, struct tl_event *event, struct tl_r
         switch (action->kind) {
         case TL_ACTION_RUN: act_run(runtime, action, now); break;
         case TL_ACTION_CANCEL_ITEM: act_cancel(runtime, action); break;
+        case TL_ACTION_INSTANCE_HUNG:
+            tl_runtime_hung(runtime, runtime->by_number[action->as.hung.instance], action->as.hung.silent);
+            break;
         case TL_ACTION_RUN_FINISHED: act_finished(runtime, action); break;
         case TL_ACTION_RECALLED: act_recalled(runtime, action, now); break;
         case TL_ACTION_WAKE: act_wake(runtime, action->as.wake.at, now); break;
@@ -106,16 +107,6 @@ static void step(struct tl_runtime *runtime, struct tl_event *event, struct tl_r
 
 void tl_runtime_step(struct tl_runtime *runtime, struct tl_event *event) {
     step(runtime, event, NULL);
-}
-
-/* The scheduler asks for a wake once: one that came too early would be the last. */
-static void on_timer(uv_timer_t *timer) {
-    struct tl_runtime *runtime = timer->data;
-    uint64_t now = tl_clock_now();
-    if (now < runtime->wake_at)
-        act_wake(runtime, runtime->wake_at, now);
-    else
-        step(runtime, &(struct tl_event){.kind = TL_EVENT_TIME}, NULL);
 }
 
 /* ---- messages from executors ---- */
@@ -130,7 +121,7 @@ static struct tl_run_record *record_of(struct tl_runtime *runtime, const struct 
 static void calibrate(struct tl_runtime *runtime, const struct tl_runtime_item *held,
                       const struct tl_message *message) {
     struct tl_instance *instance = runtime->by_number[held->instance];
-    bool failed = message->kind == TL_MESSAGE_FAILED;
+    bool failed = message->kind == TL_MESSAGE_FAILED || !tl_sched_item_is_wanted(message->item);
     if (instance->kind != TL_EXECUTOR_LOOP) {
         tl_calibration_outcome(&instance->calibration, message->item, &message->usage, failed, held->since);
     } else if (!failed && tl_primitive_info(message->item->op)->capability != TL_CAPABILITY_LLM) {
@@ -144,6 +135,7 @@ static void calibrate(struct tl_runtime *runtime, const struct tl_runtime_item *
 static bool record_outcome(struct tl_runtime *runtime, struct tl_run_record *record, const struct tl_message *message) {
     struct tl_runtime_item *held = tl_id_table_remove(&runtime->items, message->item->id);
     TL_ASSERT(held);
+    bool wanted = tl_sched_item_is_wanted(message->item);
     calibrate(runtime, held, message);
     if (record) {
         uint64_t ready = tl_sched_item_ready(message->item), zero = record->submitted;
@@ -156,7 +148,7 @@ static bool record_outcome(struct tl_runtime *runtime, struct tl_run_record *rec
             .end = message->time > zero ? message->time - zero : 0,
             .batch = held->batch,
             .batch_items = held->batch_items,
-            .failed = message->kind == TL_MESSAGE_FAILED,
+            .failed = message->kind == TL_MESSAGE_FAILED || !wanted,
             .reason = tl_sched_item_reason(message->item),
             .usage = message->usage,
         };
@@ -164,7 +156,7 @@ static bool record_outcome(struct tl_runtime *runtime, struct tl_run_record *rec
     }
     struct tl_instance *instance = runtime->by_number[held->instance];
     instance->held--;
-    if (message->kind == TL_MESSAGE_DONE)
+    if (message->kind == TL_MESSAGE_DONE && wanted)
         instance->repairs = 0;
     bool shown = held->shown;
     tl_mem_free(held);
@@ -211,7 +203,9 @@ static void on_step_done(struct tl_runtime *runtime, const struct tl_message *me
     struct tl_event event = {.kind = TL_EVENT_STEP_DONE};
     event.as.step.instance = message->instance->number;
     event.as.step.more = message->more;
-    tl_calibration_stepped(&message->instance->calibration, runtime->cost, message->instance->times, message->time);
+    if (!message->instance->hung)
+        tl_calibration_stepped(&message->instance->calibration, runtime->cost, message->instance->times,
+                               message->time);
     message->instance->stepping = false;
     if (!tl_runtime_lose_broken(runtime, message->instance))
         step(runtime, &event, NULL);
@@ -257,34 +251,6 @@ static void cancel_all(struct tl_runtime *runtime) {
     tl_mem_free(ids);
 }
 
-/* ---- the end ---- */
-
-static void end_loop(struct tl_runtime *runtime) {
-    uv_close((uv_handle_t *)&runtime->wake, NULL);
-    uv_close((uv_handle_t *)&runtime->timer, NULL);
-    uv_close((uv_handle_t *)&runtime->repair, NULL);
-}
-
-/* Engines are closed when the last item has come back. */
-static void go_on_shutting_down(struct tl_runtime *runtime) {
-    struct tl_sched_counters counters;
-    tl_sched_get_counters(runtime->sched, &counters);
-    if (!runtime->shutting_down || runtime->engines_closing || counters.runs_live > 0 || runtime->quanta > 0)
-        return;
-    runtime->engines_closing = true;
-    tl_runtime_repair_stop(runtime);
-    if (runtime->open_instances == 0)
-        end_loop(runtime);
-    for (size_t i = 0; i < runtime->number_count; i++)
-        tl_executor_order(runtime->by_number[i]->executor,
-                          &(struct tl_order){.kind = TL_ORDER_CLOSE, .instance = runtime->by_number[i]});
-}
-
-static void on_closed(struct tl_runtime *runtime) {
-    if (--runtime->open_instances == 0)
-        end_loop(runtime);
-}
-
 /* ---- the loop ---- */
 
 static void handle(struct tl_runtime *runtime, struct tl_message *message) {
@@ -299,15 +265,14 @@ static void handle(struct tl_runtime *runtime, struct tl_message *message) {
         break;
     case TL_MESSAGE_DELTA:
         on_shown(runtime, message->item);
-        if ((record = record_of(runtime, message->item)))
+        if (tl_sched_item_is_wanted(message->item) && (record = record_of(runtime, message->item)))
             tl_runtime_run_delta(record, message->text, message->size);
         break;
     case TL_MESSAGE_NOTICE:
-        if ((record = record_of(runtime, message->item)))
+        if (tl_sched_item_is_wanted(message->item) && (record = record_of(runtime, message->item)))
             tl_runtime_run_notice(record, message->item->label, message->text);
         break;
     case TL_MESSAGE_STEP_DONE:
-        runtime->quanta--;
         on_step_done(runtime, message);
         break;
     case TL_MESSAGE_OPEN:
@@ -324,7 +289,7 @@ static void handle(struct tl_runtime *runtime, struct tl_message *message) {
         tl_runtime_reopened(runtime, message->instance, message->status);
         break;
     case TL_MESSAGE_CLOSED:
-        on_closed(runtime);
+        tl_runtime_closed(runtime, message->instance);
         break;
     case TL_MESSAGE_SUBMIT:
         on_submit(runtime, message->record);
@@ -363,9 +328,7 @@ static bool steps(const struct tl_message *message) {
     }
 }
 
-static void on_wake(uv_async_t *wake) {
-    struct tl_runtime *runtime = wake->data;
-    atomic_fetch_add_explicit(&runtime->wakes, 1, memory_order_relaxed);
+static void handle_all(struct tl_runtime *runtime) {
     size_t count = tl_inbox_take(&runtime->inbox, &runtime->messages, &runtime->message_capacity);
     size_t last_step = count; /* the last message that leads to a step; before it, another step follows */
     while (last_step > 0 && !steps(&runtime->messages[last_step - 1]))
@@ -377,7 +340,26 @@ static void on_wake(uv_async_t *wake) {
     runtime->follows = false;
     atomic_fetch_add_explicit(&runtime->handled, count, memory_order_relaxed);
     tl_runtime_prewarm_go_on(runtime);
-    go_on_shutting_down(runtime);
+    tl_runtime_shutdown_go_on(runtime);
+}
+
+static void on_wake(uv_async_t *wake) {
+    struct tl_runtime *runtime = wake->data;
+    atomic_fetch_add_explicit(&runtime->wakes, 1, memory_order_relaxed);
+    handle_all(runtime);
+}
+
+/* What has come by now is not late: it is looked at first. The scheduler asks for a wake once: one that came too early would
+ * be the last. */
+static void on_timer(uv_timer_t *timer) {
+    struct tl_runtime *runtime = timer->data;
+    handle_all(runtime);
+    uint64_t now = tl_clock_now();
+    if (now < runtime->wake_at)
+        act_wake(runtime, runtime->wake_at, now);
+    else
+        step(runtime, &(struct tl_event){.kind = TL_EVENT_TIME}, NULL);
+    tl_runtime_shutdown_go_on(runtime);
 }
 
 static void wake_loop(void *context) {
@@ -407,6 +389,7 @@ enum tl_status tl_runtime_loop_start(struct tl_runtime *runtime, struct tl_error
     }
     uv_timer_init(&runtime->loop, &runtime->timer);
     tl_runtime_repair_init(runtime);
+    tl_runtime_shutdown_init(runtime);
     runtime->wake.data = runtime->timer.data = runtime;
     tl_actions_init(&runtime->actions);
     tl_id_table_init(&runtime->items);
@@ -418,8 +401,9 @@ void tl_runtime_loop_join(struct tl_runtime *runtime) {
     pthread_join(runtime->thread, NULL);
     if (uv_loop_close(&runtime->loop) != 0)
         TL_BUG("the event loop ended with handles left");
-    TL_ASSERT(runtime->items.count == 0);
-    tl_id_table_fini(&runtime->items);
+    TL_ASSERT(runtime->items.count == 0 || runtime->left > 0);
+    if (runtime->left == 0)
+        tl_id_table_fini(&runtime->items);
     tl_actions_fini(&runtime->actions);
     tl_mem_free(runtime->messages);
     tl_mem_free(runtime->by_number);

@@ -1,5 +1,9 @@
 /* repair.c: engines that are broken as a whole (emit->broken) are lost for the scheduler, closed, and opened again: at once,
- * and, while they do nothing between breaking, after half a second, a second, ... a minute. */
+ * and, while they do nothing between breaking, after half a second, a second, ... a minute.
+ *
+ * So are those that the scheduler has given up because they do not answer. The order to open one again waits behind the call
+ * that does not return; when it does, its outcomes come first, then closing fails what the engine still holds, then it is
+ * opened: when it is open again nothing that was lent to the former one is out any more. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "runtime/runtime_impl.h"
@@ -80,7 +84,19 @@ bool tl_runtime_lose_broken(struct tl_runtime *runtime, struct tl_instance *inst
     return true;
 }
 
+void tl_runtime_hung(struct tl_runtime *runtime, struct tl_instance *instance, uint64_t silent) {
+    tl_log(TL_LOG_WARN, "engine %s has not answered for %.1f s: it is given up, and opened again when its call returns",
+           instance->name, (double)silent / (double)TL_NS_PER_S);
+    instance->broken = instance->lost = instance->hung = true;
+    set_state(runtime, instance, false);
+    if (instance->kind == TL_EXECUTOR_POOL && instance->stepping)
+        tl_executor_pool_widen(runtime->pool);
+    plan_repair(runtime, instance);
+}
+
 void tl_runtime_reopened(struct tl_runtime *runtime, struct tl_instance *instance, enum tl_status status) {
+    if (runtime->engines_closing) /* and the executor is at it already */
+        return;
     if (status != TL_OK) {
         tl_log(TL_LOG_WARN, "engine %s cannot be opened again: %s", instance->name, instance->error.message);
         plan_repair(runtime, instance);
@@ -89,7 +105,7 @@ void tl_runtime_reopened(struct tl_runtime *runtime, struct tl_instance *instanc
     tl_log(TL_LOG_INFO, "engine %s is open again", instance->name);
     struct tl_event event = {.kind = TL_EVENT_INSTANCE_BACK};
     event.as.step.instance = instance->number;
-    instance->broken = instance->lost = false;
+    instance->broken = instance->lost = instance->hung = false;
     set_state(runtime, instance, true);
     instance->calibration = (struct tl_calibration){.spoiled = true};
     tl_sched_set_owner(runtime->sched, instance->number, instance->engine);

@@ -121,6 +121,7 @@ enum tl_status tl_runtime_open(const struct tl_runtime_options *given, struct tl
         .cost = runtime->cost,
         .limits = *tl_config_limits(config),
         .retries = tl_config_retries(config),
+        .hang_after_ms = (double)tl_config_hang_after_ms(config),
     });
     tl_runtime_engines_init(runtime);
     enum tl_status status = tl_runtime_loop_start(runtime, error);
@@ -145,8 +146,8 @@ void tl_runtime_close(struct tl_runtime *runtime) {
     pthread_mutex_unlock(&runtime->lock);
     tl_runtime_post(runtime, &(struct tl_message){.kind = TL_MESSAGE_SHUT_DOWN});
     tl_runtime_loop_join(runtime);
-
-    dispose(runtime);
+    if (!tl_runtime_leaves_threads(runtime))
+        dispose(runtime);
 }
 
 bool tl_runtime_enter(struct tl_runtime *runtime, struct tl_error *error) {

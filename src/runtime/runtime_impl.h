@@ -132,7 +132,9 @@ struct tl_runtime {
     struct tl_prewarm prewarm;
     size_t open_instances;
     uv_timer_t repair;   /* for the next broken instance to be opened again */
-    size_t quanta;       /* RUN orders that are not answered yet */
+    uv_timer_t patience; /* how long the end waits for engines that do not answer */
+    bool patient;        /* that is set */
+    size_t left;         /* instances that the end did not wait for: their threads and all that those may touch stay */
     bool shutting_down;
     bool cancelling_all; /* closing has begun: what is still submitted is cancelled at once */
     bool engines_closing;
@@ -156,6 +158,15 @@ void tl_runtime_post(struct tl_runtime *runtime, const struct tl_message *messag
 /* Loop: one event of the runtime's own through the scheduler. */
 void tl_runtime_step(struct tl_runtime *runtime, struct tl_event *event);
 
+/* ---- shutdown.c: on the loop but for the last ---- */
+void tl_runtime_shutdown_init(struct tl_runtime *runtime);
+/* Closes engines and ends the loop when the time has come; call after anything has happened. */
+void tl_runtime_shutdown_go_on(struct tl_runtime *runtime);
+void tl_runtime_closed(struct tl_runtime *runtime, struct tl_instance *instance); /* a CLOSED message */
+/* After the loop has ended: true when threads remain that do not come back. They may still read and write what the runtime
+ * has, so it is not to be freed. */
+bool tl_runtime_leaves_threads(struct tl_runtime *runtime);
+
 /* ---- repair.c: on the loop: engines that broke are opened again ---- */
 void tl_runtime_repair_init(struct tl_runtime *runtime);
 void tl_runtime_repair_stop(struct tl_runtime *runtime);
@@ -163,6 +174,8 @@ void tl_runtime_repair_stop(struct tl_runtime *runtime);
 void tl_runtime_broken(struct tl_runtime *runtime, struct tl_instance *instance, const char *why);
 /* After an outcome or a quantum of the instance: when it is broken and has nothing any more, it is lost. */
 bool tl_runtime_lose_broken(struct tl_runtime *runtime, struct tl_instance *instance);
+/* The scheduler has given it up. */
+void tl_runtime_hung(struct tl_runtime *runtime, struct tl_instance *instance, uint64_t silent);
 /* A REOPENED message. */
 void tl_runtime_reopened(struct tl_runtime *runtime, struct tl_instance *instance, enum tl_status status);
 

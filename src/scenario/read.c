@@ -12,7 +12,8 @@
 static const char *const own_keys[] = {"config", "seed", "jitter", "duration", "runs",
                                        "warmup", "gantt", "load", "faults"};
 static const char *const configuration_keys[] = {"engines", "models", "devices", "limits", "policy", "optimize",
-                                                 "passes", "retries", "profile", "memo_bytes", "timeout"};
+                                                 "passes", "retries", "profile", "memo_bytes", "timeout",
+                                                 "hang_after"};
 enum { OWN_KEYS = sizeof own_keys / sizeof own_keys[0],
        CONFIGURATION_KEYS = sizeof configuration_keys / sizeof configuration_keys[0] };
 
@@ -98,6 +99,7 @@ static void take_configuration(struct tl_scenario *scenario, const struct tl_yam
     scenario->passes = tl_config_passes(sayer(scenario, root, "passes"), &scenario->pass_count);
     scenario->limits = *tl_config_limits(sayer(scenario, root, "limits"));
     scenario->retries = tl_config_retries(sayer(scenario, root, "retries"));
+    scenario->hang_after_ms = (double)tl_config_hang_after_ms(sayer(scenario, root, "hang_after"));
     scenario->memo_bytes = tl_config_memo_bytes(sayer(scenario, root, "memo_bytes"));
     uint64_t timeout = tl_config_timeout_ms(sayer(scenario, root, "timeout")) * 1000000;
     for (size_t i = 0; i < scenario->load_count; i++)

@@ -305,6 +305,7 @@ static struct tl_sim *make_sim(const struct tl_scenario *scenario, struct drive 
         .jitter = scenario->jitter,
         .limits = scenario->limits,
         .retries = scenario->retries,
+        .hang_after_ms = scenario->hang_after_ms,
         .memo_bytes = scenario->memo_bytes,
         .watch = {.context = drive,
                   .passed = on_passed,

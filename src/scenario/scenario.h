@@ -64,6 +64,7 @@ struct tl_scenario {
     size_t pass_count;
     struct tl_sched_limits limits;
     uint32_t retries;
+    double hang_after_ms;
     size_t memo_bytes;
     uint64_t seed;
     double jitter;

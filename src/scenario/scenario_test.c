@@ -159,6 +159,11 @@ static void faults_end_as_they_should(void **state) {
     struct outcome hung = outcome_of("", "faults: [{engine: embedder, hang: 1, for: 10s, to: 1s}]");
     assert_int_equal(hung.endings[DONE], 20);
     assert_true(hung.mean > usual.mean);
+#define HANGS "faults: [{engine: embedder, instance: 0, hang: 1, for: 10m, to: 20s}]\n"
+    struct outcome waited = outcome_of("", HANGS "hang_after: none"), watched = outcome_of("", HANGS "hang_after: 2s");
+#undef HANGS
+    assert_int_equal(watched.endings[DONE], 20); /* given up, and the other instance did it */
+    assert_true(watched.mean < waited.mean / 5);
     struct outcome slow = outcome_of("", "faults: [{engine: llm, slow: 4, from: 1s}]");
     assert_int_equal(slow.endings[DONE], 20);
     assert_true(slow.mean > 2 * usual.mean);

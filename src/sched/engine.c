@@ -225,26 +225,26 @@ void tl_engine_item_back(struct sched_item *item, const struct tl_usage *usage) 
     instance->held_items--;
     instance->held_units -= item->ready.units;
     sched->groups[instance->group].changes++;
-    tl_predict_ended(sched, item, usage);
+    if (!item->abandoned) tl_predict_ended(sched, item, usage);
     if (instance->held_items == 0) instance->more = false; /* what it had left has been cancelled */
     sched->counters.items_held--;
+    tl_watch_instance(sched, item->instance);
 }
 
 void tl_engine_step_done(struct tl_sched *sched, uint32_t number, bool more) {
     struct instance *instance = &sched->instances[number];
     TL_ASSERT(instance->busy);
     TL_ASSERT(!more || instance->held_items > 0);
+    TL_ASSERT(instance->device == TL_SCHED_NO_DEVICE || sched->devices[instance->device].busy == number + 1);
     instance->busy = false;
+    tl_watch_release_device(sched, instance->device);
+    if (instance->hung) return; /* it is opened anew: what it would go on with is dropped */
     instance->more = more;
     sched->groups[instance->group].changes++;
     instance->quantum_ended = sched->now;
     double took = (double)(sched->now - instance->quantum_began) * 1e-6;
     instance->quantum += (took - instance->quantum) * (instance->quantum > 0 ? 0.2 : 1);
-    if (instance->device != TL_SCHED_NO_DEVICE) {
-        struct device *device = &sched->devices[instance->device];
-        TL_ASSERT(device->busy == number + 1);
-        device->busy = 0;
-    }
+    tl_watch_instance(sched, number);
 }
 
 /* ---- whose turn it is ---- */
@@ -260,6 +260,7 @@ static bool run_instance(struct tl_sched *sched, uint32_t number) {
         instance->quantum_began = sched->now;
         if (instance->device != TL_SCHED_NO_DEVICE) sched->devices[instance->device].busy = number + 1;
         sched->counters.quanta++;
+        tl_watch_instance(sched, number);
     }
     struct tl_action *action = tl_sched_act(sched, TL_ACTION_RUN);
     action->as.run.instance = number;

@@ -6,7 +6,9 @@
  *
  * What a lost instance held comes back at once, as if it had failed. What lives there (prefixes, temporary collections) is
  * gone: a prompt can be computed elsewhere, but what decodes from such a prefix or searches such a collection fails, and its
- * run with it. When no instance of an engine is left, runs that need it fail instead of waiting for one to come back. */
+ * run with it. When no instance of an engine is left, runs that need it fail instead of waiting for one to come back.
+ *
+ * An instance that does not answer is lost, too, but it may still read what it was given: watch.c. */
 #include "base/error.h"
 #include "base/mem.h"
 #include "sched/sched_impl.h"
@@ -15,13 +17,15 @@ static bool is_engines_fault(enum tl_status status) {
     return status == TL_ERR_ENGINE || status == TL_ERR_IO || status == TL_ERR_BUSY;
 }
 
+bool tl_fault_may_retry(const struct sched_item *item, enum tl_status status) {
+    const struct tl_sched *sched = item->node->instance->run->sched;
+    if (item->tries >= sched->config.retries || item->shown || !is_engines_fault(status)) return false;
+    return (item->node->plan->flags & TL_PURE) && !(item->pinned && sched->instances[item->instance].lost);
+}
+
 bool tl_fault_retry(struct sched_item *item, enum tl_status status) {
-    struct run *run = item->node->instance->run;
-    struct tl_sched *sched = run->sched;
-    const struct tl_plan_node *plan = item->node->plan;
-    if (item->tries >= sched->config.retries || item->shown || !(plan->flags & TL_PURE) || !is_engines_fault(status))
-        return false;
-    if (item->pinned && sched->instances[item->instance].lost) return false;
+    struct tl_sched *sched = item->node->instance->run->sched;
+    if (!tl_fault_may_retry(item, status)) return false;
     item->tries++;
     item->avoid = item->instance;
     item->cancelling = false;
@@ -36,18 +40,31 @@ bool tl_fault_is_gone(const struct tl_sched *sched, const struct group *group) {
     return true;
 }
 
-static void fail_item(struct sched_item *item, const char *why) {
-    const struct run *run = item->node->instance->run;
-    tl_run_fail(item->node->instance->run, TL_ERR_ENGINE, "%s (%s on \"%s\"): %s", item->item.label,
-                tl_primitive_info(item->item.op)->name, run->sched->groups[item->group].name, why);
+void tl_fault_fail(struct sched_item *item, const char *why, uint32_t number) {
+    struct run *run = item->node->instance->run;
+    struct tl_str more = TL_STR_INIT;
+    tl_watch_explain(run->sched, number, &more);
+    tl_run_fail(run, TL_ERR_ENGINE, "%s (%s on \"%s\"): %s%s", item->item.label,
+                tl_primitive_info(item->item.op)->name, run->sched->groups[item->group].name, why, more.data);
+    tl_str_fini(&more);
+}
+
+/* The instance of the group of which there is most to say: one that does not answer, if any. */
+static uint32_t silent_instance(const struct tl_sched *sched, const struct group *group) {
+    for (size_t i = 0; i < group->instance_count; i++) {
+        const struct instance *instance = &sched->instances[group->instances[i]];
+        if (instance->hung || instance->stuck) return group->instances[i];
+    }
+    return group->instances[0];
 }
 
 bool tl_fault_cannot_run(struct sched_item *item) {
     const struct tl_sched *sched = item->node->instance->run->sched;
     if (item->pinned && sched->instances[item->instance].lost)
-        fail_item(item, "the instance that holds what it needs was lost");
+        tl_fault_fail(item, "the instance that holds what it needs was lost", item->instance);
     else if (tl_fault_is_gone(sched, &sched->groups[item->group]))
-        fail_item(item, "all instances of the engine are lost");
+        tl_fault_fail(item, "all instances of the engine are lost",
+                      silent_instance(sched, &sched->groups[item->group]));
     else
         return false;
     return true;
@@ -58,37 +75,52 @@ static void fail_lane(struct lane *lane) {
     while (lane->count > 0) tl_fault_cannot_run(lane->queues[lane->active[0]].items[0]);
 }
 
+void tl_fault_fail_queued(struct tl_sched *sched, uint32_t number) {
+    struct group *group = &sched->groups[sched->instances[number].group];
+    fail_lane(&sched->instances[number].lane);
+    if (tl_fault_is_gone(sched, group)) fail_lane(&group->lane);
+}
+
 void tl_fault_lose(struct tl_sched *sched, uint32_t number) {
     struct instance *instance = &sched->instances[number];
-    if (instance->lost) return;
+    if (instance->lost && !instance->hung && !instance->stuck) return;
     size_t count = 0;
     struct sched_item **held = tl_mem_alloc((instance->held_items + 1) * sizeof(struct sched_item *));
     instance->lost = true;
+    instance->hung = instance->stuck = false;
     while (instance->held) {
         held[count++] = instance->held;
         instance->held->cancelling = true; /* nobody is there to be told */
         tl_engine_item_back(instance->held, NULL);
     }
-    if (instance->busy && instance->device != TL_SCHED_NO_DEVICE) sched->devices[instance->device].busy = 0;
+    if (instance->busy) tl_watch_release_device(sched, instance->device);
     instance->busy = instance->more = false;
     instance->waits_until = 0;
+    tl_watch_instance(sched, number);
     for (size_t i = count; i-- > 0;) { /* in the order in which it got them */
         struct run *run = held[i]->node->instance->run;
+        if (held[i]->abandoned) {
+            tl_watch_forget(held[i]);
+            continue;
+        }
         if (run->phase != RUN_LIVE) {
             tl_run_may_be_over(run);
             continue;
         }
         sched->counters.items_failed++;
-        if (!tl_fault_retry(held[i], TL_ERR_ENGINE)) fail_item(held[i], "the instance that executed it was lost");
+        if (!tl_fault_retry(held[i], TL_ERR_ENGINE))
+            tl_fault_fail(held[i], "the instance that executed it was lost", number);
     }
     tl_mem_free(held);
-    fail_lane(&instance->lane);
-    if (tl_fault_is_gone(sched, &sched->groups[instance->group])) fail_lane(&sched->groups[instance->group].lane);
+    tl_fault_fail_queued(sched, number);
 }
 
 void tl_fault_find(struct tl_sched *sched, uint32_t number) {
     struct instance *instance = &sched->instances[number];
-    instance->lost = false;
+    if (!instance->lost || instance->busy || instance->held_items > 0) return;
+    instance->hung = false;
+    instance->stuck = instance->device != TL_SCHED_NO_DEVICE && sched->devices[instance->device].hung;
+    instance->lost = instance->stuck;
     sched->groups[instance->group].changes++;
     instance->speed = 1;
     instance->quantum = 0;

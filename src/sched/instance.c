@@ -337,12 +337,29 @@ static void fail_for(struct node_state *node, const struct tl_item *item, enum t
     tl_str_fini(&inputs);
 }
 
+/* Of an item that was given up: its node has gone on without it. */
+static void drop_outcome(struct tl_sched *sched, struct sched_item *item, const struct tl_event *event) {
+    TL_ASSERT(item->node->instance->run->sched == sched);
+    if (event->kind == TL_EVENT_ITEM_PIECE) {
+        tl_value_unref(event->as.piece.value);
+        return;
+    }
+    tl_engine_item_back(item, NULL);
+    if (event->kind == TL_EVENT_ITEM_DONE)
+        for (size_t i = 0; i < event->as.done.count; i++) tl_value_unref(event->as.done.outputs[i]);
+    tl_watch_forget(item);
+}
+
 void tl_item_outcome(struct tl_sched *sched, const struct tl_event *event) {
     struct sched_item *item = (struct sched_item *)(event->kind == TL_EVENT_ITEM_DONE     ? event->as.done.item
                                                     : event->kind == TL_EVENT_ITEM_FAILED ? event->as.failed.item
                                                                                           : event->as.piece.item);
     struct node_state *node = item->node;
     struct run *run = node->instance->run;
+    if (item->abandoned) {
+        drop_outcome(sched, item, event);
+        return;
+    }
     TL_ASSERT(run->sched == sched && node->phase == NODE_HELD);
     if (event->kind == TL_EVENT_ITEM_PIECE) {
         size_t position = event->as.piece.position;

@@ -28,7 +28,7 @@ enum { RUNS = 6,
 static uint64_t first_seed = 1, last_seed = 1000;
 
 struct totals {
-    uint64_t runs, done, failed, expired, cancelled, refused, retried, overtaking;
+    uint64_t runs, done, failed, expired, cancelled, refused, retried, overtaking, hung;
 };
 
 static struct tl_plan *random_plan(uint64_t seed) {
@@ -69,6 +69,11 @@ static struct world_options options_of(uint64_t seed, const char *const *engines
     };
     if (tl_random_chance(&random, 40)) options.failure = 0.02;
     if (tl_random_chance(&random, 30)) options.hang = 0.01;
+    if (tl_random_chance(&random, 30)) {
+        options.hang = 0.04;
+        options.mute = 0.02;
+        options.hang_after_ms = 0.05;
+    }
     if (tl_random_chance(&random, 40)) options.losses = 1 + tl_random_below(&random, 4);
     if (tl_random_chance(&random, 20)) options.limits.runs = 1 + tl_random_below(&random, 6);
     if (tl_random_chance(&random, 20)) options.limits.tenant_runs = 1 + tl_random_below(&random, 4);
@@ -140,6 +145,7 @@ static uint64_t live(uint64_t seed, struct totals *totals) {
     struct tl_sched_counters counters;
     tl_sched_get_counters(world_sched(world), &counters);
     totals->retried += counters.items_retried;
+    totals->hung += counters.instances_hung;
     if (counters.runs_done + counters.runs_failed + counters.runs_cancelled + counters.runs_expired +
             counters.runs_refused != counters.runs_submitted)
         fail_msg("seed %llu: the counters of runs do not add up", (unsigned long long)seed);
@@ -161,14 +167,15 @@ static void properties_hold_for_all_seeds(void **state) {
         if (seed % 16 == 0 && trace != live(seed, &totals))
             fail_msg("seed %llu gives another trace", (unsigned long long)seed);
     }
-    printf("%llu runs: %llu done, %llu failed, %llu expired, %llu cancelled, %llu refused; %llu items tried again\n",
+    printf("%llu runs: %llu done, %llu failed, %llu expired, %llu cancelled, %llu refused; %llu items tried again; "
+           "%llu instances hung\n",
            (unsigned long long)totals.runs, (unsigned long long)totals.done, (unsigned long long)totals.failed,
            (unsigned long long)totals.expired, (unsigned long long)totals.cancelled, (unsigned long long)totals.refused,
-           (unsigned long long)totals.retried);
+           (unsigned long long)totals.retried, (unsigned long long)totals.hung);
     if (last_seed - first_seed < 100) return;
     /* Else the seeds would show nothing. */
     assert_true(totals.done > totals.runs / 4);
-    assert_true(totals.failed && totals.expired && totals.cancelled && totals.refused && totals.retried);
+    assert_true(totals.failed && totals.expired && totals.cancelled && totals.refused && totals.retried && totals.hung);
 }
 
 int main(int argc, char **argv) {

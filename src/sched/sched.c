@@ -143,6 +143,7 @@ void tl_sched_set_owner(struct tl_sched *sched, uint32_t instance, const void *o
 static void set_wake(struct tl_sched *sched) {
     uint64_t next = sched->heap_count ? sched->heap[0]->deadline : 0;
     if (sched->look_again && (next == 0 || sched->look_again < next)) next = sched->look_again;
+    if (sched->watch_at && (next == 0 || sched->watch_at < next)) next = sched->watch_at;
     if (next == sched->wake) return;
     sched->wake = next;
     tl_sched_act(sched, TL_ACTION_WAKE)->as.wake.at = next;
@@ -175,6 +176,7 @@ void tl_sched_step(struct tl_sched *sched, const struct tl_event *event, struct 
     case TL_EVENT_INSTANCE_BACK: tl_fault_find(sched, event->as.step.instance); break;
     case TL_EVENT_TIME: break;
     }
+    tl_watch_look(sched);
     tl_sched_drain(sched);
     sched->undispatched = event->follows;
     if (!event->follows) tl_sched_dispatch(sched);
@@ -196,6 +198,8 @@ uint32_t tl_sched_item_instance(const struct tl_item *item) { return of_item(ite
 const char *tl_sched_item_reason(const struct tl_item *item) { return tl_reason_text(of_item(item)->reason); }
 
 const char *tl_sched_item_step_id(const struct tl_item *item) { return of_item(item)->node->plan->step; }
+
+bool tl_sched_item_is_wanted(const struct tl_item *item) { return !of_item(item)->abandoned; }
 
 size_t tl_sched_queued(const struct tl_sched *sched, uint32_t instance) {
     return sched->groups[sched->instances[instance].group].queued;

@@ -21,6 +21,11 @@
  * hold are cancelled, RUN_FINISHED is emitted at once, and its memory goes when the last item has come back. Nothing of
  * it starts after its end.
  *
+ * Life of an instance that hangs: it has not answered for far longer than it should have taken (watch.c), INSTANCE_HUNG is
+ * emitted, and it is lost: what it held is tried again elsewhere or fails, nobody waits for it. When its call returns after
+ * all, its outcomes and its STEP_DONE come as events like any others and change nothing; then it is opened anew and is back.
+ * A device whose call does not return is out of use with all its instances until it does.
+ *
  * Invariants (tl_sched_is_valid checks them; tests call it after each step):
  *   1. an item is handed to an engine only when all its inputs are there and all nodes it waits for are complete
  *   2. each item has exactly one committed outcome; each submitted run exactly one RUN_FINISHED
@@ -29,11 +34,13 @@
  *   5. no instance is idle while its queue holds an item that it could take, unless its device is busy, or it waits
  *      for a fuller batch or for a better instance to be free, until a stated time
  *   6. a slot's value is freed when its last use is over; when all runs are gone no value is held but by the memo
- *   7. what a node awaits from another's computing is being computed by a node of a live run (memo.h)
+ *   7. what was lent to an instance that has hung, the item, its inputs and its run's memory, stays until the item's outcome
+ *      has come, however late, although the node has gone on and the run has ended; nobody else waits for that
+ *   8. what a node awaits from another's computing is being computed by a node of a live run (memo.h)
  *
- * Ownership. Values in events are taken. Items belong to the scheduler and are borrowed by engines until
- * their outcome event. Actions are valid until the next step; a RUN_FINISHED action's outputs are the
- * caller's to unref (their references are given).
+ * Ownership. Values in events are taken. Items belong to the scheduler and are borrowed by engines until their outcome
+ * event, or until INSTANCE_LOST (the caller then makes sure that nobody reads them any more). Actions are valid until
+ * the next step; a RUN_FINISHED action's outputs are the caller's to unref (their references are given).
  */
 #ifndef TL_SCHED_SCHED_H
 #define TL_SCHED_SCHED_H
@@ -67,6 +74,8 @@ struct tl_sched_config {
                               struct tl_error *error);
     const struct tl_cost *cost; /* predicts how long work takes; borrowed until destroy; NULL: the defaults */
     struct tl_sched_limits limits;
+    double hang_after_ms;       /* an instance that is silent for much longer than usual, and for so long, has hung
+                                   (watch.c has the formula); 0: never */
     uint32_t retries;           /* how often a failed item is tried again where that is safe (fault.c) */
     uint32_t most_instances; /* body instances of one run, a bound against runaway workflows; 0: 100,000 */
     size_t memo_bytes;       /* of results kept for later runs of plans that share (memo.h); 0: none are */
@@ -98,7 +107,8 @@ enum tl_event_kind {
     TL_EVENT_STEP_DONE,  /* the quantum that a RUN action asked for is over; after the outcomes it produced */
     TL_EVENT_CANCEL,     /* unknown runs are ignored */
     TL_EVENT_INSTANCE_LOST, /* what it held is taken back: no events of those items may come any more */
-    TL_EVENT_INSTANCE_BACK, /* it takes work again; nothing of what it had is there */
+    TL_EVENT_INSTANCE_BACK, /* it takes work again; nothing of what it had is there. Of one that has hung: all that it held
+                               has come back before, else this is ignored */
     TL_EVENT_TIME,       /* deadlines are looked at (also at every other event) */
 };
 
@@ -149,6 +159,8 @@ enum tl_action_kind {
     TL_ACTION_RUN,          /* hand `items` (may be none) to the instance, then one quantum (step); answer STEP_DONE.
                                LOOP instances have no quantum and are not answered */
     TL_ACTION_CANCEL_ITEM,  /* tell the instance; the item's outcome still comes as an event */
+    TL_ACTION_INSTANCE_HUNG, /* open it anew, which its executor can do when its call has returned, then INSTANCE_BACK.
+                                Outcomes of all that it held, and STEP_DONE if a quantum is in flight, still come */
     TL_ACTION_RUN_FINISHED,
     TL_ACTION_RECALLED,     /* a primitive got results without an engine computing them for it: for reports */
     TL_ACTION_WAKE,         /* send TL_EVENT_TIME at `at`; replaces the former wake */
@@ -166,6 +178,10 @@ struct tl_action {
             uint32_t instance;
             struct tl_item *item;
         } cancel;
+        struct {
+            uint32_t instance;
+            uint64_t silent; /* ns */
+        } hung;
         struct {
             uint64_t run;
             enum tl_status status;        /* TL_OK, or why it ended: ENGINE..., CANCELLED, DEADLINE, BUSY */
@@ -205,6 +221,7 @@ uint64_t tl_sched_item_ready(const struct tl_item *item); /* ns: when its last i
 uint64_t tl_sched_item_started(const struct tl_item *item); /* ns: when that instance got it */
 uint32_t tl_sched_item_instance(const struct tl_item *item); /* that holds it */
 const char *tl_sched_item_reason(const struct tl_item *item); /* why it was taken when it was: "first in order" */
+bool tl_sched_item_is_wanted(const struct tl_item *item); /* false: given up with its instance; whatever comes is dropped */
 const char *tl_sched_item_step_id(const struct tl_item *item); /* workflow step; "" for none */
 
 /* Items that wait for the instance's engine: for any of its instances, this one included. */
@@ -215,6 +232,7 @@ struct tl_sched_counters {
     uint64_t items_started, items_done, items_failed, items_retried, builtins;
     uint64_t batches; /* RUN actions with items */
     uint64_t quanta; /* RUN actions in all */
+    uint64_t instances_hung; /* so often one was given up */
     size_t runs_live; /* not yet freed, those that wait for their last items included */
     size_t items_queued, items_held;
     struct tl_memo_counters memo;

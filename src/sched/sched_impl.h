@@ -4,6 +4,7 @@
  *
  *   tl_sched_step (sched.c)
  *     event → run.c (submit, end) or instance.c (an item's outcome)
+ *     tl_watch_look (watch.c)          gives up instances that do not answer
  *     tl_sched_drain (instance.c)      until no task is left:
  *       node ready → builtin | region opened (region.c) | item queued (engine.c)
  *       body instance complete → its region takes the results (region.c)
@@ -26,6 +27,7 @@
 
 #include "base/arena.h"
 #include "base/map.h"
+#include "base/str.h"
 #include "cost/cost.h"
 #include "sched/memo.h"
 #include "sched/policy.h"
@@ -82,6 +84,7 @@ struct sched_item {
     bool pinned;        /* an input's resource lives in `instance` */
     bool cancelling;    /* the engine has been told, or need not be */
     bool shown;         /* some of its output has gone on */
+    bool abandoned;     /* given up with its instance, which may still read it: its outcome is dropped (watch.c) */
     uint32_t tries;     /* after the first */
     uint32_t overtaken; /* how often it was the first offered and only later ones were taken */
     uint32_t avoid;     /* an instance that failed with it; NO_INSTANCE: none */
@@ -227,6 +230,10 @@ struct instance {
     const void *owner;
     struct lane lane;          /* what it alone may take */
     bool lost;                 /* it takes nothing until it is back */
+    bool hung;                 /* lost because it does not answer */
+    bool stuck;                /* lost until its device has answered, which another instance keeps busy */
+    uint64_t silent_since;     /* it is watched, or hung, from then on */
+    uint64_t answer_by;        /* else it has hung; 0: nothing is expected of it */
     bool busy;                 /* a quantum is in flight */
     bool more;                 /* it holds items that need a quantum */
     uint64_t last_served;
@@ -258,6 +265,7 @@ struct tenant {
 struct device {
     char *name;
     uint32_t busy;             /* instance + 1; 0: free */
+    bool hung;                 /* that one has hung */
     uint32_t *instances;
     size_t instance_count, instance_capacity;
 };
@@ -296,6 +304,8 @@ struct tl_sched {
     uint64_t wake;             /* last WAKE sent; 0: none */
     uint64_t next_item, next_sequence, next_quantum;
     uint64_t look_again;       /* earliest waits_until of an instance; 0: none */
+    uint64_t watch_at;         /* no later than any answer_by; 0: there is none */
+    size_t watched;            /* instances that have an answer_by */
     const struct tl_ready **offered; /* scratch */
     enum tl_reason *reasons;   /* scratch, as long */
     struct sched_item **passed; /* scratch: taken out of the queue and not offered */
@@ -394,13 +404,31 @@ void tl_limit_enter(struct tl_sched *sched, struct run *run);
 void tl_limit_leave(struct tl_sched *sched, struct run *run);
 
 /* ---- fault.c ---- */
+bool tl_fault_may_retry(const struct sched_item *item, enum tl_status status);
 /* Puts a failed item back into the queue; false when it must not be tried again. */
 bool tl_fault_retry(struct sched_item *item, enum tl_status status);
 /* Ends the run of an item that no instance can execute any more; false when one can. */
 bool tl_fault_cannot_run(struct sched_item *item);
 bool tl_fault_is_gone(const struct tl_sched *sched, const struct group *group); /* no instance is left */
+/* Ends the item's run; says what is known of the silence of the instance, if it is silent. */
+void tl_fault_fail(struct sched_item *item, const char *why, uint32_t instance);
+/* Ends the runs of items that now wait for nothing: for the lost instance alone, or for an engine of which none is left. */
+void tl_fault_fail_queued(struct tl_sched *sched, uint32_t instance);
 void tl_fault_lose(struct tl_sched *sched, uint32_t instance);
 void tl_fault_find(struct tl_sched *sched, uint32_t instance); /* it is back */
+
+/* ---- watch.c: instances that do not answer ---- */
+/* It has been given something, has answered, or is lost: when must it answer next, if at all. */
+void tl_watch_instance(struct tl_sched *sched, uint32_t instance);
+bool tl_watch_is_due(const struct tl_sched *sched, const struct instance *instance); /* an answer is expected */
+/* Gives up what has not answered in time. */
+void tl_watch_look(struct tl_sched *sched);
+/* An abandoned item has come back. */
+void tl_watch_forget(struct sched_item *item);
+/* The quantum on the device (TL_SCHED_NO_DEVICE: none) is over, and with it what it kept from others. */
+void tl_watch_release_device(struct tl_sched *sched, uint32_t device);
+/* Appends ": llm#2 has not answered for 63.0 s" when that is so, or when that is what the instance waits for. */
+void tl_watch_explain(const struct tl_sched *sched, uint32_t instance, struct tl_str *out);
 
 /* ---- depth.c ---- */
 void tl_depths_measure(struct run *run);

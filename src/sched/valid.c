@@ -115,13 +115,20 @@ static void check_run(struct check *check, const struct run *run) {
                 check->held += instance->nodes[n].item && instance->nodes[n].phase == NODE_HELD;
         }
     }
-    /* In an ended run nodes keep the phase they had; what engines gave back is known by the list alone. */
-    size_t listed = 0;
+    /* In an ended run nodes keep the phase they had; what engines gave back is known by the list alone. So is what was
+     * given up: its node goes on with another item. */
+    size_t listed = 0, abandoned = 0;
     for (const struct sched_item *item = run->held; item; item = item->next) {
         listed++;
+        abandoned += item->abandoned;
+        if (item->abandoned && !item->cancelling)
+            finding(check, "item %s was given up but may be cancelled", item->item.label);
+        if (run->phase == RUN_LIVE && item->abandoned != (item->node->item != item))
+            finding(check, "item %s was given up and is still its node's, or neither", item->item.label);
         if (run->phase == RUN_ENDED && !item->cancelling)
             finding(check, "item %s of an ended run was not cancelled", item->item.label);
     }
+    check->held += abandoned;
     if (run->phase == RUN_ENDED) check->held = held + listed;
     if (instances != run->instance_count)
         finding(check, "run %llu counts %u instances but has %u", (unsigned long long)run->id, run->instance_count,
@@ -134,7 +141,7 @@ static void check_run(struct check *check, const struct run *run) {
                 run->held_count, listed, check->held - held);
     if (run->phase == RUN_ENDED && run->held_count == 0)
         finding(check, "run %llu has ended and holds nothing but was not freed", (unsigned long long)run->id);
-    if (run->phase == RUN_LIVE && run->held_count == 0 && run->queued_count == 0 && check->awaiting == awaiting)
+    if (run->phase == RUN_LIVE && run->held_count == abandoned && run->queued_count == 0 && check->awaiting == awaiting)
         finding(check, "run %llu is live but nothing of it is queued or running", (unsigned long long)run->id);
     if (run->phase == RUN_LIVE && run->deadline && run->deadline <= check->sched->now)
         finding(check, "run %llu is live after its deadline", (unsigned long long)run->id);
@@ -173,7 +180,9 @@ static void check_idle(struct check *check, uint32_t number) {
         instance->held_units > instance->description.batch_units)
         finding(check, "instance %u of %s holds %u units, but has room for %u", number, group->name,
                 instance->held_units, instance->description.batch_units);
-    if (instance->lost && (instance->busy || instance->held_items > 0 || instance->lane.count > 0))
+    bool lent = instance->hung || instance->stuck; /* it may have what it had */
+    if (instance->lost && ((instance->busy && !instance->hung) || (instance->held_items > 0 && !lent) ||
+                           instance->lane.count > 0))
         finding(check, "instance %u of %s is lost but has work", number, group->name);
     if (instance->busy || instance->lost || device_busy || instance->held_items > 0 || sched->undispatched) return;
     if (group->lane.count + instance->lane.count > 0 && instance->waits_until <= sched->now)
@@ -201,6 +210,32 @@ static void check_queues(struct check *check) {
                 check->held);
 }
 
+/* What is expected of whom by when; nobody is late, nobody waits for one that is given up. */
+static void check_watch(struct check *check) {
+    const struct tl_sched *sched = check->sched;
+    size_t watched = 0;
+    for (uint32_t i = 0; i < sched->instance_count; i++) {
+        const struct instance *instance = &sched->instances[i];
+        bool stuck = instance->device != TL_SCHED_NO_DEVICE && sched->devices[instance->device].hung &&
+                     sched->devices[instance->device].busy != i + 1;
+        watched += instance->answer_by > 0;
+        if (tl_watch_is_due(sched, instance) != (instance->answer_by > 0))
+            finding(check, "instance %u has to answer and is not watched, or the reverse", i);
+        if (instance->answer_by > 0 && instance->answer_by <= sched->now)
+            finding(check, "instance %u should have answered and was not given up", i);
+        if (instance->answer_by > 0 && (sched->watch_at == 0 || sched->watch_at > instance->answer_by))
+            finding(check, "nobody looks whether instance %u has answered", i);
+        if ((instance->hung || instance->stuck || stuck) && !instance->lost)
+            finding(check, "instance %u does not answer but is not lost", i);
+        if (instance->stuck && !stuck) finding(check, "instance %u is stuck although its device is not", i);
+        for (const struct sched_item *item = instance->held; item; item = item->next_here)
+            if (instance->lost && item->node->instance->run->phase == RUN_LIVE && !item->abandoned)
+                finding(check, "%s waits for instance %u, which does not answer", item->item.label, i);
+    }
+    if (watched != sched->watched || (watched == 0) != (sched->watch_at == 0))
+        finding(check, "%zu instances are watched, %zu are counted", watched, sched->watched);
+}
+
 static void check_devices(struct check *check) {
     const struct tl_sched *sched = check->sched;
     for (size_t d = 0; d < sched->device_count; d++) {
@@ -209,6 +244,8 @@ static void check_devices(struct check *check) {
             busy += sched->instances[sched->devices[d].instances[i]].busy;
         if (busy != (sched->devices[d].busy != 0))
             finding(check, "device %s runs %zu quanta at once", sched->devices[d].name, busy);
+        if (sched->devices[d].hung && !(busy && sched->instances[sched->devices[d].busy - 1].hung))
+            finding(check, "device %s is held up by nobody", sched->devices[d].name);
     }
 }
 
@@ -254,6 +291,7 @@ bool tl_sched_is_valid(const struct tl_sched *sched, struct tl_str *why) {
     if (runs != sched->run_count) finding(&check, "%zu runs are listed, %zu are counted", runs, sched->run_count);
     check_queues(&check);
     check_devices(&check);
+    check_watch(&check);
     check_accounts(&check);
     if (sched->memo && !tl_memo_is_valid(sched->memo, why, check_claim, &check)) check.findings++;
     return check.findings == 0;

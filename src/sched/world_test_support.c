@@ -1,6 +1,7 @@
 /* world_test_support.c: see the header. Future events stand in a binary heap by (time, number). */
 #include "sched/world_test_support.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stddef.h>
@@ -30,13 +31,18 @@ struct held {
     struct tl_item *item;
     struct tl_value **outputs; /* computed when the item is taken; NULL: it fails */
     size_t output_count;
-    unsigned quanta;           /* left, of DEVICE and POOL instances */
+    unsigned quanta;           /* left, of DEVICE and POOL instances; MUTE: none will do */
     bool cancelled;
+    uint64_t hash;             /* of the item, when it was taken */
 };
+
+#define MUTE UINT_MAX
 
 struct place { /* an instance */
     enum tl_executor executor;
     uint32_t epoch; /* how often it was lost: what it was about to say before is not said */
+    bool busy;      /* a quantum is in flight */
+    bool hung;      /* given up: when it answers it is closed and opened anew */
     struct held *held;
     size_t count, capacity;
 };
@@ -233,20 +239,21 @@ static void take(struct world *world, uint32_t instance, struct tl_item *item) {
     struct place *place = &world->places[instance];
     const struct tl_plan_node *plan = ((struct sched_item *)item)->node->plan;
     const struct tl_output *slots = ((struct sched_item *)item)->node->instance->body->slots;
-    struct held held = {.item = item, .quanta = 1 + (unsigned)(next_random(world) % 3)};
+    struct held held = {.item = item, .quanta = 1 + (unsigned)(next_random(world) % 3), .hash = hash_item(item)};
     bool failing = (double)(next_random(world) % 1000000) < world->options.failure * 1e6;
+    bool mute = world->options.mute > 0 && (double)(next_random(world) % 1000000) < world->options.mute * 1e6;
+    if (mute && place->executor != TL_EXECUTOR_LOOP) held.quanta = MUTE;
     const uint32_t lists = TL_BATCHABLE | TL_ELEMENTWISE;
     bool by_element = (plan->flags & lists) == lists && item->inputs[0]->type.depth > 0;
     world->units += item->input_count && item->inputs[0] ? tl_value_units(item->inputs[0]) : 1;
     if (!failing) {
         held.output_count = plan->output_count;
         held.outputs = tl_mem_zalloc((held.output_count + 1) * sizeof *held.outputs);
-        uint64_t hash = hash_item(item);
         for (size_t i = 0; i < held.output_count; i++)
-            held.outputs[i] = item->op == TL_OP_SCORE ? scored(item, item->inputs[0])
-                              : by_element
-                                  ? each(item, slots[plan->first_output + i].type)
-                                  : make(world, instance, slots[plan->first_output + i].type, tl_hash_u64(hash, i));
+            held.outputs[i] =
+                item->op == TL_OP_SCORE ? scored(item, item->inputs[0])
+                : by_element            ? each(item, slots[plan->first_output + i].type)
+                                        : make(world, instance, slots[plan->first_output + i].type, tl_hash_u64(held.hash, i));
     }
     place->held = tl_mem_grow(place->held, &place->capacity, place->count + 1, sizeof *place->held);
     place->held[place->count++] = held;
@@ -278,6 +285,8 @@ static void report(struct world *world, uint32_t instance, struct held *found) {
     struct place *place = &world->places[instance];
     struct held held = *found;
     *found = place->held[--place->count];
+    if (place->hung && held.hash != hash_item(held.item)) /* what was lent to it is still what it was */
+        fail_msg("seed %llu: an item changed while it was lent", (unsigned long long)world->options.seed);
     struct tl_event event = {.now = world->now};
     if (held.outputs) {
         event.kind = TL_EVENT_ITEM_DONE;
@@ -302,11 +311,28 @@ static void send_piece(struct world *world, struct held *held, size_t position) 
     step(world, &event);
 }
 
+/* An instance that was given up has answered: what it still holds fails when it is closed. */
+static void reopen(struct world *world, uint32_t instance) {
+    struct place *place = &world->places[instance];
+    while (place->count > 0) {
+        struct held *held = &place->held[place->count - 1];
+        for (size_t i = 0; i < held->output_count; i++) tl_value_unref(held->outputs[i]);
+        tl_mem_free(held->outputs);
+        held->outputs = NULL;
+        held->cancelled = true;
+        report(world, instance, held);
+    }
+    place->hung = false;
+    place->epoch++;
+    world_find(world, instance);
+}
+
 /* The end of a quantum: items whose quanta are over are reported in random order, then STEP_DONE. */
 static void finish_quantum(struct world *world, uint32_t instance) {
     struct place *place = &world->places[instance];
     for (size_t i = 0; i < place->count; i++)
-        if (place->held[i].quanta > 0) place->held[i].quanta--;
+        if (place->held[i].quanta > 0 && place->held[i].quanta != MUTE) place->held[i].quanta--;
+    place->busy = false;
     size_t ready = 0;
     do {
         ready = 0;
@@ -327,8 +353,9 @@ static void finish_quantum(struct world *world, uint32_t instance) {
     } while (ready > 0);
     struct tl_event event = {.kind = TL_EVENT_STEP_DONE, .now = world->now};
     event.as.step.instance = instance;
-    event.as.step.more = place->count > 0;
+    for (size_t i = 0; i < place->count; i++) event.as.step.more |= place->held[i].quanta != MUTE;
     step(world, &event);
+    if (place->hung) reopen(world, instance);
 }
 
 /* ---- actions ---- */
@@ -357,17 +384,32 @@ static void act(struct world *world, const struct tl_action *action) {
         uint32_t instance = action->as.run.instance;
         for (size_t i = 0; i < action->as.run.count; i++) take(world, instance, action->as.run.items[i]);
         world->trace = tl_hash_u64(action->as.run.count, tl_hash_u64(instance, world->trace));
-        if (world->places[instance].executor != TL_EXECUTOR_LOOP)
-            schedule(world, (struct future){.at = world->now + delay(world, instance, 1000),
-                                            .kind = TL_EVENT_STEP_DONE,
-                                            .instance = instance});
+        if (world->places[instance].executor == TL_EXECUTOR_LOOP) break;
+        world->places[instance].busy = true;
+        schedule(world, (struct future){.at = world->now + delay(world, instance, 1000),
+                                        .kind = TL_EVENT_STEP_DONE,
+                                        .instance = instance});
         break;
     }
     case TL_ACTION_CANCEL_ITEM: {
         struct held *held = find_held(world, action->as.cancel.instance, action->as.cancel.item);
         if (!held) break; /* the instance was lost */
         held->cancelled = true;
-        held->quanta = held->quanta ? 1 : 0;
+        if (held->quanta == MUTE)
+            schedule(world, (struct future){.at = world->now + 1,
+                                            .kind = TL_EVENT_ITEM_DONE,
+                                            .item = held->item,
+                                            .instance = action->as.cancel.instance});
+        else
+            held->quanta = held->quanta ? 1 : 0;
+        break;
+    }
+    case TL_ACTION_INSTANCE_HUNG: {
+        struct place *place = &world->places[action->as.hung.instance];
+        place->hung = true;
+        if (!place->busy)
+            schedule(world, (struct future){
+                                .at = world->now + 1, .kind = TL_EVENT_TIME, .instance = action->as.hung.instance});
         break;
     }
     case TL_ACTION_RUN_FINISHED:
@@ -404,6 +446,7 @@ struct world *world_create(const struct world_options *options) {
                                      .builtin = builtin,
                                      .memo_bytes = options->memo_bytes,
                                      .retries = options->retries,
+                                     .hang_after_ms = options->hang_after_ms,
                                      .cost = options->cost,
                                      .limits = options->limits};
     world->sched = tl_sched_create(&config);
@@ -485,6 +528,7 @@ void world_lose(struct world *world, uint32_t instance) {
         tl_mem_free(place->held[i].outputs);
     }
     place->count = 0;
+    place->hung = place->busy = false;
     event.as.step.instance = instance;
     step(world, &event);
 }
@@ -518,6 +562,8 @@ bool world_advance(struct world *world) {
         world_find(world, future.instance);
     else if (future.epoch != world->places[future.instance].epoch)
         return true; /* it was lost meanwhile */
+    else if (future.kind == TL_EVENT_TIME)
+        reopen(world, future.instance);
     else if (future.kind == TL_EVENT_STEP_DONE)
         finish_quantum(world, future.instance);
     else if (future.kind == TL_EVENT_ITEM_PIECE)

@@ -15,6 +15,8 @@ struct world_options {
     uint32_t batch_units;
     double failure;            /* probability that an item fails */
     double hang;               /* probability that an instance stands still for long with an item */
+    double mute;               /* probability that an item is kept and no further quantum asked for; needs hang_after_ms */
+    double hang_after_ms;      /* of the scheduler's configuration: one that stands still is opened anew, once it answers */
     unsigned losses;           /* so many times an instance, chosen by seed, is lost at some time and comes back */
     bool slow;                 /* every second instance is ten times slower */
     bool keep;                 /* prefixes and collections live in the instance that made them */

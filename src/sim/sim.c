@@ -177,6 +177,22 @@ static void act_cancel(struct tl_sim *sim, const struct tl_action *action) {
     instance->cancels[instance->cancel_count++] = item;
 }
 
+/* What it still holds fails, and that is heard before it is back. */
+static void reopen(struct tl_sim *sim, uint32_t number) {
+    struct sim_instance *instance = &sim->instances[number];
+    instance->hung = false;
+    instance->cancel_count = 0;
+    instance->engine->ops->close(instance->engine);
+    tl_sim_schedule(sim, (struct sim_event){
+                             .kind = SIM_REOPENED, .at = sim->now, .instance = number, .epoch = instance->epoch});
+}
+
+static void act_hung(struct tl_sim *sim, const struct tl_action *action) {
+    trace(sim, tl_hash_u64(action->as.hung.instance, action->as.hung.silent));
+    sim->instances[action->as.hung.instance].hung = true;
+    if (!sim->instances[action->as.hung.instance].computing) reopen(sim, action->as.hung.instance);
+}
+
 static json_t *outputs_of(const struct tl_plan *plan, const struct tl_action *action) {
     json_t *outputs = json_object();
     for (size_t i = 0; i < action->as.finished.output_count; i++)
@@ -223,6 +239,7 @@ static void step(struct tl_sim *sim, struct tl_event *event) {
         switch (action->kind) {
         case TL_ACTION_RUN: act_run(sim, action); break;
         case TL_ACTION_CANCEL_ITEM: act_cancel(sim, action); break;
+        case TL_ACTION_INSTANCE_HUNG: act_hung(sim, action); break;
         case TL_ACTION_RUN_FINISHED: act_finished(sim, action); break;
         case TL_ACTION_RECALLED: break;
         case TL_ACTION_WAKE: sim->wake = action->as.wake.at; break;
@@ -298,6 +315,13 @@ static void do_quantum_over(struct tl_sim *sim, const struct sim_event *event) {
         instance->engine->ops->cancel(instance->engine, instance->cancels[i]);
     instance->cancel_count = 0;
     step(sim, &out);
+    if (instance->hung) reopen(sim, event->instance);
+}
+
+static void bring_back(struct tl_sim *sim, uint32_t number) {
+    struct tl_event out = {.kind = TL_EVENT_INSTANCE_BACK};
+    out.as.step.instance = number;
+    step(sim, &out);
 }
 
 static void do_submit(struct tl_sim *sim, const struct sim_event *event) {
@@ -331,6 +355,7 @@ static void lose(struct tl_sim *sim, uint32_t number) {
     instance->epoch++;
     instance->computing = false;
     instance->held = 0;
+    instance->hung = false;
     instance->cancel_count = 0;
     sim->muted = true;
     instance->engine->ops->close(instance->engine);
@@ -352,9 +377,7 @@ static void do_fault(struct tl_sim *sim, const struct sim_event *event) {
         break;
     case TL_SIM_LOST:
         if (over) {
-            struct tl_event out = {.kind = TL_EVENT_INSTANCE_BACK};
-            out.as.step.instance = event->instance;
-            step(sim, &out);
+            bring_back(sim, event->instance);
         } else {
             lose(sim, event->instance);
         }
@@ -385,7 +408,8 @@ bool tl_sim_advance(struct tl_sim *sim) {
     if (sim->heap_count == 0) return false;
     struct sim_event event = pop(sim);
     pass(sim, event.at);
-    bool of_engine = event.kind == SIM_OUTCOME || event.kind == SIM_PIECE || event.kind == SIM_QUANTUM_OVER;
+    bool of_engine = event.kind == SIM_OUTCOME || event.kind == SIM_PIECE || event.kind == SIM_QUANTUM_OVER ||
+                     event.kind == SIM_REOPENED;
     if (of_engine && event.epoch != sim->instances[event.instance].epoch) {
         drop(&event);
         return true;
@@ -396,6 +420,7 @@ bool tl_sim_advance(struct tl_sim *sim) {
     case SIM_QUANTUM_OVER: do_quantum_over(sim, &event); break;
     case SIM_SUBMIT: do_submit(sim, &event); break;
     case SIM_LEAVE: do_leave(sim, event.run); break;
+    case SIM_REOPENED: bring_back(sim, event.instance); break;
     case SIM_FAULT:
     case SIM_FAULT_OVER: do_fault(sim, &event); break;
     }

@@ -11,7 +11,7 @@
  * Nothing here decides anything: which work runs where and when is the scheduler's doing (sched/sched.h), how long
  * it takes and what comes out is the emulated engine's (engine/emulated). The simulator carries out the scheduler's
  * actions as an executor does: a quantum's outcomes come at its end; a cancel that comes during a quantum is carried
- * out after it; submit and step go to an instance one at a time.
+ * out after it; submit and step go to an instance one at a time; one that has hung is opened anew when its quantum ends.
  *
  * Time is in ns from 0. Events of the same time happen in the order in which they were caused. Everything random
  * follows from the seed, so the same calls give the same trace (tl_sim_trace_hash). One thread; a sim is independent
@@ -52,6 +52,7 @@ struct tl_sim_config {
     double jitter;                  /* each quantum takes its time x (1 + jitter x r), r evenly in -1..1; below 1 */
     struct tl_sched_limits limits;  /* what is let in */
     uint32_t retries;               /* of failed items where that is safe */
+    double hang_after_ms;           /* what is silent for much longer than usual, and for so long, is given up; 0: never */
     size_t memo_bytes;              /* of results kept for later runs of plans that share; 0: none are */
     double failure;                 /* probability that an item's outcome is a failure, 0..1 */
     struct tl_sim_watch watch;

@@ -8,7 +8,8 @@
 
 #define SIM_OUTPUTS 4 /* of one item; signatures have no more */
 
-enum sim_event_kind { SIM_OUTCOME, SIM_PIECE, SIM_QUANTUM_OVER, SIM_SUBMIT, SIM_LEAVE, SIM_FAULT, SIM_FAULT_OVER };
+enum sim_event_kind { SIM_OUTCOME, SIM_PIECE, SIM_QUANTUM_OVER, SIM_SUBMIT, SIM_LEAVE, SIM_FAULT, SIM_FAULT_OVER,
+                      SIM_REOPENED };
 
 struct sim_request {
     size_t input_count;
@@ -48,6 +49,7 @@ struct sim_instance {
     json_t *settings;
     struct tl_sim_instance about;
     bool computing;           /* a quantum is in flight */
+    bool hung;                /* given up: to be opened anew when it is over */
     uint32_t epoch;           /* how often it was lost */
     size_t held;              /* items */
     double factor;            /* of the time of its quanta; 0: 1 */

@@ -41,6 +41,7 @@ struct tl_sim *tl_sim_create(const struct tl_sim_config *config) {
                                   .memo_bytes = config->memo_bytes,
                                   .limits = config->limits,
                                   .retries = config->retries,
+                                  .hang_after_ms = config->hang_after_ms,
                                   .cost = sim->cost});
     return sim;
 }

@@ -36,6 +36,19 @@ MUTANTS = {
         "src/sched/instance.c", "    if (--slot->uses == 0 && slot->ready)", "    if (--slot->uses <= 1 && slot->ready)"),
     "the queue forgets to sift down": (
         "src/sched/queue.c", "        sift_down(queue, place, last);\n", "        put(queue, place, last);\n"),
+    "nobody wakes to see whether an instance has answered": (
+        "src/sched/sched.c", "    if (sched->watch_at && (next == 0 || sched->watch_at < next)) next = sched->watch_at;\n", ""),
+    "an instance is watched only while it computes": (
+        "src/sched/watch.c", "    return instance->busy || (instance->held_items > 0 && !instance->more);",
+        "    return instance->busy;"),
+    "what a hung instance may read is freed with its run": (
+        "src/sched/watch.c", "    item->abandoned = true;\n",
+        "    item->abandoned = true;\n    item->node->instance->run->held_count--;\n"),
+    "what a hung instance may read is freed with its last use": (
+        "src/sched/watch.c", "        if (item->item.inputs[i]) tl_value_ref(item->item.inputs[i]);",
+        "        if (item->item.inputs[i] && item->item.id % 2) tl_value_ref(item->item.inputs[i]);"),
+    "a device that was held up stays so": (
+        "src/sched/watch.c", "        instance->stuck = instance->lost = false;\n", "        instance->stuck = false;\n"),
     "a tenant's runs are counted once too often": (
         "src/sched/limit.c", "    tl_tenant_leave(sched, run->tenant_number);\n", "    if (run->id % 5) tl_tenant_leave(sched, run->tenant_number);\n"),
 }

@@ -24,7 +24,7 @@
  * A token is four bytes of text (base/tokens.h); one word of output is one token.
  *
  * For tests: fail_every n fails each nth item; break_after n: after n items the engine is broken; hang keeps items until
- * they are cancelled. */
+ * they are cancelled; wait_for PATH: a quantum does not end before somebody has opened and closed that FIFO for writing. */
 #ifndef TL_ENGINE_EMULATED_EMULATED_H
 #define TL_ENGINE_EMULATED_EMULATED_H
 
@@ -41,6 +41,7 @@ struct emulated_settings {
     double embed_ms, embed_token_ms, score_ms, score_token_ms, ingest_ms, ingest_row_ms, search_ms, search_query_ms;
     double document_ms, web_ms, tool_ms, iteration_ms, prompt_token_ms, sequence_ms, transfer_token_ms, preempt_margin;
     bool hang, pool, prefix_cache;
+    char *wait_for; /* owned; "": for nothing */
 };
 
 /* Chunks and vectors of one collection. Shared by the engine and, when it is temporary, by the

@@ -1,6 +1,8 @@
 /* emulated_engine.c: the emulated engine's contract: settings, the queue, batches and their time. */
+#include <fcntl.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -99,6 +101,7 @@ static enum tl_status read_settings(struct emulated_settings *s, const json_t *s
         {.name = "fail_every", .integer = &s->fail_every, .minimum = 0, .maximum = 1e9},
         {.name = "break_after", .integer = &s->break_after, .minimum = 0, .maximum = 1e9},
         {.name = "hang", .boolean = &s->hang},
+        {.name = "wait_for", .text = &s->wait_for},
         {.name = "prefix_cache", .boolean = &s->prefix_cache},
         {.name = "preempt_margin", .number = &s->preempt_margin, .minimum = -1, .maximum = 1e15},
         {.name = "embed_ms", .number = &s->embed_ms, .maximum = most_ms},
@@ -143,9 +146,12 @@ static enum tl_status emulated_create(const char *name, const json_t *settings, 
     struct emulated_settings read = rtx3090;
     for (size_t i = 0; i < SERVED_COUNT; i++)
         read.capabilities |= 1u << served[i];
+    read.wait_for = tl_mem_strdup("");
     enum tl_status status = read_settings(&read, settings, error);
-    if (status != TL_OK)
+    if (status != TL_OK) {
+        tl_mem_free(read.wait_for);
         return status;
+    }
     struct emulated_engine *engine = tl_mem_zalloc(sizeof *engine);
     engine->base.ops = &tl_emulated_engine;
     engine->base.name = tl_mem_strdup(name);
@@ -193,6 +199,7 @@ static void emulated_destroy(struct tl_engine *base) {
         tl_emulated_collection_unref(collection);
     }
     tl_emulated_llm_destroy(engine);
+    tl_mem_free(engine->settings.wait_for);
     tl_mem_free(engine->base.name);
     tl_mem_free(engine);
 }
@@ -383,8 +390,21 @@ static void step_batch(struct emulated_engine *engine, enum tl_primitive op, uin
     }
 }
 
+/* Until whoever writes to that FIFO has closed it; not at all when there is none any more. */
+static void wait_for(const char *path) {
+    char byte;
+    int file = *path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (file < 0)
+        return;
+    while (read(file, &byte, 1) > 0)
+        ;
+    close(file);
+}
+
 static bool emulated_step(struct tl_engine *base) {
     struct emulated_engine *engine = of(base);
+    if (!engine->world)
+        wait_for(engine->settings.wait_for);
     if (engine->settings.hang)
         return false; /* nothing to compute until a cancel comes */
     uint64_t begin = engine->world ? 0 : quantum_begins(engine);
