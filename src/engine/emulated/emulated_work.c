@@ -228,7 +228,7 @@ static struct tl_value *search_one(void *context, const struct tl_value *query) 
 /* Without a query no collection is looked at, and none made up: as if there had been no search. */
 static struct tl_value *search(struct emulated_engine *engine, const struct tl_item *item, struct tl_error *error) {
     int64_t count = tl_attributes_integer(item->attributes, "count", 16);
-    bool asked = leaves(item->inputs[0], 0) > 0;
+    bool asked = tl_value_leaves(item->inputs[0]) > 0;
     struct search search = {.count = count > 0 ? (size_t)count : 0};
     if (asked)
         search.collection = collection_of(engine, &item->inputs[1]->as.index, error);
