@@ -166,17 +166,27 @@ static void print_times(const json_t *row, const char *setting) {
     putchar('\n');
 }
 
+static void print_value(const json_t *value, int width) {
+    if (json_is_string(value))
+        printf("%-*s", width, json_string_value(value));
+    else
+        printf("%-*lld", width, (long long)json_integer_value(value));
+}
+
 /* Settings that were chosen by measuring: what is used and why, then the times, * before what is used. */
 static void say_choices(const json_t *part, const char *name) {
     const char *setting;
     json_t *choice, *row;
     size_t index;
     json_object_foreach(json_object_get(part, "choices"), setting, choice) {
-        const char *used = json_string_value(json_object_get(choice, "used"));
-        printf("%-14s %-10s %s (%s)\n", name, setting, used, json_string_value(json_object_get(choice, "because")));
+        const json_t *used = json_object_get(choice, "used");
+        printf("%-14s %-10s ", name, setting);
+        print_value(used, 0);
+        printf(" (%s)\n", json_string_value(json_object_get(choice, "because")));
         json_array_foreach(json_object_get(choice, "measured"), index, row) {
-            const char *value = json_string_value(json_object_get(row, setting));
-            printf("    %s %-8s", strcmp(value, used) == 0 ? "*" : " ", value);
+            const json_t *value = json_object_get(row, setting);
+            printf("    %s ", json_equal((json_t *)value, (json_t *)used) ? "*" : " ");
+            print_value(value, 8);
             print_times(row, setting);
         }
     }

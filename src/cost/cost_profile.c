@@ -174,7 +174,9 @@ static void read_choices(struct reader *reader, const json_t *json) {
     json_object_foreach((json_t *)choices, name, choice) {
         get_object(reader, choices, name);
         size_t before = enter(reader, name);
-        get_text(reader, choice, "used");
+        const json_t *used = json_object_get(choice, "used");
+        if (!json_is_integer(used) && !json_is_string(used))
+            refuse(reader, "used", used, "a text or a whole number");
         get_text(reader, choice, "because");
         leave(reader, before);
     }

@@ -112,7 +112,8 @@ static void what_is_malformed_is_named_with_its_place(void **state) {
          TL_ERR_INVALID},
         {"\"choices\": {\"kv\": {\"used\": \"unified\", \"because\": \"so it was\"}}", "\"choices\": 7",
          "engines.llm.choices is 7, expected an object", TL_ERR_INVALID},
-        {"{\"used\": \"unified\"", "{\"used\": 1", "engines.llm.choices.kv.used is 1, expected a text", TL_ERR_INVALID},
+        {"{\"used\": \"unified\"", "{\"used\": 1.5", "engines.llm.choices.kv.used is 1.5, expected a text or a whole",
+         TL_ERR_INVALID},
         {"{\"version\"", "[\"version\"", "profile.json:1:", TL_ERR_INVALID},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -42,6 +42,7 @@ static void llama_engine_destroy(struct tl_engine *base) {
     tl_mem_free(engine->kv);
     tl_mem_free(engine->kv_because);
     tl_mem_free(engine->layout);
+    tl_mem_free(engine->lookup_because);
     tl_mem_free(engine->keep);
     tl_mem_free(engine->gpu_devices);
     tl_mem_free(engine->base.name);
@@ -95,6 +96,7 @@ static enum tl_status llama_engine_create(const char *name, const json_t *settin
         {.name = "gpu_devices", .text = &engine->gpu_devices},
         {.name = "reserve", .integer = &engine->reserve, .minimum = 1, .maximum = 1 << 20},
         {.name = "lookup", .integer = &engine->lookup, .minimum = -1, .maximum = MOST_PROPOSALS},
+        {.name = "lookup_because", .text = &engine->lookup_because},
         {.name = "quantum_ms", .number = &engine->quantum_ms, .minimum = 0, .maximum = 1e6},
         {.name = "kv", .text = &engine->kv},
         {.name = "kv_because", .text = &engine->kv_because},
@@ -252,6 +254,9 @@ static enum tl_status llama_engine_open(struct tl_engine *base, const struct tl_
     open_core(engine);
     engine->handles = tl_llm_handles_create(engine->core, engine, NULL);
     tl_log(TL_LOG_INFO, "engine %s: kv %s", engine->base.name, engine->layout);
+    if (engine->lookup_because)
+        tl_log(TL_LOG_INFO, "engine %s: lookup %lld (%s)", engine->base.name, (long long)engine->lookup,
+               engine->lookup_because);
     return TL_OK;
 }
 

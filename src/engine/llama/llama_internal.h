@@ -52,7 +52,7 @@ struct tl_llama_engine {
     struct tl_engine base;
     const struct tl_emit *emit;
     /* settings */
-    char *model_path, *model_name, *model_digest, *gpu_devices, *kv, *kv_because, *keep;
+    char *model_path, *model_name, *model_digest, *gpu_devices, *kv, *kv_because, *lookup_because, *keep;
     int64_t threads, context_size, parallel, chunk, gpu_layers, reserve, cache_bytes, pin_bytes, lookup;
     double quantum_ms, preempt_margin;
     bool unified;            /* sequences share the cells: what kv comes to */

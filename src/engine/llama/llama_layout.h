@@ -1,4 +1,4 @@
-/* llama_layout.h: which layout of KV is faster for a model on a device: by measuring both.
+/* llama_layout.h: which layout of KV is faster for a model on a device, and whether proposals can pay: by measuring.
  *
  * The two (setting kv; llama_sequence.c says more):
  *     stream   each sequence has cells of its own. Attention runs over these alone; a prefix gets from one sequence into
@@ -21,7 +21,12 @@
  *     request = share + n x min(joint, prompt + write) + (WRITTEN / writers - n) x write
  *
  * `unified` is used when its number is smaller by more than 3 %; else `stream`, the default where nothing was measured:
- * there what one request takes does not depend on what others have left, and it was faster on all CPUs so far. */
+ * there what one request takes does not depend on what others have left, and it was faster on all CPUs so far.
+ *
+ * Beside that, in the layout that is used: a call of 1, 2, 4, 8 and 16 rows of one sequence. Proposals that are looked up
+ * (setting lookup) can pay where some number of them, right as often as is supposed of a request that has had none, gives
+ * a token for less time than a call of one row does, by more than 3 %. There `lookup` is -1, which finds out for each
+ * request; elsewhere 0, and no call is spent on finding that out. */
 #ifndef TL_ENGINE_LLAMA_LAYOUT_H
 #define TL_ENGINE_LLAMA_LAYOUT_H
 
@@ -45,8 +50,15 @@ double tl_llama_layout_request(const struct tl_llama_layout_times *times, size_t
 /* Which is used, by both their requests. */
 size_t tl_llama_layout_choose(const double requests[TL_LLAMA_LAYOUTS]);
 
-/* What tl_llama_engine.choose gives: {"kv": {"used", "because", "writers", "chunk", "measured": [{"kv", "share_ms", ...,
- * "request_ms"}]}}; returned owned. */
+/* Calls of one sequence that are timed, by rows: one, and proposals that are one less. */
+enum { TL_LLAMA_LOOKUPS = 5 };
+extern const size_t tl_llama_lookup_rows[TL_LLAMA_LOOKUPS];
+/* The choice of lookup, by their ms: {"used": -1 or 0, "because", "measured": [{"lookup": proposals, "call_ms",
+ * "token_ms"}]}; returned owned. */
+json_t *tl_llama_lookup_report(const double ms[TL_LLAMA_LOOKUPS]);
+
+/* The choice of kv: {"used", "because", "writers", "chunk", "measured": [{"kv", "share_ms", ..., "request_ms"}]};
+ * returned owned. */
 json_t *tl_llama_layout_report(const struct tl_llama_layout_times times[TL_LLAMA_LAYOUTS], size_t writers,
                                size_t chunk);
 

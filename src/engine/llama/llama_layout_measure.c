@@ -18,6 +18,7 @@ enum { MOST_WRITERS = 4,
 /* Of one layout: all samples so far, by what is timed. */
 struct samples {
     double share[ROUNDS * SAMPLES], prompt[ROUNDS * SAMPLES], write[ROUNDS * SAMPLES], joint[ROUNDS * SAMPLES];
+    double alone[TL_LLAMA_LOOKUPS][ROUNDS * SAMPLES];
     size_t count;
 };
 
@@ -41,7 +42,8 @@ static enum tl_status check_stop(const struct trial *trial, struct tl_error *err
 
 /* ---- calls ---- */
 
-static void add(struct trial *trial, uint32_t sequence, size_t position, size_t count, bool logits) {
+/* `logits`: rows at the end that are sampled from. */
+static void add(struct trial *trial, uint32_t sequence, size_t position, size_t count, size_t logits) {
     struct llama_batch *batch = &trial->engine->batch;
     for (size_t i = 0; i < count; i++) {
         int32_t row = batch->n_tokens++;
@@ -51,13 +53,13 @@ static void add(struct trial *trial, uint32_t sequence, size_t position, size_t 
         batch->pos[row] = (llama_pos)(position + i);
         batch->n_seq_id[row] = 1;
         batch->seq_id[row][0] = (llama_seq_id)sequence;
-        batch->logits[row] = logits && i + 1 == count;
+        batch->logits[row] = count - i <= logits;
     }
 }
 
 static void add_writers(struct trial *trial, size_t step) {
     for (uint32_t sequence = 0; sequence < trial->writers; sequence++)
-        add(trial, sequence, TL_LLAMA_LAYOUT_PREFIX + step, 1, true);
+        add(trial, sequence, TL_LLAMA_LAYOUT_PREFIX + step, 1, 1);
 }
 
 /* Computes what was added; adds its ms. */
@@ -111,7 +113,7 @@ static enum tl_status fill(struct trial *trial, struct tl_error *error) {
     double ignored = 0;
     for (size_t at = 0; at < TL_LLAMA_LAYOUT_PREFIX && status == TL_OK; at += trial->chunk) {
         size_t left = TL_LLAMA_LAYOUT_PREFIX - at;
-        add(trial, 0, at, left < trial->chunk ? left : trial->chunk, false);
+        add(trial, 0, at, left < trial->chunk ? left : trial->chunk, 0);
         status = compute(trial, &ignored, error);
     }
     for (uint32_t sequence = 1; sequence < trial->sequences && status == TL_OK; sequence++)
@@ -131,18 +133,31 @@ static enum tl_status sample(struct trial *trial, struct tl_llama_layout_times *
     }
     times->write /= STEPS - 1;
     if (status == TL_OK) {
-        add(trial, trial->filler, TL_LLAMA_LAYOUT_PREFIX, trial->chunk, false);
+        add(trial, trial->filler, TL_LLAMA_LAYOUT_PREFIX, trial->chunk, 0);
         status = compute(trial, &times->prompt, error);
     }
     if (status == TL_OK)
         status = cut(trial, trial->filler, error);
     if (status == TL_OK) {
         add_writers(trial, STEPS - 1);
-        add(trial, trial->filler, TL_LLAMA_LAYOUT_PREFIX, trial->chunk, false);
+        add(trial, trial->filler, TL_LLAMA_LAYOUT_PREFIX, trial->chunk, 0);
         status = compute(trial, &times->joint, error);
     }
     for (uint32_t sequence = 0; sequence <= trial->filler && status == TL_OK; sequence++)
         status = cut(trial, sequence, error);
+    return status;
+}
+
+/* Calls of the first sequence alone. */
+static enum tl_status sample_alone(struct trial *trial, double ms[TL_LLAMA_LOOKUPS], struct tl_error *error) {
+    enum tl_status status = TL_OK;
+    for (size_t i = 0; i < TL_LLAMA_LOOKUPS && status == TL_OK; i++) {
+        ms[i] = 0;
+        add(trial, 0, TL_LLAMA_LAYOUT_PREFIX, tl_llama_lookup_rows[i], tl_llama_lookup_rows[i]);
+        status = compute(trial, &ms[i], error);
+        if (status == TL_OK)
+            status = cut(trial, 0, error);
+    }
     return status;
 }
 
@@ -154,6 +169,7 @@ static enum tl_status open_engine(const json_t *settings, size_t layout, struct 
     struct tl_engine *made;
     json_t *own = json_copy((json_t *)settings);
     json_object_set_new(own, "kv", json_string(tl_llama_layout_names[layout]));
+    json_object_set_new(own, "lookup", json_integer(-1)); /* room for the rows of proposals */
     enum tl_status status = tl_llama_engine.create("layout", own, &made, error);
     json_decref(own);
     if (status != TL_OK)
@@ -198,6 +214,7 @@ static enum tl_status measure_once(struct trial *trial, const json_t *settings, 
                                    const char **against, struct tl_error *error) {
     struct tl_llama_engine *engine;
     struct tl_llama_layout_times times;
+    double alone[TL_LLAMA_LOOKUPS];
     enum tl_status status = check_stop(trial, error);
     if (status == TL_OK)
         status = open_engine(settings, layout, &engine, error);
@@ -209,9 +226,15 @@ static enum tl_status measure_once(struct trial *trial, const json_t *settings, 
         status = fill(trial, error);
         if (status == TL_OK)
             status = sample(trial, &times, error);
+        if (status == TL_OK)
+            status = sample_alone(trial, alone, error);
     }
     for (size_t i = 0; i < SAMPLES && status == TL_OK && !*against; i++) {
         status = sample(trial, &times, error);
+        if (status == TL_OK)
+            status = sample_alone(trial, alone, error);
+        for (size_t k = 0; k < TL_LLAMA_LOOKUPS; k++)
+            samples->alone[k][samples->count] = alone[k];
         samples->share[samples->count] = times.share;
         samples->prompt[samples->count] = times.prompt;
         samples->write[samples->count] = times.write;
@@ -227,29 +250,8 @@ static double typical(double *values, size_t count) {
     return tl_percentile(values, count, 0.25);
 }
 
-enum tl_status tl_llama_layout_measure(const json_t *settings, const struct tl_engine_trial *asked, json_t **choices,
-                                       struct tl_error *error) {
-    const char *written = json_string_value(json_object_get(settings, "kv")), *against = NULL;
-    struct samples samples[TL_LLAMA_LAYOUTS] = {0};
+static json_t *choose_layout(struct samples samples[TL_LLAMA_LAYOUTS], const struct trial *trial) {
     struct tl_llama_layout_times times[TL_LLAMA_LAYOUTS];
-    struct trial trial = {.asked = asked};
-    uint64_t begin = tl_clock_now();
-    *choices = NULL;
-    if (written && strcmp(written, "auto") != 0)
-        return TL_OK;
-    enum tl_status status = TL_OK;
-    size_t rounds = 0;
-    do {
-        for (size_t i = 0; i < TL_LLAMA_LAYOUTS && status == TL_OK && !against; i++)
-            status = measure_once(&trial, settings, i, &samples[i], &against, error);
-    } while (++rounds < ROUNDS && status == TL_OK && !against && tl_clock_now() - begin < asked->budget);
-    if (status != TL_OK)
-        return status;
-    if (against) {
-        *choices =
-            json_pack("{s:{s:s, s:s}}", "kv", "used", tl_llama_layout_names[TL_LLAMA_STREAM], "because", against);
-        return TL_OK;
-    }
     for (size_t i = 0; i < TL_LLAMA_LAYOUTS; i++)
         times[i] = (struct tl_llama_layout_times){
             .share = typical(samples[i].share, samples[i].count),
@@ -257,6 +259,47 @@ enum tl_status tl_llama_layout_measure(const json_t *settings, const struct tl_e
             .write = typical(samples[i].write, samples[i].count),
             .joint = typical(samples[i].joint, samples[i].count),
         };
-    *choices = tl_llama_layout_report(times, trial.writers, trial.chunk);
+    return tl_llama_layout_report(times, trial->writers, trial->chunk);
+}
+
+static json_t *choose_lookup(struct samples *samples) {
+    double ms[TL_LLAMA_LOOKUPS];
+    for (size_t i = 0; i < TL_LLAMA_LOOKUPS; i++)
+        ms[i] = typical(samples->alone[i], samples->count);
+    return tl_llama_lookup_report(ms);
+}
+
+enum tl_status tl_llama_layout_measure(const json_t *settings, const struct tl_engine_trial *asked, json_t **choices,
+                                       struct tl_error *error) {
+    const char *written = json_string_value(json_object_get(settings, "kv")), *against = NULL;
+    bool chooses_kv = !written || strcmp(written, "auto") == 0, chooses_lookup = !json_object_get(settings, "lookup");
+    size_t set = written && strcmp(written, "unified") == 0 ? TL_LLAMA_UNIFIED : TL_LLAMA_STREAM;
+    struct samples samples[TL_LLAMA_LAYOUTS] = {0};
+    struct trial trial = {.asked = asked};
+    uint64_t begin = tl_clock_now();
+    *choices = NULL;
+    if (!chooses_kv && !chooses_lookup)
+        return TL_OK;
+    enum tl_status status = TL_OK;
+    size_t rounds = 0;
+    do {
+        for (size_t i = 0; i < TL_LLAMA_LAYOUTS && status == TL_OK && !against; i++)
+            if (chooses_kv || i == set)
+                status = measure_once(&trial, settings, i, &samples[i], &against, error);
+    } while (++rounds < ROUNDS && status == TL_OK && !against && tl_clock_now() - begin < asked->budget);
+    if (status != TL_OK)
+        return status;
+    *choices = json_object();
+    if (chooses_kv && against)
+        json_object_set_new(*choices, "kv", json_pack("{s:s, s:s}", "used", tl_llama_layout_names[TL_LLAMA_STREAM],
+                                                      "because", against));
+    if (chooses_kv && !against) {
+        json_t *kv = choose_layout(samples, &trial);
+        const char *used = json_string_value(json_object_get(kv, "used"));
+        set = strcmp(used, tl_llama_layout_names[TL_LLAMA_UNIFIED]) == 0 ? TL_LLAMA_UNIFIED : TL_LLAMA_STREAM;
+        json_object_set_new(*choices, "kv", kv);
+    }
+    if (chooses_lookup && !against)
+        json_object_set_new(*choices, "lookup", choose_lookup(&samples[set]));
     return TL_OK;
 }

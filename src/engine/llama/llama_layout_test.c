@@ -58,10 +58,10 @@ static void test_the_report(void **state) {
         [TL_LLAMA_UNIFIED] = {.share = 0.02, .prompt = 420, .write = 33, .joint = 640},
     };
     json_t *choices = tl_llama_layout_report(times, 4, 128);
-    assert_string_equal(text_of(kv_of(choices), "used"), "stream");
-    assert_string_equal(text_of(kv_of(choices), "because"),
+    assert_string_equal(text_of(choices, "used"), "stream");
+    assert_string_equal(text_of(choices, "because"),
                         "measured: a request takes 1202 ms with streams, 1368 ms unified");
-    const json_t *rows = json_object_get(kv_of(choices), "measured"), *unified = json_array_get(rows, 1);
+    const json_t *rows = json_object_get(choices, "measured"), *unified = json_array_get(rows, 1);
     assert_int_equal(json_array_size(rows), 2);
     assert_string_equal(text_of(unified, "kv"), "unified");
     assert_true(near(json_number_value(json_object_get(unified, "joint_ms")), 640));
@@ -69,8 +69,26 @@ static void test_the_report(void **state) {
     json_decref(choices);
     times[TL_LLAMA_STREAM].share = 300;
     choices = tl_llama_layout_report(times, 4, 128);
-    assert_string_equal(text_of(kv_of(choices), "used"), "unified");
+    assert_string_equal(text_of(choices, "used"), "unified");
     json_decref(choices);
+}
+
+static void expect_lookup(const double ms[TL_LLAMA_LOOKUPS], int used, const char *because) {
+    json_t *choice = tl_llama_lookup_report(ms);
+    assert_int_equal(json_integer_value(json_object_get(choice, "used")), used);
+    assert_string_equal(text_of(choice, "because"), because);
+    assert_int_equal(json_array_size(json_object_get(choice, "measured")), TL_LLAMA_LOOKUPS);
+    json_decref(choice);
+}
+
+/* On two CPU cores rows are dear; where they are nearly free, proposals pay. */
+static void test_whether_proposals_pay(void **state) {
+    (void)state;
+    const double cores[TL_LLAMA_LOOKUPS] = {8.5, 23.5, 30, 44, 68}, wide[TL_LLAMA_LOOKUPS] = {8, 8.1, 8.4, 9, 12};
+    expect_lookup(cores, 0, "measured: a token takes 8.5 ms without proposals, 13.8 ms with 3 at best");
+    expect_lookup(wide, -1, "measured: a token takes 8.0 ms without proposals, 3.7 ms with 7 at best");
+    const double hardly[TL_LLAMA_LOOKUPS] = {10, 15.8, 22, 30, 60}; /* 1.6 tokens for 15.8 ms */
+    expect_lookup(hardly, 0, "measured: a token takes 10.0 ms without proposals, 9.9 ms with 1 at best");
 }
 
 /* What the engine makes of the settings, and what it says. */
@@ -134,6 +152,12 @@ static void test_measuring(void **state) {
             assert_true(json_number_value(json_object_get(row, times[k])) > 0 || k == 0);
     }
     assert_int_equal(i, TL_LLAMA_LAYOUTS);
+    const json_t *lookup = json_object_get(choices, "lookup");
+    json_array_foreach(json_object_get(lookup, "measured"), i, row) {
+        assert_int_equal(json_integer_value(json_object_get(row, "lookup")) + 1, tl_llama_lookup_rows[i]);
+        assert_true(json_number_value(json_object_get(row, "call_ms")) > 0);
+    }
+    assert_int_equal(i, TL_LLAMA_LOOKUPS);
     json_decref(choices);
 }
 
@@ -141,8 +165,13 @@ static void test_measuring(void **state) {
 static void test_nothing_to_choose(void **state) {
     (void)state;
     json_t *choices;
-    assert_int_equal(measure("\"kv\": \"unified\"", false, &choices), TL_OK);
+    assert_int_equal(measure("\"kv\": \"unified\", \"lookup\": 0", false, &choices), TL_OK);
     assert_null(choices);
+    assert_int_equal(
+        measure("\"context_size\": 512, \"parallel\": 2, \"threads\": 1, \"kv\": \"unified\"", false, &choices), TL_OK);
+    assert_null(kv_of(choices));
+    assert_non_null(json_object_get(choices, "lookup"));
+    json_decref(choices);
     assert_int_equal(measure("\"context_size\": 512, \"parallel\": 1, \"kv\": \"auto\"", false, &choices), TL_OK);
     assert_string_equal(text_of(kv_of(choices), "used"), "stream");
     assert_string_equal(text_of(kv_of(choices), "because"), "one sequence shares with nobody");
@@ -159,6 +188,7 @@ int main(void) {
         cmocka_unit_test(test_the_number_that_is_compared),
         cmocka_unit_test(test_the_choice),
         cmocka_unit_test(test_the_report),
+        cmocka_unit_test(test_whether_proposals_pay),
         cmocka_unit_test(test_what_an_engine_says),
         cmocka_unit_test(test_measuring),
         cmocka_unit_test(test_nothing_to_choose),

@@ -253,6 +253,9 @@ void tl_llm_append(struct tl_llm_core *core, struct tl_llm_request *request, con
  * earlier in its prompt or answer (answers quote what was retrieved), at most `most` tokens, as many as pay. Called
  * after what was written is appended. Returns how many. */
 size_t tl_llm_draft(struct tl_llm_core *core, struct tl_llm_request *request, size_t most);
+/* Tokens that a call with so many proposals writes, on average, each right with that probability. */
+double tl_llm_draft_tokens(double right, size_t proposals);
+#define TL_LLM_ACCEPTANCE 0.6 /* that probability of a request that has had no proposals */
 /* Once the rows of proposals were computed, even if all were right: the last `count` of them are not what is written,
  * and what is written instead is appended next. */
 void tl_llm_reject(struct tl_llm_core *core, struct tl_llm_request *request, size_t count);

@@ -80,7 +80,6 @@ void tl_llm_overtake(struct tl_llm_core *core, struct tl_llm_request *request, u
 
 /* ---- llm_draft.c ---- */
 
-#define TL_LLM_ACCEPTANCE 0.6 /* of a request that has had no proposals */
 /* Of the proposals of a call so many were right, up to the first that was not. */
 void tl_llm_note_drafted(struct tl_llm_core *core, struct tl_llm_request *request, size_t accepted, size_t drafted);
 
