@@ -145,6 +145,19 @@ static void check_memory(struct checkup *checkup, const struct tl_config_engine 
     ops->destroy(made);
 }
 
+/* How it will lay out KV, and why. */
+static void check_layout(struct checkup *checkup, const struct tl_config_engine *engine, const json_t *settings) {
+    const struct tl_engine_ops *ops = tl_engine_find(engine->type);
+    struct tl_engine_description description = {0};
+    struct tl_engine *made = NULL;
+    if (!ops || ops->create(engine->name, settings, &made, NULL) != TL_OK)
+        return;
+    ops->describe(made, &description);
+    if (description.layout)
+        say(checkup, GOOD, "  kv", "%s", description.layout);
+    ops->destroy(made);
+}
+
 static void check_devices(struct checkup *checkup) {
     struct tl_llama_device_info devices[16];
     struct tl_str names = TL_STR_INIT;
@@ -156,7 +169,7 @@ static void check_devices(struct checkup *checkup) {
 }
 
 static void check_engine(struct checkup *checkup, struct tl_runtime *runtime, const struct tl_config_engine *engine,
-                         bool load) {
+                         const struct tl_cost *cost, bool load) {
     json_t *settings = NULL;
     struct tl_error error;
     struct tl_str what = TL_STR_INIT;
@@ -171,14 +184,17 @@ static void check_engine(struct checkup *checkup, struct tl_runtime *runtime, co
         say(checkup, GOOD, engine->name, "%s%s", what.data, load ? ", loaded" : "");
     else
         say(checkup, BAD, engine->name, "%s", error.message);
+    tl_cost_fill_choices(tl_cost_choices(cost, engine->name), settings);
     if (settings && !load)
         check_memory(checkup, engine, settings);
+    if (settings)
+        check_layout(checkup, engine, settings);
     json_decref(settings);
     tl_str_fini(&what);
 }
 
-/* Without a profile everything runs; plans then rest on defaults. */
-static void check_profile(struct checkup *checkup, const struct tl_config *config) {
+/* Without a profile everything runs; plans then rest on defaults. Returns what the profile says; owned, NULL: nothing. */
+static struct tl_cost *check_profile(struct checkup *checkup, const struct tl_config *config) {
     const char *path = tl_config_profile(config);
     struct tl_str notices = TL_STR_INIT;
     if (!*path)
@@ -186,7 +202,7 @@ static void check_profile(struct checkup *checkup, const struct tl_config *confi
     else if (!tl_file_exists(path))
         say(checkup, OPTIONAL, "profile", "none yet: work is predicted by defaults; teola profile measures it");
     if (!*path || !tl_file_exists(path))
-        return;
+        return NULL;
     struct tl_cost *cost = tl_runtime_costs(config, path, &notices);
     size_t measured = 0, count = tl_config_engine_count(config);
     for (size_t i = 0; i < count; i++)
@@ -198,7 +214,7 @@ static void check_profile(struct checkup *checkup, const struct tl_config *confi
     if (!notices.length)
         say(checkup, GOOD, "profile", "%s (%zu of %zu engines)", path, measured, count);
     tl_str_fini(&notices);
-    tl_cost_unref(cost);
+    return cost;
 }
 
 static void check_workflows(struct checkup *checkup) {
@@ -228,9 +244,10 @@ static int examine(const char *config, const struct tl_cli_list *settings, bool 
         say(&checkup, GOOD, "config", "%s", file ? file : "built-in defaults (no teola.yaml)");
         check_vec0(&checkup, loaded);
         check_store(&checkup, loaded);
-        check_profile(&checkup, loaded);
+        struct tl_cost *cost = check_profile(&checkup, loaded);
         for (size_t i = 0; i < tl_config_engine_count(loaded); i++)
-            check_engine(&checkup, runtime, tl_config_engine(loaded, i), load);
+            check_engine(&checkup, runtime, tl_config_engine(loaded, i), cost, load);
+        tl_cost_unref(cost);
         tl_runtime_close(runtime);
     }
     if (checkup.bad > 0)

@@ -21,7 +21,9 @@ static const char help[] =
     "       teola profile --check [OPTIONS]\n"
     "\n"
     "Measures what the work of each configured engine takes on this machine, over batch sizes and lengths, and writes\n"
-    "the profile by which runs are planned and scheduled. Do it while the machine has nothing else to do.\n"
+    "the profile by which runs are planned and scheduled. Settings that are auto are chosen by it, too. Do it while "
+    "the\n"
+    "machine has nothing else to do.\n"
     "\n"
     "      --check        compare the profile with fresh measurements instead of writing one\n"
     "      --engine NAME  this engine alone; what the file says of the others stays; may be repeated\n"
@@ -154,6 +156,42 @@ static void say_kinds(const json_t *part, const char *name, bool check) {
     }
 }
 
+static void print_times(const json_t *row, const char *setting) {
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)row, key, value) {
+        if (strcmp(key, setting) != 0 && json_is_number(value))
+            printf("  %s %.2f", key, json_number_value(value));
+    }
+    putchar('\n');
+}
+
+static void print_value(const json_t *value, int width) {
+    if (json_is_string(value))
+        printf("%-*s", width, json_string_value(value));
+    else
+        printf("%-*lld", width, (long long)json_integer_value(value));
+}
+
+/* Settings that were chosen by measuring: what is used and why, then the times, * before what is used. */
+static void say_choices(const json_t *part, const char *name) {
+    const char *setting;
+    json_t *choice, *row;
+    size_t index;
+    json_object_foreach(json_object_get(part, "choices"), setting, choice) {
+        const json_t *used = json_object_get(choice, "used");
+        printf("%-14s %-10s ", name, setting);
+        print_value(used, 0);
+        printf(" (%s)\n", json_string_value(json_object_get(choice, "because")));
+        json_array_foreach(json_object_get(choice, "measured"), index, row) {
+            const json_t *value = json_object_get(row, setting);
+            printf("    %s ", json_equal((json_t *)value, (json_t *)used) ? "*" : " ");
+            print_value(value, 8);
+            print_times(row, setting);
+        }
+    }
+}
+
 static void say_noise(struct work *work, const char *name, const json_t *part) {
     size_t samples;
     double spread = tl_profiler_spread(part, &samples);
@@ -173,8 +211,10 @@ static void say_noise(struct work *work, const char *name, const json_t *part) {
 /* ---- one engine ---- */
 
 static void take_result(struct work *work, const char *name, json_t *part) {
-    if (!work->json)
+    if (!work->json) {
+        say_choices(part, name);
         say_kinds(part, name, work->check);
+    }
     say_noise(work, name, part);
     const char *key;
     json_t *kind;

@@ -71,6 +71,13 @@ bool tl_cost_check_engine(struct tl_cost *cost, const char *engine, const struct
 /* The date when the engine was measured, as the profile says it, or "". */
 const char *tl_cost_written(const struct tl_cost *cost, const char *engine);
 
+/* What was chosen by measuring for settings that are `auto` (struct tl_engine_ops.choose), as far as the profile still
+ * holds; borrowed, NULL: nothing. */
+const json_t *tl_cost_choices(const struct tl_cost *cost, const char *engine);
+/* Puts choices (NULL: none) into an engine's settings: each that is absent or "auto" becomes what was found best, and
+ * "NAME_because" says why. */
+void tl_cost_fill_choices(const json_t *choices, json_t *settings);
+
 /* Latency models of an emulated engine's settings (embed_ms, prompt_token_ms, ...): exact by definition. */
 void tl_cost_add_emulated(struct tl_cost *cost, const char *engine, const json_t *settings);
 

@@ -163,6 +163,26 @@ static void read_kind(struct reader *reader, const char *name, const json_t *kin
 
 /* ---- engines ---- */
 
+/* They may be missing: of what has nothing to choose, and of profiles from before there was a choice. */
+static void read_choices(struct reader *reader, const json_t *json) {
+    const json_t *choices = json_object_get(json, "choices");
+    const char *name;
+    json_t *choice;
+    if (!choices || !get_object(reader, json, "choices"))
+        return;
+    size_t place = enter(reader, "choices");
+    json_object_foreach((json_t *)choices, name, choice) {
+        get_object(reader, choices, name);
+        size_t before = enter(reader, name);
+        const json_t *used = json_object_get(choice, "used");
+        if (!json_is_integer(used) && !json_is_string(used))
+            refuse(reader, "used", used, "a text or a whole number");
+        get_text(reader, choice, "because");
+        leave(reader, before);
+    }
+    leave(reader, place);
+}
+
 static void read_engine(struct reader *reader, const char *name, const json_t *json, struct tl_cost *cost) {
     if (!json_is_object(json)) {
         refuse(reader, name, json, "an object");
@@ -177,6 +197,7 @@ static void read_engine(struct reader *reader, const char *name, const json_t *j
         get_text(reader, json, texts[i]);
     get_count(reader, json, "threads");
     get_object(reader, json, "settings");
+    read_choices(reader, json);
     const json_t *kinds = get_object(reader, json, "kinds"), *kind;
     const char *key;
     size_t place = enter(reader, "kinds");

@@ -20,6 +20,7 @@ static const char good[] =
     "  \"samples\": 40, \"median_error\": 0.05, \"points\": []}}},"
     "\"llm\": {\"type\": \"llama\", \"device\": \"cpu\", \"model_digest\": \"def\", \"threads\": 2,"
     " \"written\": \"2026-01-02T03:04:05Z\", \"settings\": {},"
+    " \"choices\": {\"kv\": {\"used\": \"unified\", \"because\": \"so it was\"}},"
     " \"iteration\": {\"base\": 1, \"tokens\": 128, \"sequences\": 8},"
     " \"kinds\": {\"prefill\": {\"fit\": {\"chunk\": 10, \"prompt\": 2, \"attend\": 0.5}, \"samples\": 9,"
     "   \"median_error\": 0.1},"
@@ -109,6 +110,10 @@ static void what_is_malformed_is_named_with_its_place(void **state) {
          TL_ERR_INVALID},
         {"\"threads\": 2", "\"threads\": null", "engines.embedder.threads is null, expected a whole number",
          TL_ERR_INVALID},
+        {"\"choices\": {\"kv\": {\"used\": \"unified\", \"because\": \"so it was\"}}", "\"choices\": 7",
+         "engines.llm.choices is 7, expected an object", TL_ERR_INVALID},
+        {"{\"used\": \"unified\"", "{\"used\": 1.5", "engines.llm.choices.kv.used is 1.5, expected a text or a whole",
+         TL_ERR_INVALID},
         {"{\"version\"", "[\"version\"", "profile.json:1:", TL_ERR_INVALID},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -161,11 +166,57 @@ static void a_profile_of_other_circumstances_is_not_used(void **state) {
     tl_cost_unref(cost);
 }
 
+/* The settings that an engine is opened with. */
+static void expect_filled(const struct tl_cost *cost, const char *written, const char *expected) {
+    json_t *settings = json_loads(written, 0, NULL), *filled = json_loads(expected, 0, NULL);
+    tl_cost_fill_choices(tl_cost_choices(cost, "llm"), settings);
+    assert_true(json_equal(settings, filled));
+    json_decref(settings);
+    json_decref(filled);
+}
+
+/* What was chosen by measuring stands for what is auto or not written, and not for what was written by hand. It goes
+ * when the model is another one, or any setting that the measurements hold for. */
+static void choices_hold_as_long_as_the_profile(void **state) {
+    (void)state;
+    static const char unified[] = "{\"kv\": \"unified\", \"kv_because\": \"so it was\"}";
+    struct tl_cost *cost = parsed();
+    expect_filled(cost, "{}", unified);
+    expect_filled(cost, "{\"kv\": \"auto\"}", unified);
+    expect_filled(cost, "{\"kv\": \"stream\"}", "{\"kv\": \"stream\"}");
+    assert_null(tl_cost_choices(cost, "embedder"));
+    assert_null(tl_cost_choices(cost, "nobody"));
+    struct tl_cost_identity now = {"llama", "cpu", "def", NULL};
+    struct tl_str why = TL_STR_INIT;
+    json_t *settings = json_loads("{\"threads\": 2}", 0, NULL);
+    now.settings = settings;
+    assert_true(tl_cost_check_engine(cost, "llm", &now, &why));
+    expect_filled(cost, "{}", unified);
+    now.model_digest = "fed";
+    assert_false(tl_cost_check_engine(cost, "llm", &now, &why));
+    assert_string_equal(why.data, "model_digest was \"def\" and is \"fed\"");
+    assert_null(tl_cost_choices(cost, "llm"));
+    expect_filled(cost, "{}", "{}");
+    json_decref(settings);
+    tl_cost_unref(cost);
+
+    cost = parsed();
+    now.model_digest = "def";
+    settings = json_loads("{\"threads\": 2, \"parallel\": 16}", 0, NULL);
+    now.settings = settings;
+    assert_false(tl_cost_check_engine(cost, "llm", &now, &why));
+    expect_filled(cost, "{}", "{}");
+    json_decref(settings);
+    tl_str_fini(&why);
+    tl_cost_unref(cost);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_profile_gives_its_models),
         cmocka_unit_test(what_is_malformed_is_named_with_its_place),
         cmocka_unit_test(a_profile_of_other_circumstances_is_not_used),
+        cmocka_unit_test(choices_hold_as_long_as_the_profile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,7 @@
  *
  * Threads. open, describe, submit, step, cancel and close are all called on the instance's
  * executor, one at a time, so an engine needs no lock of its own. Which executor that is,
- * describe says (it is asked once between create and open, when only `executor` must be right):
+ * describe says (it is asked between create and open too, when only `executor` and `layout` must be right):
  *     TL_EXECUTOR_LOOP    the event loop: nothing may block; results come later, from callbacks
  *     TL_EXECUTOR_DEVICE  the one thread of its compute device: step may compute for at most
  *                         about one quantum (a chunk of prefill, one decode iteration, one batch
@@ -42,6 +42,13 @@
 
 enum tl_executor { TL_EXECUTOR_LOOP, TL_EXECUTOR_DEVICE, TL_EXECUTOR_POOL };
 
+/* How long measuring may take (ns; at least one round is made), and who may stop it (NULL: nobody). */
+struct tl_engine_trial {
+    uint64_t budget;
+    void *context;
+    bool (*stop)(void *context);
+};
+
 /* What an instance can do; filled by describe, constant from then on. */
 struct tl_engine_description {
     uint32_t capabilities;       /* bit (1 << enum tl_capability) for each that it serves */
@@ -57,6 +64,8 @@ struct tl_engine_description {
                                     users have gone: worth computing before the first comes */
     const char *model;           /* name for people; borrowed, lives until destroy; "" when none */
     const char *model_digest;    /* SHA-256 of the weights, hex; "" when none */
+    const char *layout;          /* LLM: how it lays out KV and why, for people; borrowed, lives until destroy; NULL when
+                                    there is nothing to say */
 };
 
 /* Counters of one item, for traces, usage and tests. Zero what does not apply. */
@@ -142,6 +151,14 @@ struct tl_engine_ops {
     /* What open will need, for people who ask before they load; open itself refuses what does not fit. Called between
      * create and open; reads the head of the model's file. NULL: nothing worth saying. */
     enum tl_status (*memory)(const struct tl_engine *engine, struct tl_engine_memory *memory, struct tl_error *error);
+
+    /* Measures, for each setting that is `auto` and that the engine can choose by measuring, which value is best on this
+     * machine with these settings: {"SETTING": {"used": value, "because": a few words, "measured": [{"SETTING": value,
+     * numbers}]}}, returned owned; NULL: there is nothing to choose. Called by the profiler, without an instance: makes
+     * its own. Who opens an engine afterwards sets SETTING and SETTING_because accordingly (tl_cost_fill_choices).
+     * NULL: it has no such settings. */
+    enum tl_status (*choose)(const json_t *settings, const struct tl_engine_trial *trial, json_t **choices,
+                             struct tl_error *error);
 
     /* Accepts items; starts nothing that blocks. */
     void (*submit)(struct tl_engine *engine, struct tl_item **items, size_t count);

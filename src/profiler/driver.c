@@ -63,8 +63,12 @@ enum tl_status tl_driver_open(struct tl_driver *driver, const char *type, const 
     enum tl_status status = ops->create(name, settings, &driver->engine, error);
     if (status == TL_OK)
         status = ops->open(driver->engine, &driver->emit, error);
-    if (status == TL_OK)
+    if (status == TL_OK) {
         ops->describe(driver->engine, &driver->description);
+    } else if (driver->engine) {
+        ops->destroy(driver->engine); /* what did not open is not closed */
+        driver->engine = NULL;
+    }
     return status;
 }
 

@@ -227,11 +227,33 @@ static enum tl_status measure_points(struct tl_session *session, const struct tl
     return status;
 }
 
+/* With what was chosen for settings that are `auto`: so it will be opened. `choices` NULL: nothing. */
 static enum tl_status open_session(struct tl_session *session, const struct tl_profiler_engine *engine,
-                                   const struct tl_profiler_options *options, struct tl_error *error) {
-    enum tl_status status =
-        tl_session_open(session, engine->type, engine->name, engine->settings, engine->dimension, error);
+                                   const struct tl_profiler_options *options, const json_t *choices,
+                                   struct tl_error *error) {
+    json_t *settings = json_copy((json_t *)engine->settings);
+    tl_cost_fill_choices(choices, settings);
+    enum tl_status status = tl_session_open(session, engine->type, engine->name, settings, engine->dimension, error);
     session->salt = options->salt;
+    json_decref(settings);
+    return status;
+}
+
+/* What the engine can choose by measuring: in a quarter of the time, which the rest has less. */
+static enum tl_status choose_settings(const struct tl_profiler_engine *engine, struct tl_profiler_options *options,
+                                      json_t **choices, struct tl_error *error) {
+    const struct tl_engine_ops *ops = tl_engine_find(engine->type);
+    const struct tl_engine_trial trial = {
+        .budget = options->budget / 4, .context = options->context, .stop = options->stop};
+    uint64_t begun = tl_clock_now();
+    *choices = NULL;
+    if (!ops || !ops->choose)
+        return TL_OK;
+    if (options->progress)
+        options->progress(options->context, engine->name, 0);
+    enum tl_status status = ops->choose(engine->settings, &trial, choices, error);
+    uint64_t spent = tl_clock_now() - begun;
+    options->budget = spent < options->budget ? options->budget - spent : 1;
     return status;
 }
 
@@ -402,7 +424,7 @@ static void put_errors(json_t *part, const char *name, const struct point *point
     json_decref(profile);
 }
 
-static json_t *part_of(const struct tl_profiler_engine *engine, const struct tl_session *session,
+static json_t *part_of(const struct tl_profiler_engine *engine, const struct tl_session *session, json_t *choices,
                        const struct point *points, size_t count) {
     const struct tl_engine_description *can = &session->driver.description;
     json_t *part = json_object(), *kinds = json_object();
@@ -414,6 +436,8 @@ static json_t *part_of(const struct tl_profiler_engine *engine, const struct tl_
     json_object_set_new(part, "threads", json_integer(tl_cost_threads(engine->configured)));
     json_object_set_new(part, "settings", tl_cost_relevant_settings(engine->configured));
     put_date(part);
+    if (choices)
+        json_object_set(part, "choices", choices);
     if (can->sequences > 0)
         json_object_set_new(part, "iteration",
                             json_pack("{s:i, s:I, s:I}", "base", 0, "tokens", (json_int_t)can->batch_tokens,
@@ -427,13 +451,18 @@ static json_t *part_of(const struct tl_profiler_engine *engine, const struct tl_
     return part;
 }
 
-enum tl_status tl_profiler_measure(const struct tl_profiler_engine *engine, const struct tl_profiler_options *options,
+enum tl_status tl_profiler_measure(const struct tl_profiler_engine *engine, const struct tl_profiler_options *asked,
                                    json_t **part, struct tl_error *error) {
-    struct point *points = tl_mem_zalloc(MOST_POINTS * sizeof *points);
+    struct tl_profiler_options own = *asked, *options = &own;
     struct tl_session session;
+    json_t *choices;
     size_t count = 0;
     *part = NULL;
-    enum tl_status status = open_session(&session, engine, options, error);
+    enum tl_status status = choose_settings(engine, options, &choices, error);
+    if (status != TL_OK)
+        return status;
+    struct point *points = tl_mem_zalloc(MOST_POINTS * sizeof *points);
+    status = open_session(&session, engine, options, choices, error);
     if (status == TL_OK) {
         count = choose(&session, fitted, sizeof fitted / sizeof fitted[0], points);
         if (count == 0)
@@ -442,11 +471,12 @@ enum tl_status tl_profiler_measure(const struct tl_profiler_engine *engine, cons
     if (status == TL_OK)
         status = measure_points(&session, engine, options, points, count, error);
     if (status == TL_OK) {
-        *part = part_of(engine, &session, points, count);
+        *part = part_of(engine, &session, choices, points, count);
         put_errors(*part, engine->name, points, count);
     }
     tl_session_close(&session);
     tl_mem_free(points);
+    json_decref(choices);
     return status;
 }
 
@@ -494,7 +524,7 @@ enum tl_status tl_profiler_check(const struct tl_profiler_engine *engine, const 
     struct tl_session session;
     size_t count = 0;
     *report = NULL;
-    enum tl_status status = open_session(&session, engine, options, error);
+    enum tl_status status = open_session(&session, engine, options, tl_cost_choices(cost, engine->name), error);
     if (status == TL_OK) {
         count = choose(&session, fresh, sizeof fresh / sizeof fresh[0], points);
         status = measure_points(&session, engine, options, points, count, error);

@@ -161,6 +161,23 @@ static void what_cannot_be_measured_is_said(void **state) {
     assert_null(part);
 }
 
+/* Of an engine that cannot be opened nothing is left, whether or not it has something to choose first. */
+static void what_cannot_be_opened_is_said(void **state) {
+    (void)state;
+    static const char *const settings[] = {"{\"model\": \"/nowhere.gguf\"}",
+                                           "{\"model\": \"/nowhere.gguf\", \"kv\": \"stream\"}"};
+    for (size_t i = 0; i < 2; i++) {
+        json_t *json = json_loads(settings[i], 0, NULL), *part;
+        struct tl_error error = {0};
+        const struct tl_profiler_engine engine = {"llm", "llama", "cpu", json, json, 8};
+        const struct tl_profiler_options options = {least, 1, NULL, NULL, NULL};
+        assert_int_not_equal(tl_profiler_measure(&engine, &options, &part, &error), TL_OK);
+        assert_non_null(strstr(error.message, "/nowhere.gguf"));
+        assert_null(part);
+        json_decref(json);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_that_is_served_is_measured),
@@ -168,6 +185,7 @@ int main(void) {
         cmocka_unit_test(what_is_measured_can_be_read_and_drawn),
         cmocka_unit_test(a_stop_ends_it),
         cmocka_unit_test(what_cannot_be_measured_is_said),
+        cmocka_unit_test(what_cannot_be_opened_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

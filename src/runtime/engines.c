@@ -105,6 +105,7 @@ static enum tl_status start_opening(struct tl_runtime *runtime, struct tl_runtim
     instance->settings = json_copy((json_t *)settings);
     if (engine->config->own)
         json_object_update(instance->settings, (json_t *)engine->config->own[instance->position]);
+    tl_cost_fill_choices(tl_cost_choices(runtime->cost, instance->times), instance->settings);
     enum tl_status status = ops->create(instance->name, instance->settings, &instance->engine, error);
     if (status != TL_OK)
         return status;

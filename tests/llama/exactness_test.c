@@ -1,6 +1,7 @@
 /* exactness_test.c: at temperature 0
  *   - the same token ids go into the model whether a prefill is split or not, wherever it is cut;
- *   - what comes out is equal with one query and with eight at once, forked or not;
+ *   - what comes out is equal with one query and with eight at once, forked or not, and when a prompt is computed in the
+ *     calls of one that writes;
  *   - KV that was saved and loaded gives the same logits to the bit.
  * Kernels round differently by the shape of a batch (a chunk of 17 tokens or of 128, one row or
  * eight), so where shapes differ, logits are compared within TOLERANCE and by their largest. */
@@ -424,6 +425,61 @@ static void test_cached_and_uncached(void **state) {
     }
 }
 
+/* Has the core believe that it knows what calls take, so that it tries joint ones. */
+static void measure_calls(struct tl_llama_engine *engine) {
+    struct tl_llm_range range = {0};
+    for (int i = 0; i < 16; i++) {
+        tl_llm_measured(engine->core, &(struct tl_llm_call){&range, 1, 1, 1}, 10);
+        tl_llm_measured(engine->core, &(struct tl_llm_call){&range, 1, 32, 0}, 32);
+    }
+}
+
+/* A prompt that is computed in the calls of another item that writes: both as if they were alone, in each layout. */
+static void test_joint_calls(void **state) {
+    (void)state;
+    static const char base[] = "\"context_size\": 512, \"parallel\": 3, \"reserve\": 64, \"threads\": 1, \"chunk\": 33";
+    for (int unified = 0; unified < 2; unified++) {
+        char more[200];
+        snprintf(more, sizeof more, "%s, \"kv\": \"%s\"", base, unified ? "unified" : "stream");
+        struct tl_conformance *run = open_engine(more);
+        struct tl_llama_engine *engine = (struct tl_llama_engine *)tl_conformance_engine(run);
+        struct recorder *recorder = record(run), *alone = record(run);
+        struct whole whole;
+        struct tl_str text = TL_STR_INIT;
+        struct tl_value *kv = tl_llama_test_kv(run, TL_OP_PREFILL, tl_llama_test_ask(questions[6]), NULL);
+        uint64_t before = decode(run, tl_value_ref(kv), &text);
+        engine->hooks.context = recorder;
+        run_whole(run, recorder, &whole);
+        clear_cache(run);
+        measure_calls(engine);
+        struct tl_conformance_item item;
+        tl_llama_test_decode(run, kv, MOST_ROWS, &item);
+        struct tl_conformance_held *writes = tl_conformance_submit(run, &item);
+        tl_conformance_step(run); /* its prompt, which is not in the cache any more */
+        tl_conformance_step(run);
+        struct tl_conformance_held *fills =
+            tl_llama_test_prefill(run, TL_OP_PREFILL, tl_llama_test_prompt(parts, PART_COUNT, false), NULL);
+        tl_conformance_finish(run);
+        assert_in_range(tl_llama_count(engine).joint_calls, 3, 8);
+        uint64_t id = tl_conformance_item_of(writes)->id;
+        if (compare_logits(record_of(alone, before), record_of(recorder, id)))
+            assert_string_equal(tl_conformance_outcome(writes)->outputs[0]->as.text.data, text.data);
+        const struct record *filled = record_of(recorder, tl_conformance_item_of(fills)->id);
+        assert_memory_equal(filled->ids, whole.ids, filled->end * sizeof *filled->ids);
+        forget(recorder);
+        decode(run, tl_value_ref(tl_conformance_outcome(fills)->outputs[0]), &text);
+        if (compare_logits(&whole.decoded, &recorder->records[recorder->count - 1]))
+            assert_string_equal(text.data, whole.text.data);
+        forget(recorder);
+        forget(alone);
+        free_whole(&whole);
+        tl_str_fini(&text);
+        tl_conformance_close(run);
+        tl_mem_free(recorder);
+        tl_mem_free(alone);
+    }
+}
+
 /* A decode whose only sequence is taken from it in the middle goes on with the same tokens, none of them computed
  * again. */
 static void test_preempted_and_alone(void **state) {
@@ -508,6 +564,7 @@ int main(void) {
         cmocka_unit_test(test_forks),
         cmocka_unit_test(test_saved_and_loaded),
         cmocka_unit_test(test_cached_and_uncached),
+        cmocka_unit_test(test_joint_calls),
         cmocka_unit_test(test_preempted_and_alone),
         cmocka_unit_test(test_a_shared_beginning),
     };

@@ -2,7 +2,7 @@
  *
  * A token is four bytes of the prompt's canonical text, its id these bytes: prompts that begin alike have the same ids,
  * however they were cut into parts. KV is a number of tokens in each sequence, kept apart from the core's own books to
- * check them. Rows of decodes and of prompts, which the core gives in calls of their own, are one iteration.
+ * check them. All calls of a step are one iteration, those of decodes with a prompt (joined) and of further prompts.
  *
  * The iteration that ends a prefill gives the first token too: so the decode knows it when it is accepted, and begins
  * by feeding it. A kv value knows it as well, so a whole prompt that is just what its kv value has needs nothing; one
@@ -87,13 +87,14 @@ void tl_emulated_llm_create(struct emulated_engine *engine) {
         .running = (uint32_t)sequences,
         .context_tokens = (uint32_t)s->context_tokens,
         .cells = (uint64_t)s->kv_tokens,
-        .call_tokens = (uint32_t)(rows > sequences ? rows : sequences),
+        .call_tokens = (uint32_t)(rows + sequences),
         .chunk = (uint32_t)s->iteration_tokens,
         .chunk_least = 1,
         .cache_bytes = (uint64_t)s->host_tokens,
         .pin_bytes = s->prefix_cache ? (uint64_t)s->host_tokens : 0,
         .preempt_margin = s->preempt_margin,
         .held_only = !s->prefix_cache,
+        .joined = true,
     };
     const struct tl_llm_storage storage = {llm, save, load, drop, trim, share};
     llm->core = tl_llm_create(&limits, &storage);
@@ -325,14 +326,15 @@ double tl_emulated_llm_plan(struct emulated_engine *engine) {
     while (tl_llm_next_call(llm->core, &call)) {
         for (size_t i = 0; i < call.count; i++) {
             const struct tl_llm_range *range = &call.ranges[i];
-            size_t count = call.writing || range->count <= most - prompt ? range->count : (size_t)(most - prompt);
+            bool writes = i < call.writers;
+            size_t count = writes || range->count <= most - prompt ? range->count : (size_t)(most - prompt);
             struct emulated_job *job = range->request->user;
             sequences += range->logits > 0;
-            prompt += call.writing ? 0 : count;
+            prompt += writes ? 0 : count;
             if (count == 0)
                 continue;
             TL_ASSERT(range->first == llm->resident[range->sequence]);
-            add_work(llm, call.writing ? TL_OP_DECODE : TL_OP_PREFILL, call.writing ? 0 : count, range->first);
+            add_work(llm, writes ? TL_OP_DECODE : TL_OP_PREFILL, writes ? 0 : count, range->first);
             set_resident(llm, range->sequence, range->first + count);
             join(llm, job);
             job->writes = range->logits > 0;

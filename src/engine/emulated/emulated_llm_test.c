@@ -258,6 +258,30 @@ static void who_is_preempted_loses_nothing(void **state) {
     close_machine(&both);
 }
 
+/* An iteration is one call: what writes and the first prompt beside it. */
+static void a_prompt_goes_with_what_writes(void **state) {
+    (void)state;
+    struct machine machine;
+    struct held prefill = {.ended = false}, decode = {.ended = false}, other = {.ended = false};
+    open_machine(&machine, "{\"serves\": [\"llm\"], \"iteration_tokens\": 32}");
+    submit(&machine, &prefill, TL_OP_PREFILL, 0, prompt_of(0, 50, 1));
+    finish(&machine);
+    submit(&machine, &decode, TL_OP_DECODE, 0, tl_value_ref(prefill.output));
+    step(&machine);
+    assert_int_equal(kv_of(&machine).work.joint_calls, 0);
+    double before = machine.ms;
+    submit(&machine, &other, TL_OP_PREFILL, 0, prompt_of(0, 60, 2));
+    step(&machine);
+    assert_int_equal(kv_of(&machine).work.joint_calls, 1);
+    assert_true(machine.ms > before + 18 + 0.24 * 32 - 0.001 && machine.ms < before + 18 + 0.24 * 32 + 0.001);
+    finish(&machine);
+    assert_int_equal(kv_of(&machine).work.joint_calls, 2);
+    drop(&prefill);
+    drop(&decode);
+    drop(&other);
+    close_machine(&machine);
+}
+
 /* The prefill gave the first word: it is there when the decode is accepted. */
 static void the_first_word_takes_no_time(void **state) {
     (void)state;
@@ -304,6 +328,7 @@ int main(void) {
         cmocka_unit_test(without_a_prefix_cache_nothing_is_shared_or_left),
         cmocka_unit_test(too_little_room_is_enough),
         cmocka_unit_test(who_is_preempted_loses_nothing),
+        cmocka_unit_test(a_prompt_goes_with_what_writes),
         cmocka_unit_test(the_first_word_takes_no_time),
         cmocka_unit_test(a_known_prompt_takes_an_iteration),
     };

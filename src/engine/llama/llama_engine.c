@@ -2,11 +2,15 @@
  * this folder; see llama_internal.h for who does what. */
 #include "engine/llama/llama_internal.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "engine/engines.h"
+#include "engine/llama/llama_layout.h"
 #include "engine/llama/llama_memory.h"
 #include "engine/settings.h"
 
@@ -36,19 +40,36 @@ static void llama_engine_destroy(struct tl_engine *base) {
     tl_mem_free(engine->model_name);
     tl_mem_free(engine->model_digest);
     tl_mem_free(engine->kv);
+    tl_mem_free(engine->kv_because);
+    tl_mem_free(engine->layout);
+    tl_mem_free(engine->lookup_because);
     tl_mem_free(engine->keep);
     tl_mem_free(engine->gpu_devices);
     tl_mem_free(engine->base.name);
     tl_mem_free(engine);
 }
 
-/* A setting that is one of two words, or absent. */
-static enum tl_status check_choice(const char *setting, const char *value, const char *one, const char *other,
-                                   struct tl_error *error) {
-    if (!value || strcmp(value, one) == 0 || strcmp(value, other) == 0)
+static enum tl_status check_keep(const char *keep, struct tl_error *error) {
+    if (!keep || strcmp(keep, "all") == 0 || strcmp(keep, "held") == 0)
         return TL_OK;
-    return tl_error_set(error, TL_ERR_INVALID, "llama: setting %s must be \"%s\" or \"%s\"; found \"%s\"", setting, one,
-                        other, value);
+    return tl_error_set(error, TL_ERR_INVALID, "llama: setting keep must be \"all\" or \"held\"; found \"%s\"", keep);
+}
+
+/* What kv comes to. `auto` is what was measured: whoever opens the engine says it instead, with its reason. Where nothing
+ * was measured each sequence has its own cells (llama_layout.h says why). */
+static enum tl_status choose_layout(struct tl_llama_engine *engine, struct tl_error *error) {
+    bool open = !engine->kv || strcmp(engine->kv, "auto") == 0;
+    engine->unified = !open && strcmp(engine->kv, "unified") == 0;
+    if (!open && !engine->unified && strcmp(engine->kv, "stream") != 0)
+        return tl_error_set(error, TL_ERR_INVALID,
+                            "llama: setting kv must be \"auto\", \"stream\" or \"unified\"; found \"%s\"", engine->kv);
+    const char *because = open                 ? "the default: not measured here, teola profile does"
+                          : engine->kv_because ? engine->kv_because
+                                               : "as set";
+    struct tl_str text = TL_STR_INIT;
+    tl_str_printf(&text, "%s (%s)", engine->unified ? "unified" : "stream", because);
+    engine->layout = tl_str_detach(&text);
+    return TL_OK;
 }
 
 static enum tl_status llama_engine_create(const char *name, const json_t *settings, struct tl_engine **out,
@@ -75,8 +96,10 @@ static enum tl_status llama_engine_create(const char *name, const json_t *settin
         {.name = "gpu_devices", .text = &engine->gpu_devices},
         {.name = "reserve", .integer = &engine->reserve, .minimum = 1, .maximum = 1 << 20},
         {.name = "lookup", .integer = &engine->lookup, .minimum = -1, .maximum = MOST_PROPOSALS},
+        {.name = "lookup_because", .text = &engine->lookup_because},
         {.name = "quantum_ms", .number = &engine->quantum_ms, .minimum = 0, .maximum = 1e6},
         {.name = "kv", .text = &engine->kv},
+        {.name = "kv_because", .text = &engine->kv_because},
         {.name = "keep", .text = &engine->keep},
         {.name = "cache_bytes", .integer = &engine->cache_bytes, .minimum = 0, .maximum = 1e15},
         {.name = "pin_bytes", .integer = &engine->pin_bytes, .minimum = 0, .maximum = 1e15},
@@ -84,9 +107,9 @@ static enum tl_status llama_engine_create(const char *name, const json_t *settin
     };
     enum tl_status status = tl_settings_read("llama", settings, table, sizeof table / sizeof table[0], error);
     if (status == TL_OK)
-        status = check_choice("kv", engine->kv, "stream", "unified", error);
+        status = choose_layout(engine, error);
     if (status == TL_OK)
-        status = check_choice("keep", engine->keep, "all", "held", error);
+        status = check_keep(engine->keep, error);
     if (status != TL_OK) {
         llama_engine_destroy(&engine->base);
         return status;
@@ -94,10 +117,6 @@ static enum tl_status llama_engine_create(const char *name, const json_t *settin
     engine->model_name = tl_llama_model_name(engine->model_path);
     *out = &engine->base;
     return TL_OK;
-}
-
-static bool is_unified(const struct tl_llama_engine *engine) {
-    return engine->kv && strcmp(engine->kv, "unified") == 0;
 }
 
 /* Sequences that compute at once, and rows of a call, as open_context asks for them. */
@@ -109,7 +128,7 @@ static uint32_t wanted_sequences(const struct tl_llama_engine *engine) {
 /* Ids of sequences. Where they share the cells, there are more of them, for prefixes that nobody computes in. */
 static uint32_t sequence_ids(const struct tl_llama_engine *engine) {
     size_t most = llama_max_parallel_sequences(), wanted = (size_t)wanted_sequences(engine);
-    if (is_unified(engine))
+    if (engine->unified)
         wanted *= 4;
     return (uint32_t)(wanted < most ? wanted : most);
 }
@@ -161,7 +180,7 @@ static enum tl_status open_context(struct tl_llama_engine *engine, struct tl_err
     params.n_batch = wanted_batch(engine);
     params.n_ubatch = params.n_batch;
     params.n_outputs_max = wanted_outputs(engine); /* logits are asked for where a token is sampled only */
-    params.kv_unified = is_unified(engine);
+    params.kv_unified = engine->unified;
     params.swa_full = true; /* else a sequence could not be cut back to a prefix */
     params.no_perf = true;
     engine->context = llama_init_from_model(engine->model, params);
@@ -190,7 +209,7 @@ static void open_core(struct tl_llama_engine *engine) {
         .sequences = engine->sequences,
         .running = wanted_sequences(engine),
         .context_tokens = engine->context_tokens,
-        .cells = is_unified(engine) ? llama_n_ctx(engine->context) : 0,
+        .cells = engine->unified ? llama_n_ctx(engine->context) : 0,
         .call_tokens = engine->batch_tokens,
         .chunk = (uint32_t)engine->chunk,
         .chunk_least = 32,
@@ -200,7 +219,7 @@ static void open_core(struct tl_llama_engine *engine) {
         .preempt_margin = engine->preempt_margin,
         .draft = engine->lookup < 0 ? MOST_PROPOSALS : (uint32_t)engine->lookup,
         .draft_always = engine->lookup > 0,
-        .idle_steps = is_unified(engine) ? UNIFIED_IDLE_STEPS : 0,
+        .idle_steps = engine->unified ? UNIFIED_IDLE_STEPS : 0,
         /* A state that has gone on cannot go back: these are served, and share only what is whole. */
         .whole_only = llama_model_is_recurrent(engine->model) || llama_model_is_hybrid(engine->model),
         .held_only = engine->keep && strcmp(engine->keep, "held") == 0,
@@ -234,6 +253,10 @@ static enum tl_status llama_engine_open(struct tl_engine *base, const struct tl_
     engine->pieces.style = tl_tools_style_of(engine->template.text);
     open_core(engine);
     engine->handles = tl_llm_handles_create(engine->core, engine, NULL);
+    tl_log(TL_LOG_INFO, "engine %s: kv %s", engine->base.name, engine->layout);
+    if (engine->lookup_because)
+        tl_log(TL_LOG_INFO, "engine %s: lookup %lld (%s)", engine->base.name, (long long)engine->lookup,
+               engine->lookup_because);
     return TL_OK;
 }
 
@@ -251,6 +274,7 @@ static void llama_engine_describe(const struct tl_engine *base, struct tl_engine
         .keeps_prefixes = engine->pin_bytes > 0,
         .model = engine->model_name,
         .model_digest = engine->model_digest ? engine->model_digest : "",
+        .layout = engine->layout,
     };
 }
 
@@ -280,6 +304,17 @@ static void llama_engine_cancel(struct tl_engine *base, struct tl_item *item) {
     tl_llama_item_fail(engine, held, TL_ERR_CANCELLED, "cancelled after %zu tokens were written", held->answer.written);
 }
 
+/* What came of the prefix cache and of the calls, for people. */
+static void log_counters(const struct tl_llama_engine *engine) {
+    struct tl_llm_counters counters = tl_llm_count(engine->core);
+    tl_log(TL_LOG_INFO,
+           "engine %s: %" PRIu64 " prompt tokens asked, %" PRIu64 " reused, %" PRIu64 " computed, %" PRIu64
+           " evicted; calls: %" PRIu64 " that write, %" PRIu64 " of prompts, %" PRIu64 " of both; %" PRIu64
+           " proposals, %" PRIu64 " right",
+           engine->base.name, counters.asked, counters.reused, counters.computed, counters.evicted,
+           counters.write_calls, counters.fill_calls, counters.joint_calls, counters.drafted, counters.accepted);
+}
+
 static void llama_engine_close(struct tl_engine *base) {
     struct tl_llama_engine *engine = engine_of(base);
     struct tl_llm_request *request;
@@ -287,6 +322,7 @@ static void llama_engine_close(struct tl_engine *base) {
         tl_llama_item_fail(engine, request->user, TL_ERR_CANCELLED, "the engine was closed before the item was done");
     tl_llm_handles_close(engine->handles);
     engine->handles = NULL;
+    log_counters(engine);
     tl_llm_destroy(engine->core);
     engine->core = NULL;
 }
@@ -302,6 +338,7 @@ const struct tl_engine_ops tl_llama_engine = {
     .open = llama_engine_open,
     .describe = llama_engine_describe,
     .memory = llama_engine_memory,
+    .choose = tl_llama_layout_measure,
     .submit = llama_engine_submit,
     .step = llama_engine_step,
     .cancel = llama_engine_cancel,

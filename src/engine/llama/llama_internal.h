@@ -4,6 +4,7 @@
  *     llama_item.c       one item: what it asks for, its outcome
  *     llama_iteration.c  one step: computing the rows that engine/llm has chosen
  *     llama_sequence.c   KV in and out of the context as engine/llm says
+ *     llama_layout.c     which layout of KV is faster here: llama_layout_measure.c
  *     llama_prompt.c     messages to token ids, by the model file's chat template
  *     llama_answer.c     rows of logits to what a decode writes: llama_sample.c, llama_write.c, llama_list.c
  *
@@ -51,9 +52,11 @@ struct tl_llama_engine {
     struct tl_engine base;
     const struct tl_emit *emit;
     /* settings */
-    char *model_path, *model_name, *model_digest, *gpu_devices, *kv, *keep;
+    char *model_path, *model_name, *model_digest, *gpu_devices, *kv, *kv_because, *lookup_because, *keep;
     int64_t threads, context_size, parallel, chunk, gpu_layers, reserve, cache_bytes, pin_bytes, lookup;
     double quantum_ms, preempt_margin;
+    bool unified;            /* sequences share the cells: what kv comes to */
+    char *layout;            /* which, and why */
     /* the library's */
     struct llama_model *model;
     const struct llama_vocab *vocab;

@@ -4,9 +4,7 @@
  * goes from one sequence to another through host memory (llama_state_seq_get_data and set_data, some 2 ms for 512
  * tokens, where computing them takes 800; llama_memory_seq_cp between streams is carried out only at the next decode,
  * when the source may have been overwritten). In `unified` all sequences share the cells: a prefix is shared without
- * copying, and attention runs over whatever is resident. */
-#include <string.h>
-
+ * copying, and attention runs over whatever is resident. Which is faster is measured (llama_layout.h). */
 #include "base/mem.h"
 #include "engine/llama/llama_internal.h"
 
@@ -68,6 +66,5 @@ static bool share(void *context, uint32_t from, uint32_t to, size_t length) {
 }
 
 struct tl_llm_storage tl_llama_storage(struct tl_llama_engine *engine) {
-    bool shares = engine->kv && strcmp(engine->kv, "unified") == 0;
-    return (struct tl_llm_storage){engine, save, load, drop, trim, shares ? share : NULL};
+    return (struct tl_llm_storage){engine, save, load, drop, trim, engine->unified ? share : NULL};
 }

@@ -23,8 +23,10 @@
  * the answer that was decoded from it. Copies are whole (a library saves and loads whole sequences) and are cut
  * behind the part that is wanted after loading, which costs nothing.
  *
- * Composing. Each step every request that writes gets its rows, in calls of their own; then prompts get what the
- * step's time allows, in turn: the first of the order until it is complete, then the next. The order is rank, then
+ * Composing. Each step every request that writes gets its rows; then prompts get what the step's time allows, in turn:
+ * the first of the order until it is complete, then the next. Whether the first of these prompts shares the call of those
+ * that write, or each has a call of its own, follows from what was measured: it is different for each layout of KV, model
+ * and device, and for each number of rows. The order is rank, then
  * arrival. Nobody starves: each time that a later arrival is served before it a request is overtaken, and one that was
  * overtaken `patience` times goes before all that were not, by arrival, and cannot be preempted.
  * A request whose prefix is being computed by another one waits for it instead of computing it again, and lends it
@@ -67,6 +69,8 @@ struct tl_llm_limits {
     bool draft_always;       /* propose what is found; else as many as pay by what was measured */
     bool whole_only;         /* sequences cannot be cut (recurrent models): only a whole copy is ever reused */
     bool held_only;          /* KV goes with the last request or handle that holds it; pinned copies stay */
+    bool joined;             /* rows that write and the first prompt of a step always share a call; else where that was
+                                measured to be faster */
 };
 
 /* Carries out what the core decides about KV. Called from within tl_llm_arrange, tl_llm_end, tl_llm_broken,
@@ -179,12 +183,13 @@ struct tl_llm_range {
 struct tl_llm_call {
     struct tl_llm_range *ranges; /* the core's; until the next call */
     size_t count, rows;
-    bool writing;                /* rows of requests that write; else of prompts */
+    size_t writers;              /* of the ranges, the first so many are of requests that write; the others of prompts */
 };
 
 /* Work done so far, and things held now. */
 struct tl_llm_counters {
-    uint64_t steps, write_calls, fill_calls;
+    uint64_t steps;
+    uint64_t write_calls, fill_calls, joint_calls; /* of requests that write alone, of prompts alone, of both */
     uint64_t asked, reused, computed; /* prompt tokens of requests; computed: also of what was lost */
     uint64_t written;                 /* rows of written tokens */
     uint64_t evicted, lost;           /* tokens whose only KV was dropped; those that had to be computed again for a
@@ -237,7 +242,7 @@ void tl_llm_computed(struct tl_llm_core *core, struct tl_llm_request *request, s
  * caller ends it: the same range may be tried again at once if request->filled is still range->first (a sequence that
  * cannot be cut begins anew). */
 void tl_llm_broken(struct tl_llm_core *core, struct tl_llm_request *request);
-/* How long a call took: prompts are cut by what was measured. */
+/* How long a call took: prompts are cut, and calls composed, by what was measured. */
 void tl_llm_measured(struct tl_llm_core *core, const struct tl_llm_call *call, double ms);
 
 /* Tokens that follow what was written. The last `drafted` of them are proposals: rows of all of these and of the
@@ -248,6 +253,9 @@ void tl_llm_append(struct tl_llm_core *core, struct tl_llm_request *request, con
  * earlier in its prompt or answer (answers quote what was retrieved), at most `most` tokens, as many as pay. Called
  * after what was written is appended. Returns how many. */
 size_t tl_llm_draft(struct tl_llm_core *core, struct tl_llm_request *request, size_t most);
+/* Tokens that a call with so many proposals writes, on average, each right with that probability. */
+double tl_llm_draft_tokens(double right, size_t proposals);
+#define TL_LLM_ACCEPTANCE 0.6 /* that probability of a request that has had no proposals */
 /* Once the rows of proposals were computed, even if all were right: the last `count` of them are not what is written,
  * and what is written instead is appended next. */
 void tl_llm_reject(struct tl_llm_core *core, struct tl_llm_request *request, size_t count);

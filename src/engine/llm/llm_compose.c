@@ -12,6 +12,13 @@
 #define ENOUGH_SAMPLES 16
 /* Every so many steps, what was found to be slower is tried again. */
 #define TRY_AGAIN 128
+/* So many joint calls of a size are made to know what they take, once calls of the one and the other kind are known. */
+#define TRIED 8
+/* A joint call is worth it when it takes less than this share of two calls: what is written is known
+ * later by it. */
+#define WORTH_JOINING 0.97
+/* A sample of a joint call counts at most for this share: one disturbance does not decide. */
+#define MOST_SHARE 2.0
 /* Prompt calls of fewer rows say little about the usual ones. */
 #define LEAST_TIMED 16
 
@@ -150,15 +157,54 @@ static bool writes_now(const struct tl_llm_core *core, const struct tl_llm_copy 
     return user && user->state == TL_LLM_WRITING && user->served != core->step && pending(user) > 0;
 }
 
-static bool compose_writing(struct tl_llm_core *core, struct tl_llm_call *call) {
+static struct tl_llm_request *first_filling(const struct tl_llm_core *core) {
+    struct tl_llm_request *first = NULL;
+    for (uint32_t i = 0; i < core->top; i++) {
+        struct tl_llm_request *user = core->resident[i] ? core->resident[i]->user : NULL;
+        if (user && user->state == TL_LLM_FILLING && (!first || tl_llm_precedes(user, first)))
+            first = user;
+    }
+    return first;
+}
+
+/* What so many rows that write take, in one call or one by one, as it would be; 0: not known. */
+static double writing_ms(const struct tl_llm_core *core, size_t count) {
+    if (count > TL_LLM_TIMED_ROWS)
+        return core->writing[0].samples < ENOUGH_SAMPLES ? 0 : core->writing[0].ms * (double)count;
+    if (core->writing[count].samples < ENOUGH_SAMPLES)
+        return 0;
+    double single = core->writing[1].samples < ENOUGH_SAMPLES ? 0 : core->writing[1].ms * (double)count;
+    return single > 0 && single < core->writing[count].ms ? single : core->writing[count].ms;
+}
+
+static struct tl_llm_average *joint_of(struct tl_llm_core *core, size_t writers) {
+    return &core->joint[writers <= TL_LLM_TIMED_ROWS ? writers : 0];
+}
+
+/* Whether the first prompt goes with `writers` rows that write, in one call. */
+static bool joins(struct tl_llm_core *core, size_t writers) {
+    if (writers == 0 || core->budget == 0 || writers >= core->limits.call_tokens || !first_filling(core))
+        return false;
+    if (core->limits.joined)
+        return true;
+    const struct tl_llm_average *joint = joint_of(core, writers);
+    if (!(writing_ms(core, writers) > 0) || core->prompt_token.samples < TRIED)
+        return false;
+    if (joint->samples < TRIED)
+        return true;
+    bool faster = joint->ms < WORTH_JOINING;
+    return ++core->joinable % TRY_AGAIN == 0 ? !faster : faster;
+}
+
+static void compose_writing(struct tl_llm_core *core, struct tl_llm_call *call, bool *joint) {
     size_t eligible = 0, tokens = 0;
     for (uint32_t i = 0; i < core->top; i++)
         if (writes_now(core, core->resident[i])) {
             eligible++;
             tokens += pending(core->resident[i]->user);
         }
-    size_t most = tokens == eligible && singly(core, eligible) ? 1 : eligible;
-    *call = (struct tl_llm_call){.ranges = core->ranges, .writing = true};
+    *joint = tokens == eligible && joins(core, eligible);
+    size_t most = !*joint && tokens == eligible && singly(core, eligible) ? 1 : eligible;
     for (uint32_t i = 0; i < core->top && call->count < most; i++) {
         if (!writes_now(core, core->resident[i]))
             continue;
@@ -175,50 +221,49 @@ static bool compose_writing(struct tl_llm_core *core, struct tl_llm_call *call) 
                                                             .logits = all ? 1 + request->drafted : 0};
         call->rows += all ? count : room;
     }
-    core->counters.write_calls += call->count > 0;
-    return call->count > 0;
-}
-
-static struct tl_llm_request *first_filling(const struct tl_llm_core *core) {
-    struct tl_llm_request *first = NULL;
-    for (uint32_t i = 0; i < core->top; i++) {
-        struct tl_llm_request *user = core->resident[i] ? core->resident[i]->user : NULL;
-        if (user && user->state == TL_LLM_FILLING && (!first || tl_llm_precedes(user, first)))
-            first = user;
-    }
-    return first;
+    call->writers = call->count;
 }
 
 /* One prompt a call: in a layout of streams, sequences of different lengths are computed one after the other anyway. */
-static bool compose_filling(struct tl_llm_core *core, struct tl_llm_call *call) {
+static void compose_filling(struct tl_llm_core *core, struct tl_llm_call *call) {
     struct tl_llm_request *request = first_filling(core);
     if (!request || core->budget == 0)
-        return false;
+        return;
     size_t missing = request->target - request->filled, take = core->budget;
+    size_t room = core->limits.call_tokens - call->rows;
     if (core->filled_some && take < core->limits.chunk_least && take < missing)
-        return false; /* what is left of the step is too little for a call */
+        return; /* what is left of the step is too little for a call */
     if (missing <= take + take / 4 && missing <= core->limits.chunk)
         take = missing; /* a small rest would cost a call */
     else if (missing < take)
         take = missing;
     if (request->filled < request->pin && request->filled + take > request->pin && tl_llm_pin_wanted(core, request))
         take = request->pin - request->filled;
+    take = take < room ? take : room;
     core->budget -= take < core->budget ? take : core->budget;
     core->filled_some = true;
     request->served = core->step;
     note_overtaken(core, request, TL_LLM_FILLING);
-    *call = (struct tl_llm_call){.ranges = core->ranges, .count = 1, .rows = take};
-    call->ranges[0] = (struct tl_llm_range){.request = request,
-                                            .sequence = (uint32_t)request->copy->sequence,
-                                            .first = request->filled,
-                                            .count = take,
-                                            .logits = request->row && !request->decode && take == missing};
-    core->counters.fill_calls++;
-    return true;
+    call->ranges[call->count++] = (struct tl_llm_range){.request = request,
+                                                        .sequence = (uint32_t)request->copy->sequence,
+                                                        .first = request->filled,
+                                                        .count = take,
+                                                        .logits = request->row && !request->decode && take == missing};
+    call->rows += take;
 }
 
 bool tl_llm_next_call(struct tl_llm_core *core, struct tl_llm_call *call) {
-    return compose_writing(core, call) || compose_filling(core, call);
+    bool joint;
+    *call = (struct tl_llm_call){.ranges = core->ranges};
+    compose_writing(core, call, &joint);
+    if (call->count == 0 || joint)
+        compose_filling(core, call);
+    if (call->count == 0)
+        return false;
+    core->counters.write_calls += call->writers == call->count;
+    core->counters.fill_calls += call->writers == 0;
+    core->counters.joint_calls += call->writers > 0 && call->writers < call->count;
+    return true;
 }
 
 /* ---- time ---- */
@@ -230,10 +275,23 @@ static void add_sample(struct tl_llm_average *average, double ms) {
     average->ms += (ms - average->ms) * weight;
 }
 
+static void measured_joint(struct tl_llm_core *core, const struct tl_llm_call *call, double ms) {
+    size_t prompt = call->rows - call->writers; /* a row for each that writes: others are not joined */
+    double apart = writing_ms(core, call->writers);
+    if (prompt < LEAST_TIMED || !(apart > 0))
+        return;
+    double share = ms / (apart + core->prompt_token.ms * (double)prompt);
+    add_sample(joint_of(core, call->writers), share < MOST_SHARE ? share : MOST_SHARE);
+}
+
 void tl_llm_measured(struct tl_llm_core *core, const struct tl_llm_call *call, double ms) {
-    if (!call->writing) {
+    if (call->writers == 0) {
         if (call->rows >= LEAST_TIMED)
             add_sample(&core->prompt_token, ms / (double)call->rows);
+        return;
+    }
+    if (call->writers < call->count) {
+        measured_joint(core, call, ms);
         return;
     }
     if (call->count == 1 && call->rows <= TL_LLM_MOST_DRAFTED + 1)

@@ -45,18 +45,21 @@ void tl_llm_note_drafted(struct tl_llm_core *core, struct tl_llm_request *reques
         request->acceptance -= request->acceptance / 8;
 }
 
+double tl_llm_draft_tokens(double right, size_t proposals) {
+    double tokens = 1, power = 1;
+    for (size_t i = 0; i < proposals; i++)
+        tokens += power *= right;
+    return tokens;
+}
+
 /* How many of `found` proposals pay. Sizes are 1, 3, 7 and 15: so few are soon measured. */
 static size_t worthwhile(const struct tl_llm_core *core, const struct tl_llm_request *request, size_t found) {
     if (core->alone[1].samples < SURELY_KNOWN)
         return 0;
-    double p = request->acceptance, tokens = 1, power = 1, best = 1 / core->alone[1].ms;
+    double best = 1 / core->alone[1].ms;
     size_t chosen = 0;
-    for (size_t d = 1, size = 1; d <= found; d++) {
-        power *= p;
-        tokens += power;
-        if (d != size)
-            continue;
-        size = 2 * size + 1;
+    for (size_t d = 1; d <= found; d = 2 * d + 1) {
+        double tokens = tl_llm_draft_tokens(request->acceptance, d);
         const struct tl_llm_average *time = &core->alone[1 + d];
         if (time->samples < SURELY_KNOWN)
             return d; /* tried, to know */

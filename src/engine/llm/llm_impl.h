@@ -43,6 +43,9 @@ struct tl_llm_core {
     struct tl_llm_average prompt_token;  /* ms of one, in calls of usual length */
     struct tl_llm_average writing[TL_LLM_TIMED_ROWS + 1]; /* by requests, a row each; [0]: a row of larger calls */
     struct tl_llm_average alone[TL_LLM_MOST_DRAFTED + 2]; /* one request, by rows */
+    struct tl_llm_average joint[TL_LLM_TIMED_ROWS + 1]; /* by requests that write: a joint call's time as a share of what
+                                                           its rows take in calls of their own; [0]: of more requests */
+    uint64_t joinable;                   /* times that there was a choice */
     struct tl_llm_counters counters;
 };
 
@@ -77,7 +80,6 @@ void tl_llm_overtake(struct tl_llm_core *core, struct tl_llm_request *request, u
 
 /* ---- llm_draft.c ---- */
 
-#define TL_LLM_ACCEPTANCE 0.6 /* of a request that has had no proposals */
 /* Of the proposals of a call so many were right, up to the first that was not. */
 void tl_llm_note_drafted(struct tl_llm_core *core, struct tl_llm_request *request, size_t accepted, size_t drafted);
 

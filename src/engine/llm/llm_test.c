@@ -482,8 +482,8 @@ static void test_few_rows_singly(void **state) {
         tl_llm_test_open(&world, &usual, false);
         struct tl_llm_range range = {0};
         for (int i = 0; i < 16; i++) {
-            tl_llm_measured(world.core, &(struct tl_llm_call){&range, 1, 1, true}, 8.5);
-            tl_llm_measured(world.core, &(struct tl_llm_call){&range, 2, 2, true}, slow ? 23.5 : 10);
+            tl_llm_measured(world.core, &(struct tl_llm_call){&range, 1, 1, 1}, 8.5);
+            tl_llm_measured(world.core, &(struct tl_llm_call){&range, 2, 2, 2}, slow ? 23.5 : 10);
         }
         ask_decode(&world, 1, 0, 2, 9);
         ask_decode(&world, 1, 0, 3, 9);
@@ -857,7 +857,8 @@ static void run_randomly(uint64_t seed) {
                                          .patience = 1 + (uint32_t)(seed % 11),
                                          .preempt_margin = seed % 4 == 1 ? -1 : 0.5,
                                          .whole_only = seed % 8 == 5 && !share,
-                                         .held_only = seed % 6 == 4};
+                                         .held_only = seed % 6 == 4,
+                                         .joined = seed % 10 == 7};
     tl_llm_test_open(world, &limits, share);
     size_t steps = 0;
     while (run->submitted < TICKETS || tl_llm_first(world->core)) {

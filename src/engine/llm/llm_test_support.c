@@ -120,8 +120,10 @@ static void compute(struct tl_llm_test_world *world, const struct tl_llm_call *c
     bool fails = strikes(world, world->call_fails);
     for (size_t i = 0; i < call->count; i++)
         check_range(world, &call->ranges[i]);
+    bool joint = call->writers > 0 && call->writers < call->count;
     if (!fails && world->ms_row > 0)
-        tl_llm_measured(world->core, call, world->ms_call + world->ms_row * (double)call->rows);
+        tl_llm_measured(world->core, call,
+                        world->ms_call + world->ms_row * (double)call->rows + (joint ? world->ms_joint : 0));
     for (size_t i = 0; i < call->count; i++) {
         const struct tl_llm_range *range = &call->ranges[i];
         struct tl_llm_request *request = range->request;
@@ -154,7 +156,8 @@ bool tl_llm_test_step(struct tl_llm_test_world *world) {
     while (tl_llm_next_call(world->core, &call)) {
         world->calls++;
         world->rows += call.rows;
-        world->prompt_rows += call.writing ? 0 : call.rows;
+        for (size_t i = call.writers; i < call.count; i++)
+            world->prompt_rows += call.ranges[i].count;
         compute(world, &call);
         go_on(world);
         tl_llm_check(world->core);

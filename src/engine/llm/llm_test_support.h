@@ -20,6 +20,7 @@ struct tl_llm_test_world {
     /* what the last step did */
     size_t rows, prompt_rows, calls;
     double ms_row, ms_call;          /* told to the core; 0: nothing is told */
+    double ms_joint;                 /* beside these, of a call of rows that write and of a prompt */
     /* Called for a writing request whose rows were computed: appends or ends. Without a range: its first row is known. */
     void (*wrote)(struct tl_llm_test_world *world, struct tl_llm_request *request, const struct tl_llm_range *range);
     /* Called for a prefill whose last row was computed. NULL: nothing is done. */
