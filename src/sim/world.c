@@ -30,7 +30,7 @@ struct tl_sim *tl_sim_create(const struct tl_sim_config *config) {
     struct tl_sim *sim = tl_mem_zalloc(sizeof *sim);
     sim->config = *config;
     sim->random = tl_hash_u64(config->seed, 5);
-    sim->world = (struct tl_emulated_world){.context = sim, .spend = tl_sim_let_pass};
+    sim->world = (struct tl_emulated_world){.context = sim, .spend = tl_sim_let_pass, .ahead = !config->each};
     tl_actions_init(&sim->actions);
     tl_str_init(&sim->violation);
     sim->cost = config->cost ? tl_cost_ref(config->cost) : tl_cost_create();

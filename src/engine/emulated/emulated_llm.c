@@ -20,19 +20,6 @@
 #define LEAST_KEPT 64
 #define MOST_IDLE 512
 
-struct emulated_llm {
-    struct tl_llm_core *core;
-    struct tl_llm_handles *handles;
-    uint64_t *resident;    /* tokens by sequence */
-    uint64_t tokens, most; /* of all sequences: now, and the most of an iteration so far */
-    double moved_ms;       /* for KV saved and loaded since the last iteration */
-    double transfer_token_ms;
-    uint64_t salts; /* given out */
-    uint32_t together; /* prompts and sequences of the iteration at hand */
-    struct tl_emulated_work *works; /* its parts */
-    size_t work_count, work_capacity;
-};
-
 /* ---- KV ---- */
 
 static void set_resident(struct emulated_llm *llm, uint32_t sequence, uint64_t tokens) {
@@ -110,6 +97,7 @@ void tl_emulated_llm_destroy(struct emulated_engine *engine) {
     tl_llm_destroy(llm->core);
     tl_mem_free(llm->resident);
     tl_mem_free(llm->works);
+    tl_mem_free(llm->ids);
     tl_mem_free(llm);
 }
 
@@ -126,6 +114,7 @@ static void finish(struct emulated_engine *engine, struct emulated_job *job, str
 }
 
 bool tl_emulated_llm_cancel(struct emulated_engine *engine, const struct tl_item *item) {
+    tl_emulated_ahead_pay(engine);
     struct tl_llm_request *request = tl_llm_first(engine->llm->core);
     while (request && item && ((struct emulated_job *)request->user)->item != item)
         request = request->next;
@@ -231,9 +220,9 @@ static void finish_decode(struct emulated_engine *engine, struct emulated_job *j
     finish(engine, job, tl_emulated_written(engine, job, &error), &error);
 }
 
-/* The id of the token that was written last: it follows from the prompt and its place. */
-static int32_t last_id(const struct emulated_job *job) {
-    return (int32_t)tl_hash_u64(job->hash, job->usage.tokens_out - job->left);
+/* Its first byte is in no text. */
+int32_t tl_emulated_llm_id(const struct emulated_job *job) {
+    return (int32_t)(tl_hash_u64(job->hash, job->usage.tokens_out - job->left) | 0xff);
 }
 
 static enum tl_status submit_decode(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error) {
@@ -259,7 +248,7 @@ static enum tl_status submit_decode(struct emulated_engine *engine, struct emula
     /* What it goes on from: the prompt, whose KV is there, and the first token. */
     int32_t *ids = tl_mem_alloc((count + 1) * sizeof *ids);
     memcpy(ids, prefix->tokens.ids, count * sizeof *ids);
-    ids[count] = last_id(job);
+    ids[count] = tl_emulated_llm_id(job);
     const struct tl_llm_ask ask = {
         .ids = ids, .count = count + 1, .reserve = (size_t)most - 1, .decode = true, .salt = prefix->salt};
     status = submit(engine, job, &ask, error);
@@ -269,6 +258,7 @@ static enum tl_status submit_decode(struct emulated_engine *engine, struct emula
 
 enum tl_status tl_emulated_llm_submit(struct emulated_engine *engine, struct emulated_job *job,
                                       struct tl_error *error) {
+    tl_emulated_ahead_pay(engine);
     tl_llm_handles_drain(engine->llm->handles);
     return is_decode(job) ? submit_decode(engine, job, error) : submit_prefill(engine, job, error);
 }
@@ -302,8 +292,7 @@ static uint64_t join_cached(struct emulated_engine *engine) {
     return again;
 }
 
-/* Of an iteration of so many new prompt tokens and sequences that get a token. */
-static double iteration_ms(const struct emulated_engine *engine, uint64_t prompt, uint64_t sequences) {
+double tl_emulated_llm_ms(const struct emulated_engine *engine, uint64_t prompt, uint64_t sequences) {
     const struct emulated_settings *s = &engine->settings;
     const struct tl_emulated_world *world = engine->world;
     if (world && world->price)
@@ -314,6 +303,7 @@ static double iteration_ms(const struct emulated_engine *engine, uint64_t prompt
 
 double tl_emulated_llm_plan(struct emulated_engine *engine) {
     struct emulated_llm *llm = engine->llm;
+    tl_emulated_ahead_pay(engine);
     tl_llm_handles_drain(llm->handles);
     if (!tl_llm_arrange(llm->core))
         return 0;
@@ -344,7 +334,7 @@ double tl_emulated_llm_plan(struct emulated_engine *engine) {
     double ms = engine->settings.scale * llm->moved_ms;
     llm->moved_ms = 0;
     if (prompt > 0 || sequences > 0)
-        ms += iteration_ms(engine, prompt, sequences);
+        ms += tl_emulated_llm_ms(engine, prompt, sequences);
     return ms;
 }
 
@@ -365,7 +355,7 @@ static void write_on(struct emulated_engine *engine, struct emulated_job *job) {
         finish_decode(engine, job);
         return;
     }
-    const int32_t id = last_id(job);
+    const int32_t id = tl_emulated_llm_id(job);
     tl_llm_append(engine->llm->core, job->request, &id, 1, 0);
 }
 
@@ -384,13 +374,15 @@ void tl_emulated_llm_advance(struct emulated_engine *engine) {
         else if (job->writes)
             write_on(engine, job);
     }
+    tl_emulated_ahead_look(engine);
 }
 
 void tl_emulated_get_kv(const struct tl_engine *base, struct tl_emulated_kv *kv) {
-    const struct emulated_engine *engine = (const struct emulated_engine *)base;
+    struct emulated_engine *engine = (struct emulated_engine *)base;
     *kv = (struct tl_emulated_kv){.limit = (uint64_t)engine->settings.kv_tokens};
     if (!engine->llm)
         return;
+    tl_emulated_ahead_pay(engine);
     tl_llm_handles_drain(engine->llm->handles);
     kv->work = tl_llm_count(engine->llm->core);
     kv->tokens = engine->llm->tokens;

@@ -81,6 +81,14 @@ void tl_emulated_write_word(struct emulated_engine *engine, struct emulated_job 
     }
 }
 
+uint64_t tl_emulated_write_unseen(const struct emulated_job *job) {
+    uint64_t unseen = job->left - 1;
+    if (job->formatted || !job->list || !job->item->pieces || job->piece_count == job->list_items)
+        return unseen;
+    uint64_t written = job->usage.tokens_out - job->left, piece = job->words - written % job->words - 1;
+    return piece < unseen ? piece : unseen;
+}
+
 struct tl_value *tl_emulated_written(struct emulated_engine *engine, struct emulated_job *job,
                                      struct tl_error *error) {
     struct tl_value *formatted = job->formatted;

@@ -19,6 +19,10 @@ struct tl_emulated_world {
     double (*price)(void *context, const struct tl_engine *engine, const struct tl_emulated_work *works, size_t count);
     /* Called once per quantum that takes time, within `step` and before it reports what the quantum finished. */
     void (*spend)(void *context, uint64_t nanoseconds);
+    /* What nobody sees of a language model's iterations may be computed later, together with that of others
+     * (emulated_ahead.c): times and results are the same, but text is told of late and in larger portions, only the
+     * first of an answer when it is there. */
+    bool ahead;
     /* Prefixes and temporary collections of its instances that are alive now: 0 when all values are gone. */
     uint64_t resources;
 };

@@ -94,6 +94,7 @@ struct tl_llm_request *tl_llm_submit(struct tl_llm_core *core, const struct tl_l
     else
         core->first = request;
     core->last = request;
+    core->changes++;
     core->counters.requests++;
     core->counters.asked += ask->count;
     return request;
@@ -110,6 +111,7 @@ static void enter(struct tl_llm_core *core, struct tl_llm_request *request, enum
 }
 
 void tl_llm_end(struct tl_llm_core *core, struct tl_llm_request *request) {
+    core->changes++;
     enter(core, request, TL_LLM_WAITING);
     tl_llm_tree_remove(&core->tree, &request->promise);
     tl_llm_tree_remove(&core->tree, &request->hold);
@@ -150,6 +152,7 @@ static void count_lost(struct tl_llm_core *core, struct tl_llm_request *request)
 }
 
 void tl_llm_begin(struct tl_llm_core *core, struct tl_llm_request *request) {
+    core->changes++;
     request->placed = core->step;
     if (!request->began) {
         request->began = true;
@@ -162,6 +165,7 @@ void tl_llm_begin(struct tl_llm_core *core, struct tl_llm_request *request) {
 }
 
 void tl_llm_preempt(struct tl_llm_core *core, struct tl_llm_request *request) {
+    core->changes++;
     request->tokens.count -= request->drafted; /* proposals that were not computed */
     request->drafted = 0;
     if (request->state == TL_LLM_WRITING)
@@ -203,6 +207,7 @@ void tl_llm_computed(struct tl_llm_core *core, struct tl_llm_request *request, s
 /* Removes what is behind the request's first `length` tokens; when that cannot be done it begins anew. */
 static void cut(struct tl_llm_core *core, struct tl_llm_request *request, size_t length) {
     uint32_t sequence = (uint32_t)request->copy->sequence;
+    core->changes++;
     bool possible = !core->limits.whole_only || length == 0;
     if (core->storage.trim(core->storage.context, sequence, possible ? length : 0) && possible) {
         set_filled(core, request, length);
@@ -254,11 +259,13 @@ struct tl_llm_handle *tl_llm_handle_create(struct tl_llm_core *core, const struc
     if (handle->next)
         handle->next->before = handle;
     core->handles = handle;
+    core->changes++;
     core->counters.handles++;
     return handle;
 }
 
 void tl_llm_handle_release(struct tl_llm_core *core, struct tl_llm_handle *handle) {
+    core->changes++;
     tl_llm_tree_remove(&core->tree, &handle->hold);
     if (core->limits.held_only)
         tl_llm_drop_unheld(core, handle->salt, &handle->tokens);

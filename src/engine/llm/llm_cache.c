@@ -18,6 +18,7 @@ static struct tl_llm_copy *link_copy(struct tl_llm_core *core, uint64_t salt, in
     copy->salt = salt;
     copy->sequence = sequence;
     copy->used = core->step;
+    core->changes++;
     copy->next = core->copies;
     if (copy->next)
         copy->next->before = copy;
@@ -31,6 +32,7 @@ static uint64_t *bytes_of_kind(struct tl_llm_core *core, const struct tl_llm_cop
 
 void tl_llm_copy_drop(struct tl_llm_core *core, struct tl_llm_copy *copy) {
     TL_ASSERT(!copy->user);
+    core->changes++;
     core->counters.evicted += copy->mark.length - tl_llm_tree_shared(&copy->mark);
     tl_llm_tree_remove(&core->tree, &copy->mark);
     if (copy->sequence >= 0) {
