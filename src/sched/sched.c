@@ -62,6 +62,7 @@ void tl_sched_destroy(struct tl_sched *sched) {
     tl_tenant_fini(sched);
     tl_mem_free(sched->devices);
     tl_mem_free(sched->instances);
+    tl_mem_free(sched->alone);
     tl_mem_free(sched->groups);
     tl_mem_free(sched->buckets);
     tl_mem_free(sched->heap);
@@ -108,6 +109,7 @@ uint32_t tl_sched_add_instance(struct tl_sched *sched, const char *engine,
         (struct instance){.description = *description, .group = group, .device = device, .owner = owner, .speed = 1};
     struct group *g = &sched->groups[group];
     append_index(&g->instances, &g->instance_count, &g->instance_capacity, number);
+    if (device == TL_SCHED_NO_DEVICE) append_index(&sched->alone, &sched->alone_count, &sched->alone_capacity, number);
     if (device != TL_SCHED_NO_DEVICE) {
         struct device *d = &sched->devices[device];
         append_index(&d->instances, &d->instance_count, &d->instance_capacity, number);

@@ -80,6 +80,8 @@ void tl_sim_release(struct tl_sim *sim) {
     tl_mem_free(sim->items);
     tl_mem_free(sim->places);
     tl_mem_free(sim->heap);
+    tl_mem_free(sim->events);
+    tl_mem_free(sim->unused);
     tl_actions_fini(&sim->actions);
     tl_str_fini(&sim->violation);
     tl_mem_free(sim);
@@ -140,11 +142,11 @@ void tl_sim_break(struct tl_sim *sim, const struct tl_sim_fault *fault) {
                               .factor = fault->factor,
                               .probability = fault->probability};
     TL_ASSERT(fault->kind != TL_SIM_HANG || fault->until < UINT64_MAX);
-    tl_sim_schedule(sim, event);
+    tl_sim_schedule(sim, &event);
     if (fault->until == UINT64_MAX) return;
     event.kind = SIM_FAULT_OVER;
     event.at = fault->until;
-    tl_sim_schedule(sim, event);
+    tl_sim_schedule(sim, &event);
 }
 
 uint64_t tl_sim_submit(struct tl_sim *sim, const struct tl_sim_request *request) {
@@ -163,7 +165,7 @@ uint64_t tl_sim_submit(struct tl_sim *sim, const struct tl_sim_request *request)
     added->result.submitted = request->at;
     added->plan = tl_plan_ref(request->plan);
     sim->runs[run - 1] = added;
-    tl_sim_schedule(sim, (struct sim_event){.kind = SIM_SUBMIT, .at = request->at, .run = run, .request = kept});
+    tl_sim_schedule(sim, &(struct sim_event){.kind = SIM_SUBMIT, .at = request->at, .run = run, .request = kept});
     return run;
 }
 

@@ -90,6 +90,7 @@ struct emulated_llm {
     /* emulated_ahead.c */
     uint64_t ahead; /* iterations to come of which nothing shows */
     uint64_t owed;  /* iterations whose time has passed, but which have not been computed */
+    uint64_t postponed; /* that ever were owed */
     int32_t *ids;   /* scratch */
     size_t id_capacity;
 };
@@ -111,8 +112,8 @@ struct emulated_engine {
 
 /* ---- emulated_text.c: deterministic texts and vectors ---- */
 uint64_t tl_emulated_tokens(size_t bytes);
-/* Appends the nth word that follows from `hash`; the first word of a text starts with a capital. */
-void tl_emulated_word(uint64_t hash, uint64_t n, bool first, struct tl_str *out);
+/* Appends `count` words that follow from `hash`, from the nth on; the first word of a text starts with a capital. */
+void tl_emulated_words(uint64_t hash, uint64_t n, size_t count, struct tl_str *out);
 struct tl_value *tl_emulated_vector(const char *text, size_t length, uint32_t dimension);
 double tl_emulated_dot(const struct tl_value *a, const struct tl_value *b);
 /* How many words of `query` the text has too, as a share from 0 to 1. */
@@ -143,8 +144,9 @@ void tl_emulated_llm_advance(struct emulated_engine *engine);
 
 /* ms of an iteration of so many new prompt tokens and sequences that get a token; its parts are in `works`. */
 double tl_emulated_llm_ms(const struct emulated_engine *engine, uint64_t prompt, uint64_t sequences);
-/* The id of the token that was written last: it follows from the prompt and its place, and stands in no prompt. */
-int32_t tl_emulated_llm_id(const struct emulated_job *job);
+/* The id of the token that is the last of so many that are written: it follows from the prompt and its place, and stands
+ * in no prompt. */
+int32_t tl_emulated_llm_id(const struct emulated_job *job, uint64_t written);
 
 /* ---- emulated_ahead.c ---- */
 /* After an iteration: of how many to come nothing shows. */
@@ -158,8 +160,8 @@ void tl_emulated_ahead_pay(struct emulated_engine *engine);
 /* What the decode will write, at most `most` tokens, at least one. */
 enum tl_status tl_emulated_write_begin(struct emulated_engine *engine, struct emulated_job *job, uint64_t most,
                                        struct tl_error *error);
-/* Writes the next word; a list's item becomes a piece with its last word. */
-void tl_emulated_write_word(struct emulated_engine *engine, struct emulated_job *job);
+/* Writes the next words, at most those that are left; a list's item becomes a piece with its last word. */
+void tl_emulated_write_words(struct emulated_engine *engine, struct emulated_job *job, uint64_t count);
 /* How many words to come are neither the last one nor complete a piece that is passed on. */
 uint64_t tl_emulated_write_unseen(const struct emulated_job *job);
 /* The output of a decode that has written all; owned; NULL with the error. */

@@ -43,10 +43,10 @@ bool tl_emulated_ahead_pass(struct emulated_engine *engine, double *ms) {
 static void write_on(struct emulated_engine *engine, struct emulated_job *job, size_t count) {
     struct emulated_llm *llm = engine->llm;
     llm->ids = tl_mem_grow(llm->ids, &llm->id_capacity, count, sizeof *llm->ids);
-    for (size_t i = 0; i < count; i++) {
-        tl_emulated_write_word(engine, job);
-        llm->ids[i] = tl_emulated_llm_id(job);
-    }
+    uint64_t written = job->usage.tokens_out - job->left;
+    for (size_t i = 0; i < count; i++)
+        llm->ids[i] = tl_emulated_llm_id(job, written + i + 1);
+    tl_emulated_write_words(engine, job, count);
     tl_llm_append(llm->core, job->request, llm->ids, count, 0);
     llm->resident[job->request->copy->sequence] += count;
     llm->tokens += count;
@@ -56,6 +56,7 @@ void tl_emulated_ahead_pay(struct emulated_engine *engine) {
     struct emulated_llm *llm = engine->llm;
     size_t count = (size_t)llm->owed;
     llm->ahead = llm->owed = 0;
+    llm->postponed += count;
     if (count == 0)
         return;
     for (struct tl_llm_request *request = tl_llm_first(llm->core); request; request = request->next)

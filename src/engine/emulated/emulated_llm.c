@@ -221,8 +221,12 @@ static void finish_decode(struct emulated_engine *engine, struct emulated_job *j
 }
 
 /* Its first byte is in no text. */
-int32_t tl_emulated_llm_id(const struct emulated_job *job) {
-    return (int32_t)(tl_hash_u64(job->hash, job->usage.tokens_out - job->left) | 0xff);
+int32_t tl_emulated_llm_id(const struct emulated_job *job, uint64_t written) {
+    return (int32_t)(tl_hash_u64(job->hash, written) | 0xff);
+}
+
+static int32_t last_id(const struct emulated_job *job) {
+    return tl_emulated_llm_id(job, job->usage.tokens_out - job->left);
 }
 
 static enum tl_status submit_decode(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error) {
@@ -239,7 +243,7 @@ static enum tl_status submit_decode(struct emulated_engine *engine, struct emula
     if (status != TL_OK)
         return status;
     if (job->left > 0 && !engine->settings.hang)
-        tl_emulated_write_word(engine, job);
+        tl_emulated_write_words(engine, job, 1);
     if (job->left == 0 && !engine->settings.hang) {
         job->usage.batch_units = 1;
         finish_decode(engine, job);
@@ -248,7 +252,7 @@ static enum tl_status submit_decode(struct emulated_engine *engine, struct emula
     /* What it goes on from: the prompt, whose KV is there, and the first token. */
     int32_t *ids = tl_mem_alloc((count + 1) * sizeof *ids);
     memcpy(ids, prefix->tokens.ids, count * sizeof *ids);
-    ids[count] = tl_emulated_llm_id(job);
+    ids[count] = last_id(job);
     const struct tl_llm_ask ask = {
         .ids = ids, .count = count + 1, .reserve = (size_t)most - 1, .decode = true, .salt = prefix->salt};
     status = submit(engine, job, &ask, error);
@@ -350,12 +354,12 @@ static void finish_prefill(struct emulated_engine *engine, struct emulated_job *
 /* The token of this iteration, from a sequence that decodes. */
 static void write_on(struct emulated_engine *engine, struct emulated_job *job) {
     job->writes = false;
-    tl_emulated_write_word(engine, job);
+    tl_emulated_write_words(engine, job, 1);
     if (job->left == 0) {
         finish_decode(engine, job);
         return;
     }
-    const int32_t id = tl_emulated_llm_id(job);
+    const int32_t id = last_id(job);
     tl_llm_append(engine->llm->core, job->request, &id, 1, 0);
 }
 
@@ -387,4 +391,5 @@ void tl_emulated_get_kv(const struct tl_engine *base, struct tl_emulated_kv *kv)
     kv->work = tl_llm_count(engine->llm->core);
     kv->tokens = engine->llm->tokens;
     kv->most = engine->llm->most;
+    kv->postponed = engine->llm->postponed;
 }

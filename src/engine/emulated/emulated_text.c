@@ -1,6 +1,8 @@
 /* emulated_text.c: texts and vectors that follow from their inputs alone. */
 #include <ctype.h>
+#include <limits.h>
 #include <math.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -15,28 +17,53 @@ static const char *const words[] = {
 };
 
 #define WORD_COUNT (sizeof words / sizeof words[0])
+#define WORD_LETTERS 3
 
 uint64_t tl_emulated_tokens(size_t bytes) {
     return (bytes + 3) / 4;
 }
 
-void tl_emulated_word(uint64_t hash, uint64_t n, bool first, struct tl_str *out) {
-    const char *word = words[tl_hash_u64(hash + n, 1) % WORD_COUNT];
-    tl_str_putc(out, first ? (char)toupper((unsigned char)word[0]) : ' ');
-    tl_str_puts(out, first ? word + 1 : word);
+void tl_emulated_words(uint64_t hash, uint64_t n, size_t count, struct tl_str *out) {
+    if (count == 0)
+        return;
+    tl_str_reserve(out, out->length + count * (1 + WORD_LETTERS));
+    for (size_t i = 0; i < count; i++) {
+        char *end = out->data + out->length;
+        bool first = out->length == 0;
+        *end = ' ';
+        memcpy(end + !first, words[tl_hash_u64(hash + n + i, 1) % WORD_COUNT], WORD_LETTERS);
+        if (first)
+            *end = (char)toupper((unsigned char)*end);
+        out->length += WORD_LETTERS + !first;
+    }
+    out->data[out->length] = '\0';
 }
 
-/* Calls fn with the hash of each word, in lower case. */
-static void each_word(const char *text, size_t length, void (*fn)(void *context, uint64_t hash), void *context) {
-    char word[64];
+/* What a byte of a word is in lower case; 0: it is not of a word. Letters and digits are, and all that is not ASCII. */
+static char lower[UCHAR_MAX + 1];
+
+static void make_lower(void) {
+    for (int c = 0; c <= UCHAR_MAX; c++)
+        lower[c] = (char)(c >= 0x80 ? c : isalnum(c) ? tolower(c) : 0);
+}
+
+#define LONGEST_WORD 64
+
+/* Calls fn with each word, in lower case; of long ones the beginning. Inlined, fn too: texts are read letter by letter. */
+static inline __attribute__((always_inline)) void each_word(const char *text, size_t length,
+                                                            void (*fn)(void *context, const char *word, size_t length),
+                                                            void *context) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    char word[LONGEST_WORD];
     size_t used = 0;
+    pthread_once(&once, make_lower);
     for (size_t i = 0; i <= length; i++) {
-        unsigned char c = i < length ? (unsigned char)text[i] : ' ';
-        if (isalnum(c) || c >= 0x80) {
+        char c = i < length ? lower[(unsigned char)text[i]] : 0;
+        if (c) {
             if (used < sizeof word)
-                word[used++] = (char)tolower(c);
+                word[used++] = c;
         } else if (used > 0) {
-            fn(context, tl_hash_bytes(word, used, 7));
+            fn(context, word, used);
             used = 0;
         }
     }
@@ -47,8 +74,9 @@ struct bag {
     uint32_t dimension;
 };
 
-static void put_in_bag(void *context, uint64_t hash) {
+static void put_in_bag(void *context, const char *word, size_t length) {
     struct bag *bag = context;
+    uint64_t hash = tl_hash_bytes(word, length, 7);
     bag->data[hash % bag->dimension] += hash >> 63 ? 1.0f : -1.0f;
 }
 
@@ -76,42 +104,71 @@ double tl_emulated_dot(const struct tl_value *a, const struct tl_value *b) {
     return sum;
 }
 
+/* Words that a query may have; later ones are not looked for. */
 #define MOST_WORDS 512
 
-struct word_set {
-    uint64_t hashes[MOST_WORDS];
-    size_t count;
-};
-
-static bool contains(const struct word_set *set, uint64_t hash) {
-    for (size_t i = 0; i < set->count; i++)
-        if (set->hashes[i] == hash)
-            return true;
-    return false;
+/* A word as a number: of up to eight bytes itself, else its hash. */
+static uint64_t number_of(const char *word, size_t length) {
+    uint64_t number = 0;
+    if (length > sizeof number)
+        return tl_hash_bytes(word, length, 7);
+    for (size_t i = 0; i < length; i++)
+        number |= (uint64_t)(unsigned char)word[i] << (8 * i);
+    return number;
 }
 
-static void put_in_set(void *context, uint64_t hash) {
-    struct word_set *set = context;
-    if (set->count < MOST_WORDS && !contains(set, hash))
-        set->hashes[set->count++] = hash;
+/* The words of a query, and which of them a text has. */
+struct asked {
+    uint64_t words[MOST_WORDS];
+    bool found[MOST_WORDS];
+    size_t count, shared;
+    uint64_t bits; /* of all words, by `bit_of`: most words of a text are of none */
+};
+
+static uint64_t bit_of(uint64_t word) {
+    return UINT64_C(1) << ((word * UINT64_C(0x9e3779b97f4a7c15)) >> 58);
+}
+
+static size_t place_of(const struct asked *asked, uint64_t word) {
+    size_t place = asked->bits & bit_of(word) ? 0 : asked->count;
+    while (place < asked->count && asked->words[place] != word)
+        place++;
+    return place;
+}
+
+static void ask(void *context, const char *word, size_t length) {
+    struct asked *asked = context;
+    uint64_t number = number_of(word, length);
+    if (asked->count == MOST_WORDS || place_of(asked, number) < asked->count)
+        return;
+    asked->found[asked->count] = false;
+    asked->words[asked->count++] = number;
+    asked->bits |= bit_of(number);
+}
+
+static void look_for(void *context, const char *word, size_t length) {
+    struct asked *asked = context;
+    size_t place = place_of(asked, number_of(word, length));
+    if (place == asked->count || asked->found[place])
+        return;
+    asked->found[place] = true;
+    asked->shared++;
 }
 
 double tl_emulated_overlap(const char *query, size_t query_length, const char *text, size_t length) {
-    struct word_set asked = {.count = 0}, there = {.count = 0};
-    each_word(query, query_length, put_in_set, &asked);
-    each_word(text, length, put_in_set, &there);
-    size_t shared = 0;
-    for (size_t i = 0; i < asked.count; i++)
-        shared += contains(&there, asked.hashes[i]);
-    return asked.count ? (double)shared / (double)asked.count : 0;
+    struct asked asked;
+    asked.count = asked.shared = 0;
+    asked.bits = 0;
+    each_word(query, query_length, ask, &asked);
+    each_word(text, length, look_for, &asked);
+    return asked.count ? (double)asked.shared / (double)asked.count : 0;
 }
 
 struct tl_value *tl_emulated_chunk(const char *uri, uint32_t ordinal, uint32_t count) {
     uint64_t hash = tl_hash_u64(ordinal, tl_hash_string(uri, 3));
     struct tl_str text = TL_STR_INIT, id = TL_STR_INIT;
     const uint32_t most = 64; /* a long passage goes on without words, which takes little time to make and to read */
-    for (uint32_t i = 0; i < count && i < most; i++)
-        tl_emulated_word(hash, i, i == 0, &text);
+    tl_emulated_words(hash, 0, count < most ? count : most, &text);
     for (uint32_t i = most; i < count; i++)
         tl_str_puts(&text, " ...");
     tl_str_putc(&text, '.');

@@ -34,6 +34,7 @@ void tl_emulated_join(struct tl_engine *engine, struct tl_emulated_world *world)
 struct tl_emulated_kv {
     uint64_t tokens, most; /* in its sequences: now, and the most of an iteration so far */
     uint64_t limit;        /* of these: setting kv_tokens */
+    uint64_t postponed;    /* iterations that were computed after their time: tl_emulated_world.ahead */
     struct tl_llm_counters work;
 };
 

@@ -77,12 +77,17 @@ struct tl_llm_request *tl_llm_submit(struct tl_llm_core *core, const struct tl_l
     request->salt = ask->salt;
     request->arrival = core->arrivals++;
     request->rank = request->effective_rank = ask->rank;
+    size_t known = ask->count + forced, reserve = ask->decode ? ask->reserve : 0;
+    if (known > 0) /* what is written has room, but not more than there will be */
+        request->tokens.ids = tl_mem_grow(NULL, &request->tokens.capacity,
+                                          known + (reserve < context - known ? reserve : context - known),
+                                          sizeof *request->tokens.ids);
     append(&request->tokens, ask->ids, ask->count);
     append(&request->tokens, ask->forced, forced);
     request->prompt_count = ask->count;
     request->target = ask->count - (!request->open && !request->row && ask->count > 0);
     request->pin = ask->pin < request->target ? ask->pin : request->target;
-    request->reserve = ask->decode ? ask->reserve : 0;
+    request->reserve = reserve;
     request->kept = ask->decode ? request->target : 0;
     request->acceptance = TL_LLM_ACCEPTANCE;
     request->promise.kind = TL_LLM_TARGET;
