@@ -116,8 +116,20 @@ uint64_t tl_emulated_tokens(size_t bytes);
 void tl_emulated_words(uint64_t hash, uint64_t n, size_t count, struct tl_str *out);
 struct tl_value *tl_emulated_vector(const char *text, size_t length, uint32_t dimension);
 double tl_emulated_dot(const struct tl_value *a, const struct tl_value *b);
-/* How many words of `query` the text has too, as a share from 0 to 1. */
-double tl_emulated_overlap(const char *query, size_t query_length, const char *text, size_t length);
+/* The words of a query, which texts are looked through for. Large, and only in part set. */
+#define EMULATED_MOST_ASKED 512 /* words that a query may have; later ones are not looked for */
+#define EMULATED_CHAINS 64
+struct emulated_asked {
+    uint64_t words[EMULATED_MOST_ASKED + 1]; /* as numbers, from 1 on */
+    uint16_t next[EMULATED_MOST_ASKED + 1];  /* in its chain; 0: none */
+    uint32_t found[EMULATED_MOST_ASKED + 1]; /* in this text the last time */
+    uint16_t first[EMULATED_CHAINS];
+    size_t count, shared;
+    uint32_t text; /* number of the text at hand, from 1 */
+};
+void tl_emulated_ask(struct emulated_asked *asked, const char *query, size_t length);
+/* How many words of the query the text has too, as a share from 0 to 1. */
+double tl_emulated_overlap(struct emulated_asked *asked, const char *text, size_t length);
 /* A made-up passage. */
 struct tl_value *tl_emulated_chunk(const char *uri, uint32_t ordinal, uint32_t words);
 

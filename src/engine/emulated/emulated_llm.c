@@ -143,8 +143,11 @@ struct tokens {
 
 static struct tokens tokens_of(const struct tl_prompt *prompt) {
     struct tl_str text = TL_STR_INIT;
-    size_t fixed = 0;
+    size_t fixed = 0, bytes = 0;
     bool leading = true;
+    for (size_t i = 0; i < prompt->count; i++)
+        bytes += prompt->parts[i].length + sizeof "\n<0>\n";
+    tl_str_reserve(&text, bytes);
     for (size_t i = 0; i < prompt->count; i++) {
         const struct tl_prompt_part *part = &prompt->parts[i];
         leading = leading && part->flags & TL_PART_STATIC;

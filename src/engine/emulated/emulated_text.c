@@ -104,9 +104,6 @@ double tl_emulated_dot(const struct tl_value *a, const struct tl_value *b) {
     return sum;
 }
 
-/* Words that a query may have; later ones are not looked for. */
-#define MOST_WORDS 512
-
 /* A word as a number: of up to eight bytes itself, else its hash. */
 static uint64_t number_of(const char *word, size_t length) {
     uint64_t number = 0;
@@ -117,51 +114,52 @@ static uint64_t number_of(const char *word, size_t length) {
     return number;
 }
 
-/* The words of a query, and which of them a text has. */
-struct asked {
-    uint64_t words[MOST_WORDS];
-    bool found[MOST_WORDS];
-    size_t count, shared;
-    uint64_t bits; /* of all words, by `bit_of`: most words of a text are of none */
-};
-
-static uint64_t bit_of(uint64_t word) {
-    return UINT64_C(1) << ((word * UINT64_C(0x9e3779b97f4a7c15)) >> 58);
+static uint16_t *chain_of(struct emulated_asked *asked, uint64_t word) {
+    return &asked->first[((word * UINT64_C(0x9e3779b97f4a7c15)) >> 32) % EMULATED_CHAINS];
 }
 
-static size_t place_of(const struct asked *asked, uint64_t word) {
-    size_t place = asked->bits & bit_of(word) ? 0 : asked->count;
-    while (place < asked->count && asked->words[place] != word)
-        place++;
+/* 0: it is not there. */
+static uint16_t place_of(const struct emulated_asked *asked, uint16_t first, uint64_t word) {
+    uint16_t place = first;
+    while (place && asked->words[place] != word)
+        place = asked->next[place];
     return place;
 }
 
 static void ask(void *context, const char *word, size_t length) {
-    struct asked *asked = context;
+    struct emulated_asked *asked = context;
     uint64_t number = number_of(word, length);
-    if (asked->count == MOST_WORDS || place_of(asked, number) < asked->count)
+    uint16_t *chain = chain_of(asked, number);
+    if (asked->count == EMULATED_MOST_ASKED || place_of(asked, *chain, number))
         return;
-    asked->found[asked->count] = false;
-    asked->words[asked->count++] = number;
-    asked->bits |= bit_of(number);
+    asked->words[++asked->count] = number;
+    asked->found[asked->count] = 0;
+    asked->next[asked->count] = *chain;
+    *chain = (uint16_t)asked->count;
 }
 
 static void look_for(void *context, const char *word, size_t length) {
-    struct asked *asked = context;
-    size_t place = place_of(asked, number_of(word, length));
-    if (place == asked->count || asked->found[place])
+    struct emulated_asked *asked = context;
+    uint64_t number = number_of(word, length);
+    uint16_t place = place_of(asked, *chain_of(asked, number), number);
+    if (!place || asked->found[place] == asked->text)
         return;
-    asked->found[place] = true;
+    asked->found[place] = asked->text;
     asked->shared++;
 }
 
-double tl_emulated_overlap(const char *query, size_t query_length, const char *text, size_t length) {
-    struct asked asked;
-    asked.count = asked.shared = 0;
-    asked.bits = 0;
-    each_word(query, query_length, ask, &asked);
-    each_word(text, length, look_for, &asked);
-    return asked.count ? (double)asked.shared / (double)asked.count : 0;
+void tl_emulated_ask(struct emulated_asked *asked, const char *query, size_t length) {
+    memset(asked->first, 0, sizeof asked->first);
+    asked->count = 0;
+    asked->text = 0;
+    each_word(query, length, ask, asked);
+}
+
+double tl_emulated_overlap(struct emulated_asked *asked, const char *text, size_t length) {
+    asked->text++;
+    asked->shared = 0;
+    each_word(text, length, look_for, asked);
+    return asked->count ? (double)asked->shared / (double)asked->count : 0;
 }
 
 struct tl_value *tl_emulated_chunk(const char *uri, uint32_t ordinal, uint32_t count) {
