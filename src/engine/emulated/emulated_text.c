@@ -2,7 +2,6 @@
 #include <ctype.h>
 #include <limits.h>
 #include <math.h>
-#include <pthread.h>
 #include <string.h>
 
 #include "base/hash.h"
@@ -40,12 +39,12 @@ void tl_emulated_words(uint64_t hash, uint64_t n, size_t count, struct tl_str *o
 }
 
 /* What a byte of a word is in lower case; 0: it is not of a word. Letters and digits are, and all that is not ASCII. */
-static char lower[UCHAR_MAX + 1];
-
-static void make_lower(void) {
-    for (int c = 0; c <= UCHAR_MAX; c++)
-        lower[c] = (char)(c >= 0x80 ? c : isalnum(c) ? tolower(c) : 0);
-}
+#define IN(c, first, last) ((c) >= (first) && (c) <= (last))
+#define LOWER(c) (IN(c, 'A', 'Z') ? (c) + ('a' - 'A') : IN(c, 'a', 'z') || IN(c, '0', '9') || (c) >= 0x80 ? (c) : 0)
+#define LOWER_4(c) LOWER(c), LOWER((c) + 1), LOWER((c) + 2), LOWER((c) + 3)
+#define LOWER_16(c) LOWER_4(c), LOWER_4((c) + 4), LOWER_4((c) + 8), LOWER_4((c) + 12)
+#define LOWER_64(c) LOWER_16(c), LOWER_16((c) + 16), LOWER_16((c) + 32), LOWER_16((c) + 48)
+static const unsigned char lower[UCHAR_MAX + 1] = {LOWER_64(0), LOWER_64(64), LOWER_64(128), LOWER_64(192)};
 
 #define LONGEST_WORD 64
 
@@ -53,15 +52,13 @@ static void make_lower(void) {
 static inline __attribute__((always_inline)) void each_word(const char *text, size_t length,
                                                             void (*fn)(void *context, const char *word, size_t length),
                                                             void *context) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     char word[LONGEST_WORD];
     size_t used = 0;
-    pthread_once(&once, make_lower);
     for (size_t i = 0; i <= length; i++) {
-        char c = i < length ? lower[(unsigned char)text[i]] : 0;
+        unsigned char c = i < length ? lower[(unsigned char)text[i]] : 0;
         if (c) {
             if (used < sizeof word)
-                word[used++] = c;
+                word[used++] = (char)c;
         } else if (used > 0) {
             fn(context, word, used);
             used = 0;
