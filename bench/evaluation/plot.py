@@ -40,11 +40,12 @@ def line(points, colour, bound):
     return f'<polyline points="{way}" fill="none" stroke-width="1.8" {paint}/>'
 
 
-def panel(left, top, width, height, title, series, most, x_label):
+def panel(left, top, width, height, title, series, most, x_label, logarithmic=False):
     """`series`: (colour, is a bound, [(x, y)]). y is cut off at `most`."""
     xs = [x for _, _, points in series for x, _ in points]
-    low, high = min(xs), max(xs)
-    across = lambda x: left + (x - low) / (high - low or 1) * width
+    scale = math.log if logarithmic else float
+    low, high = scale(min(xs)), scale(max(xs))
+    across = lambda x: left + (scale(x) - low) / (high - low or 1) * width
     down = lambda y: top + height - min(y, most) / most * height
     parts = [text(left, top - 8, title, kind="title")]
     for tick in ticks(most):
@@ -71,14 +72,14 @@ def panel(left, top, width, height, title, series, most, x_label):
     return parts
 
 
-def panels(titles, names, values, limits, x_label):
+def panels(titles, names, values, limits, x_label, logarithmic=False):
     """Panels side by side, two in a row. values[title][name]: [(x, y)], or no such name; "bound" is dashed."""
     parts, wide, high = [], 360, 220
     for i, title in enumerate(titles):
         series = [(COLOURS[k % len(COLOURS)], name == "bound", values[title][name])
                   for k, name in enumerate(names) if name in values[title]]
         left, top = 60 + i % 2 * (wide + 80), 40 + i // 2 * (high + 80)
-        parts += panel(left, top, wide, high, title, series, limits[title], x_label)
+        parts += panel(left, top, wide, high, title, series, limits[title], x_label, logarithmic)
     rows = (len(titles) + 1) // 2
     top = 40 + rows * (high + 80) - 12
     for k, name in enumerate(names):

@@ -23,7 +23,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "base/map.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "builtin/builtin_impl.h"
 
@@ -32,6 +32,7 @@
 /* A chunk found, over all rankings. */
 struct candidate {
     struct tl_value *chunk; /* borrowed */
+    uint64_t hash;          /* of its id */
     double retrieval;       /* sum of reciprocal ranks */
     bool scored;
     double score;
@@ -40,27 +41,54 @@ struct candidate {
 };
 
 struct candidates {
-    struct tl_map by_id; /* chunk id → position in items + 1 */
     struct candidate *items;
     size_t count, capacity;
+    uint32_t *places;   /* by hash, then the next free one: position in items + 1; 0: free. Ids are not copied: this is done
+                           for every query */
+    size_t place_count; /* a power of two, at least twice `count` */
 };
 
 static void candidates_fini(struct candidates *found) {
-    tl_map_fini(&found->by_id);
+    tl_mem_free(found->places);
     tl_mem_free(found->items);
+}
+
+/* Where the chunk's position stands, or is to stand. */
+static uint32_t *place_of(const struct candidates *found, const char *id, uint64_t hash) {
+    size_t at = (size_t)hash & (found->place_count - 1);
+    for (;; at = (at + 1) & (found->place_count - 1)) {
+        uint32_t *place = &found->places[at];
+        const struct candidate *candidate = *place ? &found->items[*place - 1] : NULL;
+        if (!candidate || (candidate->hash == hash && strcmp(candidate->chunk->as.chunk.id, id) == 0)) {
+            return place;
+        }
+    }
+}
+
+static void make_room(struct candidates *found) {
+    if (2 * (found->count + 1) <= found->place_count) {
+        return;
+    }
+    tl_mem_free(found->places);
+    found->place_count = found->place_count ? 2 * found->place_count : 64;
+    found->places = tl_mem_zalloc(found->place_count * sizeof *found->places);
+    for (size_t i = 0; i < found->count; i++) {
+        *place_of(found, found->items[i].chunk->as.chunk.id, found->items[i].hash) = (uint32_t)i + 1;
+    }
 }
 
 /* Counts one place of a hit in one ranking. */
 static void add_place(struct candidates *found, const struct tl_hit *hit, double rank, double k) {
     const char *id = hit->chunk->as.chunk.id;
-    size_t position = (size_t)(uintptr_t)tl_map_get(&found->by_id, id);
-    if (position == 0) {
+    uint64_t hash = tl_hash_string(id, 13);
+    make_room(found);
+    uint32_t *place = place_of(found, id, hash);
+    if (*place == 0) {
         found->items = tl_mem_grow(found->items, &found->capacity, found->count + 1, sizeof *found->items);
-        found->items[found->count++] = (struct candidate){.chunk = hit->chunk};
-        position = found->count;
-        tl_map_set(&found->by_id, id, (void *)(uintptr_t)position);
+        found->items[found->count++] = (struct candidate){.chunk = hit->chunk, .hash = hash};
+        *place = (uint32_t)found->count;
     }
-    struct candidate *candidate = &found->items[position - 1];
+    struct candidate *candidate = &found->items[*place - 1];
     candidate->retrieval += 1 / (k + rank);
     if (hit->scored && !isnan(hit->score) && (!candidate->scored || hit->score > candidate->score)) {
         candidate->scored = true;
@@ -184,7 +212,6 @@ static enum tl_status fuse(struct tl_value *const *lists, size_t list_count, siz
                            struct tl_value **output, struct tl_error *error) {
     if (lists[0]->type.depth == 1) {
         struct candidates found = {0};
-        tl_map_init(&found.by_id);
         for (size_t i = 0; i < list_count; i++) {
             for (size_t rank = 0; rank < lists[i]->as.list.count; rank++) {
                 add_place(&found, &lists[i]->as.list.items[rank]->as.hit, (double)rank + 1, k);
@@ -271,7 +298,6 @@ enum tl_status tl_builtin_top(const struct tl_item *item, struct tl_value **outp
         return status;
     }
     struct candidates found = {0};
-    tl_map_init(&found.by_id);
     for (size_t i = 0; i < item->input_count; i++) {
         add_lanes(&found, item->inputs[i]);
     }

@@ -150,8 +150,12 @@ static enum tl_status read_message(struct reader *reader) {
         } else if (c == '}') {
             return fail_at(reader, reader->at, "'}' has no '{' before it; write }} for the character itself");
         } else {
-            tl_str_putc(&reader->literal, c);
-            reader->at++;
+            size_t end = reader->at + 1;
+            while (end < reader->length && reader->text[end] != '{' && reader->text[end] != '}') {
+                end++;
+            }
+            tl_str_append(&reader->literal, reader->text + reader->at, end - reader->at);
+            reader->at = end;
         }
     }
     end_literal(reader);

@@ -137,7 +137,8 @@ static void rounds_of_reduce_and_loop(void **state) {
     assert_int_equal(times_of(plan, "l/decode"), 2);
     assert_true(near(path_ms(plan), plan->critical_ms) && near(plan->root->nodes[0].rank, plan->critical_ms));
     /* Three calls for four texts: two, then one. */
-    const struct tl_plan_node *reduce = plan->root->nodes[0].bodies[0]->nodes, *loop = plan->root->nodes[1].bodies[0]->nodes;
+    const struct tl_plan_node *reduce = plan->root->nodes[0].bodies[0]->nodes,
+                              *loop = plan->root->nodes[1].bodies[0]->nodes;
     double call = reduce[1].cost_ms + reduce[2].cost_ms, round = loop[1].cost_ms + loop[2].cost_ms;
     assert_int_equal(plan->engine_count, 1);
     assert_true(near(plan->work_ms[0], 3 * call + 2 * round));

@@ -123,7 +123,8 @@ bool tl_runtime_leaves_threads(struct tl_runtime *runtime) {
         for (uint32_t k = 0; k < runtime->engines[i].config->instances; k++) {
             struct tl_instance *instance = &runtime->engines[i].instances[k];
             if (instance->executor && !is_idle(runtime, instance->executor))
-                tl_log(TL_LOG_ERROR, "engine %s is not closed: its thread is in a call that does not return, and is left behind",
+                tl_log(TL_LOG_ERROR,
+                       "engine %s is not closed: its thread is in a call that does not return, and is left behind",
                        instance->name);
             if (!instance->executor || instance->kind == TL_EXECUTOR_DEVICE)
                 continue;

@@ -252,7 +252,9 @@ void tl_engine_step_done(struct tl_sched *sched, uint32_t number, bool more) {
 /* True when something came of it: a batch was taken, or the instance goes on with what it holds. */
 static bool run_instance(struct tl_sched *sched, uint32_t number) {
     struct instance *instance = &sched->instances[number];
-    if (tl_batch_form(sched, number) == 0 && !instance->more) return false;
+    size_t taken = tl_batch_form(sched, number);
+    if (instance->waits_until > sched->last_wait) sched->last_wait = instance->waits_until;
+    if (taken == 0 && !instance->more) return false;
     if (instance->description.executor != TL_EXECUTOR_LOOP) {
         instance->busy = true;
         instance->more = false; /* until the quantum says so again */
@@ -271,6 +273,7 @@ static bool run_instance(struct tl_sched *sched, uint32_t number) {
 
 /* Whether the instance has, or might take, anything to do. */
 static bool wants(const struct tl_sched *sched, uint32_t number, struct sched_item **first) {
+    if (sched->instances[number].lost) return false;
     bool open = tl_batch_is_open(sched, number, first);
     return open || sched->instances[number].more;
 }
@@ -278,7 +281,7 @@ static bool wants(const struct tl_sched *sched, uint32_t number, struct sched_it
 static bool add_turn(struct tl_sched *sched, uint32_t number, size_t count) {
     const struct instance *instance = &sched->instances[number];
     struct sched_item *first;
-    if (instance->lost || !wants(sched, number, &first)) return false;
+    if (!wants(sched, number, &first)) return false;
     bool waiting = first != NULL;
     for (struct sched_item *item = instance->held; instance->more && item; item = item->next_here)
         first = tl_lane_earlier(sched, first, item);
@@ -300,7 +303,17 @@ static bool add_turn(struct tl_sched *sched, uint32_t number, size_t count) {
 
 static void dispatch_device(struct tl_sched *sched, struct device *device) {
     if (device->busy) return;
+    struct sched_item *first;
+    uint32_t last = 0;
     size_t count = 0;
+    for (size_t i = 0; i < device->instance_count; i++)
+        if (wants(sched, device->instances[i], &first)) {
+            last = device->instances[i];
+            count++;
+        }
+    if (count == 1) run_instance(sched, last); /* nothing to choose: the usual case */
+    if (count < 2) return;
+    count = 0;
     for (size_t i = 0; i < device->instance_count; i++) count += add_turn(sched, device->instances[i], count);
     while (count > 0) {
         size_t chosen = count == 1 ? 0 : sched->policy->turn(sched->turns, count);
@@ -315,15 +328,14 @@ static void dispatch_device(struct tl_sched *sched, struct device *device) {
 static void dispatch_alone(struct tl_sched *sched, uint32_t number) {
     struct sched_item *first;
     const struct instance *instance = &sched->instances[number];
-    if (!instance->busy && !instance->lost && wants(sched, number, &first)) run_instance(sched, number);
+    if (!instance->busy && wants(sched, number, &first)) run_instance(sched, number);
 }
 
 void tl_sched_dispatch(struct tl_sched *sched) {
     for (size_t i = 0; i < sched->device_count; i++) dispatch_device(sched, &sched->devices[i]);
-    for (uint32_t i = 0; i < sched->instance_count; i++)
-        if (sched->instances[i].device == TL_SCHED_NO_DEVICE) dispatch_alone(sched, i);
+    for (size_t i = 0; i < sched->alone_count; i++) dispatch_alone(sched, sched->alone[i]);
     sched->look_again = 0;
-    for (size_t i = 0; i < sched->instance_count; i++) {
+    for (size_t i = 0; i < sched->instance_count && sched->last_wait > sched->now; i++) {
         const struct instance *instance = &sched->instances[i];
         if (!instance->busy && instance->waits_until > sched->now &&
             (sched->look_again == 0 || instance->waits_until < sched->look_again))

@@ -63,6 +63,7 @@ void tl_sched_destroy(struct tl_sched *sched) {
     tl_tenant_fini(sched);
     tl_mem_free(sched->devices);
     tl_mem_free(sched->instances);
+    tl_mem_free(sched->alone);
     tl_mem_free(sched->groups);
     tl_mem_free(sched->buckets);
     tl_mem_free(sched->heap);
@@ -122,9 +123,11 @@ uint32_t tl_sched_add_instance(struct tl_sched *sched, const char *engine,
     struct group *g = &sched->groups[group];
     add_beside(g, group);
     append_index(&g->instances, &g->instance_count, &g->instance_capacity, number);
+    if (device == TL_SCHED_NO_DEVICE) append_index(&sched->alone, &sched->alone_count, &sched->alone_capacity, number);
     if (device != TL_SCHED_NO_DEVICE) {
         struct device *d = &sched->devices[device];
-        for (size_t i = 0; i < d->instance_count; i++) stand_beside(sched, group, sched->instances[d->instances[i]].group);
+        for (size_t i = 0; i < d->instance_count; i++)
+            stand_beside(sched, group, sched->instances[d->instances[i]].group);
         append_index(&d->instances, &d->instance_count, &d->instance_capacity, number);
     }
     return number;

@@ -277,6 +277,8 @@ struct tl_sched {
     size_t device_count, device_capacity;
     struct instance *instances;
     size_t instance_count, instance_capacity;
+    uint32_t *alone;           /* instances that are on no device */
+    size_t alone_count, alone_capacity;
     struct group *groups;
     size_t group_count, group_capacity;
     struct tl_map group_names; /* name → index + 1 */
@@ -306,6 +308,7 @@ struct tl_sched {
     uint64_t look_again;       /* earliest waits_until of an instance; 0: none */
     uint64_t watch_at;         /* no later than any answer_by; 0: there is none */
     size_t watched;            /* instances that have an answer_by */
+    uint64_t last_wait;        /* the latest that there ever was */
     const struct tl_ready **offered; /* scratch */
     enum tl_reason *reasons;   /* scratch, as long */
     struct sched_item **passed; /* scratch: taken out of the queue and not offered */

@@ -1,4 +1,4 @@
-/* sim.c: the queue of events, and what each of them does. */
+/* sim.c: events, and what each of them does. */
 #include "sim/sim.h"
 
 #include <string.h>
@@ -17,34 +17,6 @@ static double draw(struct tl_sim *sim) {
 }
 
 static void trace(struct tl_sim *sim, uint64_t value) { sim->trace = tl_hash_u64(value, sim->trace); }
-
-/* ---- the heap: by time, then in order of cause ---- */
-
-static bool earlier(const struct sim_event *a, const struct sim_event *b) {
-    return a->at < b->at || (a->at == b->at && a->sequence < b->sequence);
-}
-
-void tl_sim_schedule(struct tl_sim *sim, struct sim_event event) {
-    event.sequence = ++sim->next_sequence;
-    sim->heap = tl_mem_grow(sim->heap, &sim->heap_capacity, sim->heap_count + 1, sizeof *sim->heap);
-    size_t at = sim->heap_count++;
-    for (; at > 0 && earlier(&event, &sim->heap[(at - 1) / 2]); at = (at - 1) / 2)
-        sim->heap[at] = sim->heap[(at - 1) / 2];
-    sim->heap[at] = event;
-}
-
-static struct sim_event pop(struct tl_sim *sim) {
-    struct sim_event top = sim->heap[0], last = sim->heap[--sim->heap_count];
-    size_t at = 0;
-    for (size_t child = 1; child < sim->heap_count; child = 2 * at + 1) {
-        if (child + 1 < sim->heap_count && earlier(&sim->heap[child + 1], &sim->heap[child])) child++;
-        if (!earlier(&sim->heap[child], &last)) break;
-        sim->heap[at] = sim->heap[child];
-        at = child;
-    }
-    sim->heap[at] = last;
-    return top;
-}
 
 /* ---- what engines say ---- */
 
@@ -74,7 +46,7 @@ static void on_done(void *context, struct tl_item *item, struct tl_value **outpu
     double failing = sim->instances[event.instance].failing;
     if (sim->config.failure > 0 && draw(sim) < sim->config.failure) event.status = TL_ERR_ENGINE;
     if (failing > 0 && draw(sim) < failing) event.status = TL_ERR_ENGINE;
-    tl_sim_schedule(sim, event);
+    tl_sim_schedule(sim, &event);
 }
 
 static void on_fail(void *context, struct tl_item *item, enum tl_status status, const char *message) {
@@ -83,7 +55,7 @@ static void on_fail(void *context, struct tl_item *item, enum tl_status status, 
     struct sim_event event = {.kind = SIM_OUTCOME, .at = sim->now + sim->spent, .item = item, .status = status};
     event.message = tl_mem_strdup(message);
     place(sim, &event);
-    tl_sim_schedule(sim, event);
+    tl_sim_schedule(sim, &event);
 }
 
 static void on_piece(void *context, struct tl_item *item, size_t position, struct tl_value *value) {
@@ -92,7 +64,7 @@ static void on_piece(void *context, struct tl_item *item, size_t position, struc
     event.outputs[0] = value;
     event.position = position;
     place(sim, &event);
-    tl_sim_schedule(sim, event);
+    tl_sim_schedule(sim, &event);
 }
 
 static void on_delta(void *context, struct tl_item *item, const char *text, size_t length) {
@@ -157,11 +129,11 @@ static void act_run(struct tl_sim *sim, const struct tl_action *action) {
     instance->about.busy += sim->spent;
     instance->about.quanta++;
     instance->about.items += action->as.run.count;
-    tl_sim_schedule(sim, (struct sim_event){.kind = SIM_QUANTUM_OVER,
-                                            .at = sim->now + sim->spent,
-                                            .instance = number,
-                                            .epoch = instance->epoch,
-                                            .more = more});
+    tl_sim_schedule(sim, &(struct sim_event){.kind = SIM_QUANTUM_OVER,
+                                             .at = sim->now + sim->spent,
+                                             .instance = number,
+                                             .epoch = instance->epoch,
+                                             .more = more});
     sim->spent = 0;
 }
 
@@ -183,7 +155,7 @@ static void reopen(struct tl_sim *sim, uint32_t number) {
     instance->hung = false;
     instance->cancel_count = 0;
     instance->engine->ops->close(instance->engine);
-    tl_sim_schedule(sim, (struct sim_event){
+    tl_sim_schedule(sim, &(struct sim_event){
                              .kind = SIM_REOPENED, .at = sim->now, .instance = number, .epoch = instance->epoch});
 }
 
@@ -231,7 +203,8 @@ static bool leads_to_step(const struct tl_sim *sim, const struct sim_event *even
 
 static void step(struct tl_sim *sim, struct tl_event *event) {
     event->now = sim->now;
-    event->follows = sim->heap_count > 0 && sim->heap[0].at == sim->now && leads_to_step(sim, &sim->heap[0]);
+    const struct sim_event *next = tl_sim_next(sim);
+    event->follows = next && next->at == sim->now && leads_to_step(sim, next);
     trace(sim, tl_hash_u64(sim->now, event->kind));
     tl_sched_step(sim->sched, event, &sim->actions);
     for (size_t i = 0; i < sim->actions.count; i++) {
@@ -335,7 +308,8 @@ static void do_submit(struct tl_sim *sim, const struct sim_event *event) {
     out.as.submitted.priority = request->priority;
     out.as.submitted.tenant = request->tenant;
     if (request->leave)
-        tl_sim_schedule(sim, (struct sim_event){.kind = SIM_LEAVE, .at = sim->now + request->leave, .run = event->run});
+        tl_sim_schedule(sim,
+                        &(struct sim_event){.kind = SIM_LEAVE, .at = sim->now + request->leave, .run = event->run});
     step(sim, &out);
     tl_mem_free(request->tenant);
     tl_mem_free(request);
@@ -398,15 +372,16 @@ static void pass(struct tl_sim *sim, uint64_t now) {
 }
 
 bool tl_sim_advance(struct tl_sim *sim) {
-    if (sim->wake && (sim->heap_count == 0 || sim->wake < sim->heap[0].at)) {
+    const struct sim_event *next = tl_sim_next(sim);
+    if (sim->wake && (!next || sim->wake < next->at)) {
         struct tl_event out = {.kind = TL_EVENT_TIME};
         pass(sim, sim->wake);
         sim->wake = 0;
         step(sim, &out);
         return true;
     }
-    if (sim->heap_count == 0) return false;
-    struct sim_event event = pop(sim);
+    if (!next) return false;
+    struct sim_event event = tl_sim_take(sim);
     pass(sim, event.at);
     bool of_engine = event.kind == SIM_OUTCOME || event.kind == SIM_PIECE || event.kind == SIM_QUANTUM_OVER ||
                      event.kind == SIM_REOPENED;
@@ -434,7 +409,8 @@ void tl_sim_run(struct tl_sim *sim) {
 
 void tl_sim_run_until(struct tl_sim *sim, uint64_t at) {
     for (;;) {
-        bool event = sim->heap_count > 0 && sim->heap[0].at <= at;
+        const struct sim_event *next = tl_sim_next(sim);
+        bool event = next && next->at <= at;
         bool wake = sim->wake && sim->wake <= at;
         if (!event && !wake) break;
         tl_sim_advance(sim);
@@ -458,11 +434,12 @@ static void end_all(struct tl_sim *sim) {
 
 void tl_sim_destroy(struct tl_sim *sim) {
     if (!sim) return;
-    for (size_t i = 0; i < sim->heap_count; i++) /* those that have not come yet never will */
-        if (sim->heap[i].kind == SIM_SUBMIT) {
-            tl_sim_forget(sim->heap[i].request);
-            sim->heap[i].kind = SIM_LEAVE;
-        }
+    for (size_t i = 0; i < sim->heap_count; i++) { /* those that have not come yet never will */
+        struct sim_event *event = &sim->events[sim->heap[i].event];
+        if (event->kind != SIM_SUBMIT) continue;
+        tl_sim_forget(event->request);
+        event->kind = SIM_LEAVE;
+    }
     end_all(sim);
     tl_sim_release(sim);
 }

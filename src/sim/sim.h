@@ -56,6 +56,8 @@ struct tl_sim_config {
     size_t memo_bytes;              /* of results kept for later runs of plans that share; 0: none are */
     double failure;                 /* probability that an item's outcome is a failure, 0..1 */
     struct tl_sim_watch watch;
+    bool each;                      /* compute each iteration of a language model when it is due, instead of those of which
+                                       nothing shows together: the same, but slower. For tests */
     bool record;                    /* keep each item's story (tl_sim_items); else counters and results only */
     uint32_t check;                 /* tl_sched_is_valid after every so many steps, 0: never; see tl_sim_violation */
 };

@@ -25,7 +25,7 @@ struct sim_run {
 };
 
 struct sim_event {
-    uint64_t at, sequence;
+    uint64_t at;
     enum sim_event_kind kind;
     uint32_t instance; /* not of SUBMIT and LEAVE */
     uint32_t epoch;    /* of that: what was to come of it before it was lost does not */
@@ -42,6 +42,12 @@ struct sim_event {
     enum tl_sim_fault_kind fault;
     uint64_t until, stall;
     double factor, probability;
+};
+
+/* When an event is to come: small, since the heap moves it about. */
+struct sim_place {
+    uint64_t at, sequence;
+    uint32_t event; /* where it is among `events` */
 };
 
 struct sim_instance {
@@ -73,8 +79,11 @@ struct tl_sim {
     bool muted;          /* a lost engine drops what it holds: nobody hears of it */
     uint64_t wake;       /* when the scheduler wants to look at deadlines; 0: never */
     uint64_t random, trace;
-    struct sim_event *heap;
+    struct sim_place *heap; /* by time, then in order of cause */
     size_t heap_count, heap_capacity;
+    struct sim_event *events;
+    uint32_t *unused; /* places in it */
+    size_t event_count, event_capacity, unused_count, unused_capacity;
     uint64_t next_sequence;
     struct sim_instance *instances;
     size_t instance_count, instance_capacity;
@@ -88,8 +97,13 @@ struct tl_sim {
     struct tl_str violation;
 };
 
+/* ---- events.c ---- */
+void tl_sim_schedule(struct tl_sim *sim, const struct sim_event *event);
+/* The first to come, NULL: none; borrowed until the next call. */
+struct sim_event *tl_sim_next(const struct tl_sim *sim);
+struct sim_event tl_sim_take(struct tl_sim *sim); /* takes it out */
+
 /* ---- sim.c ---- */
-void tl_sim_schedule(struct tl_sim *sim, struct sim_event event);
 void tl_sim_let_pass(void *sim, uint64_t nanoseconds); /* spend of the world */
 const struct tl_emit *tl_sim_emit(struct tl_sim *sim);
 

@@ -30,7 +30,7 @@ struct tl_sim *tl_sim_create(const struct tl_sim_config *config) {
     struct tl_sim *sim = tl_mem_zalloc(sizeof *sim);
     sim->config = *config;
     sim->random = tl_hash_u64(config->seed, 5);
-    sim->world = (struct tl_emulated_world){.context = sim, .spend = tl_sim_let_pass};
+    sim->world = (struct tl_emulated_world){.context = sim, .spend = tl_sim_let_pass, .ahead = !config->each};
     tl_actions_init(&sim->actions);
     tl_str_init(&sim->violation);
     sim->cost = config->cost ? tl_cost_ref(config->cost) : tl_cost_create();
@@ -81,6 +81,8 @@ void tl_sim_release(struct tl_sim *sim) {
     tl_mem_free(sim->items);
     tl_mem_free(sim->places);
     tl_mem_free(sim->heap);
+    tl_mem_free(sim->events);
+    tl_mem_free(sim->unused);
     tl_actions_fini(&sim->actions);
     tl_str_fini(&sim->violation);
     tl_mem_free(sim);
@@ -141,11 +143,11 @@ void tl_sim_break(struct tl_sim *sim, const struct tl_sim_fault *fault) {
                               .factor = fault->factor,
                               .probability = fault->probability};
     TL_ASSERT(fault->kind != TL_SIM_HANG || fault->until < UINT64_MAX);
-    tl_sim_schedule(sim, event);
+    tl_sim_schedule(sim, &event);
     if (fault->until == UINT64_MAX) return;
     event.kind = SIM_FAULT_OVER;
     event.at = fault->until;
-    tl_sim_schedule(sim, event);
+    tl_sim_schedule(sim, &event);
 }
 
 uint64_t tl_sim_submit(struct tl_sim *sim, const struct tl_sim_request *request) {
@@ -164,7 +166,7 @@ uint64_t tl_sim_submit(struct tl_sim *sim, const struct tl_sim_request *request)
     added->result.submitted = request->at;
     added->plan = tl_plan_ref(request->plan);
     sim->runs[run - 1] = added;
-    tl_sim_schedule(sim, (struct sim_event){.kind = SIM_SUBMIT, .at = request->at, .run = run, .request = kept});
+    tl_sim_schedule(sim, &(struct sim_event){.kind = SIM_SUBMIT, .at = request->at, .run = run, .request = kept});
     return run;
 }
 

@@ -78,6 +78,25 @@ struct emulated_job {
     bool list, broken;          /* broken: it breaks off within the item after the last whole one */
 };
 
+struct emulated_llm {
+    struct tl_llm_core *core;
+    struct tl_llm_handles *handles;
+    uint64_t *resident;    /* tokens by sequence */
+    uint64_t tokens, most; /* of all sequences: now, and the most of an iteration so far */
+    double moved_ms;       /* for KV saved and loaded since the last iteration */
+    double transfer_token_ms;
+    uint64_t salts; /* given out */
+    uint32_t together; /* prompts and sequences of the iteration at hand */
+    struct tl_emulated_work *works; /* its parts */
+    size_t work_count, work_capacity;
+    /* emulated_ahead.c */
+    uint64_t ahead; /* iterations to come of which nothing shows */
+    uint64_t owed;  /* iterations whose time has passed, but which have not been computed */
+    uint64_t postponed; /* that ever were owed */
+    int32_t *ids;   /* scratch */
+    size_t id_capacity;
+};
+
 struct emulated_engine {
     struct tl_engine base;
     struct emulated_settings settings;
@@ -94,12 +113,24 @@ struct emulated_engine {
 };
 
 /* ---- emulated_text.c: deterministic texts and vectors ---- */
-/* Appends the nth word that follows from `hash`; the first word of a text starts with a capital. */
-void tl_emulated_word(uint64_t hash, uint64_t n, bool first, struct tl_str *out);
+/* Appends `count` words that follow from `hash`, from the nth on; the first word of a text starts with a capital. */
+void tl_emulated_words(uint64_t hash, uint64_t n, size_t count, struct tl_str *out);
 struct tl_value *tl_emulated_vector(const char *text, size_t length, uint32_t dimension);
 double tl_emulated_dot(const struct tl_value *a, const struct tl_value *b);
-/* How many words of `query` the text has too, as a share from 0 to 1. */
-double tl_emulated_overlap(const char *query, size_t query_length, const char *text, size_t length);
+/* The words of a query, which texts are looked through for. Large, and only in part set. */
+#define EMULATED_MOST_ASKED 512 /* words that a query may have; later ones are not looked for */
+#define EMULATED_CHAINS 64
+struct emulated_asked {
+    uint64_t words[EMULATED_MOST_ASKED + 1]; /* as numbers, from 1 on */
+    uint16_t next[EMULATED_MOST_ASKED + 1];  /* in its chain; 0: none */
+    uint32_t found[EMULATED_MOST_ASKED + 1]; /* in this text the last time */
+    uint16_t first[EMULATED_CHAINS];
+    size_t count, shared;
+    uint32_t text; /* number of the text at hand, from 1 */
+};
+void tl_emulated_ask(struct emulated_asked *asked, const char *query, size_t length);
+/* How many words of the query the text has too, as a share from 0 to 1. */
+double tl_emulated_overlap(struct emulated_asked *asked, const char *text, size_t length);
 /* A made-up passage of so many words, which are as many tokens. */
 struct tl_value *tl_emulated_chunk(const char *uri, uint32_t ordinal, uint32_t words);
 
@@ -124,12 +155,28 @@ double tl_emulated_llm_plan(struct emulated_engine *engine);
 /* After that time: tells what came of it. */
 void tl_emulated_llm_advance(struct emulated_engine *engine);
 
+/* ms of an iteration of so many new prompt tokens and sequences that get a token; its parts are in `works`. */
+double tl_emulated_llm_ms(const struct emulated_engine *engine, uint64_t prompt, uint64_t sequences);
+/* The id of the token that is the last of so many that are written: it follows from the prompt and its place, and stands
+ * in no prompt. */
+int32_t tl_emulated_llm_id(const struct emulated_job *job, uint64_t written);
+
+/* ---- emulated_ahead.c ---- */
+/* After an iteration: of how many to come nothing shows. */
+void tl_emulated_ahead_look(struct emulated_engine *engine);
+/* True when the next iteration is one of those: it takes *ms, and is owed from now on. */
+bool tl_emulated_ahead_pass(struct emulated_engine *engine, double *ms);
+/* Computes what is owed: before anything else is done with the model. */
+void tl_emulated_ahead_pay(struct emulated_engine *engine);
+
 /* ---- emulated_write.c ---- */
 /* What the decode will write, at most `most` tokens, at least one. */
 enum tl_status tl_emulated_write_begin(struct emulated_engine *engine, struct emulated_job *job, uint64_t most,
                                        struct tl_error *error);
-/* Writes the next word; a list's item becomes a piece with its last word. */
-void tl_emulated_write_word(struct emulated_engine *engine, struct emulated_job *job);
+/* Writes the next words, at most those that are left; a list's item becomes a piece with its last word. */
+void tl_emulated_write_words(struct emulated_engine *engine, struct emulated_job *job, uint64_t count);
+/* How many words to come are neither the last one nor complete a piece that is passed on. */
+uint64_t tl_emulated_write_unseen(const struct emulated_job *job);
 /* The output of a decode that has written all; owned; NULL with the error. */
 struct tl_value *tl_emulated_written(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error);
 

@@ -409,8 +409,13 @@ static bool emulated_step(struct tl_engine *base) {
         return false; /* nothing to compute until a cancel comes */
     uint64_t begin = engine->world ? 0 : quantum_begins(engine);
     if (tl_emulated_llm_holds(engine) && !(engine->first && engine->llm_was_last)) {
-        spend(engine, begin, tl_emulated_llm_plan(engine));
-        tl_emulated_llm_advance(engine);
+        double ms;
+        if (tl_emulated_ahead_pass(engine, &ms)) {
+            spend(engine, begin, ms);
+        } else {
+            spend(engine, begin, tl_emulated_llm_plan(engine));
+            tl_emulated_llm_advance(engine);
+        }
         engine->llm_was_last = true;
     } else if (engine->first) {
         step_batch(engine, engine->first->item->op, begin);

@@ -21,19 +21,6 @@
 #define LEAST_KEPT 64
 #define MOST_IDLE 512
 
-struct emulated_llm {
-    struct tl_llm_core *core;
-    struct tl_llm_handles *handles;
-    uint64_t *resident;    /* tokens by sequence */
-    uint64_t tokens, most; /* of all sequences: now, and the most of an iteration so far */
-    double moved_ms;       /* for KV saved and loaded since the last iteration */
-    double transfer_token_ms;
-    uint64_t salts; /* given out */
-    uint32_t together; /* prompts and sequences of the iteration at hand */
-    struct tl_emulated_work *works; /* its parts */
-    size_t work_count, work_capacity;
-};
-
 /* ---- KV ---- */
 
 static void set_resident(struct emulated_llm *llm, uint32_t sequence, uint64_t tokens) {
@@ -112,6 +99,7 @@ void tl_emulated_llm_destroy(struct emulated_engine *engine) {
     tl_llm_destroy(llm->core);
     tl_mem_free(llm->resident);
     tl_mem_free(llm->works);
+    tl_mem_free(llm->ids);
     tl_mem_free(llm);
 }
 
@@ -128,6 +116,7 @@ static void finish(struct emulated_engine *engine, struct emulated_job *job, str
 }
 
 bool tl_emulated_llm_cancel(struct emulated_engine *engine, const struct tl_item *item) {
+    tl_emulated_ahead_pay(engine);
     struct tl_llm_request *request = tl_llm_first(engine->llm->core);
     while (request && item && ((struct emulated_job *)request->user)->item != item)
         request = request->next;
@@ -156,8 +145,11 @@ struct tokens {
 
 static struct tokens tokens_of(const struct tl_prompt *prompt) {
     struct tl_str text = TL_STR_INIT;
-    size_t fixed = 0;
+    size_t fixed = 0, bytes = 0;
     bool leading = true;
+    for (size_t i = 0; i < prompt->count; i++)
+        bytes += prompt->parts[i].length + sizeof "\n<0>\n";
+    tl_str_reserve(&text, bytes);
     for (size_t i = 0; i < prompt->count; i++) {
         const struct tl_prompt_part *part = &prompt->parts[i];
         leading = leading && part->flags & TL_PART_STATIC;
@@ -233,9 +225,13 @@ static void finish_decode(struct emulated_engine *engine, struct emulated_job *j
     finish(engine, job, tl_emulated_written(engine, job, &error), &error);
 }
 
-/* The id of the token that was written last: it follows from the prompt and its place. */
+/* Its first byte is in no text. */
+int32_t tl_emulated_llm_id(const struct emulated_job *job, uint64_t written) {
+    return (int32_t)(tl_hash_u64(job->hash, written) | 0xff);
+}
+
 static int32_t last_id(const struct emulated_job *job) {
-    return (int32_t)tl_hash_u64(job->hash, job->usage.tokens_out - job->left);
+    return tl_emulated_llm_id(job, job->usage.tokens_out - job->left);
 }
 
 static enum tl_status submit_decode(struct emulated_engine *engine, struct emulated_job *job, struct tl_error *error) {
@@ -252,7 +248,7 @@ static enum tl_status submit_decode(struct emulated_engine *engine, struct emula
     if (status != TL_OK)
         return status;
     if (job->left > 0 && !engine->settings.hang)
-        tl_emulated_write_word(engine, job);
+        tl_emulated_write_words(engine, job, 1);
     if (job->left == 0 && !engine->settings.hang) {
         job->usage.batch_units = 1;
         finish_decode(engine, job);
@@ -271,6 +267,7 @@ static enum tl_status submit_decode(struct emulated_engine *engine, struct emula
 
 enum tl_status tl_emulated_llm_submit(struct emulated_engine *engine, struct emulated_job *job,
                                       struct tl_error *error) {
+    tl_emulated_ahead_pay(engine);
     tl_llm_handles_drain(engine->llm->handles);
     return is_decode(job) ? submit_decode(engine, job, error) : submit_prefill(engine, job, error);
 }
@@ -304,8 +301,7 @@ static uint64_t join_cached(struct emulated_engine *engine) {
     return again;
 }
 
-/* Of an iteration of so many new prompt tokens and sequences that get a token. */
-static double iteration_ms(const struct emulated_engine *engine, uint64_t prompt, uint64_t sequences) {
+double tl_emulated_llm_ms(const struct emulated_engine *engine, uint64_t prompt, uint64_t sequences) {
     const struct emulated_settings *s = &engine->settings;
     const struct tl_emulated_world *world = engine->world;
     if (world && world->price)
@@ -316,6 +312,7 @@ static double iteration_ms(const struct emulated_engine *engine, uint64_t prompt
 
 double tl_emulated_llm_plan(struct emulated_engine *engine) {
     struct emulated_llm *llm = engine->llm;
+    tl_emulated_ahead_pay(engine);
     tl_llm_handles_drain(llm->handles);
     if (!tl_llm_arrange(llm->core))
         return 0;
@@ -347,7 +344,7 @@ double tl_emulated_llm_plan(struct emulated_engine *engine) {
     double ms = engine->settings.scale * llm->moved_ms;
     llm->moved_ms = 0;
     if (prompt > 0 || sequences > 0)
-        ms += iteration_ms(engine, prompt, sequences);
+        ms += tl_emulated_llm_ms(engine, prompt, sequences);
     return ms;
 }
 
@@ -363,7 +360,7 @@ static void finish_prefill(struct emulated_engine *engine, struct emulated_job *
 /* The token of this iteration, from a sequence that decodes. */
 static void write_on(struct emulated_engine *engine, struct emulated_job *job) {
     job->writes = false;
-    tl_emulated_write_word(engine, job);
+    tl_emulated_write_words(engine, job, 1);
     if (job->left == 0) {
         finish_decode(engine, job);
         return;
@@ -387,15 +384,18 @@ void tl_emulated_llm_advance(struct emulated_engine *engine) {
         else if (job->writes)
             write_on(engine, job);
     }
+    tl_emulated_ahead_look(engine);
 }
 
 void tl_emulated_get_kv(const struct tl_engine *base, struct tl_emulated_kv *kv) {
-    const struct emulated_engine *engine = (const struct emulated_engine *)base;
+    struct emulated_engine *engine = (struct emulated_engine *)base;
     *kv = (struct tl_emulated_kv){.limit = (uint64_t)engine->settings.kv_tokens};
     if (!engine->llm)
         return;
+    tl_emulated_ahead_pay(engine);
     tl_llm_handles_drain(engine->llm->handles);
     kv->work = tl_llm_count(engine->llm->core);
     kv->tokens = engine->llm->tokens;
     kv->most = engine->llm->most;
+    kv->postponed = engine->llm->postponed;
 }

@@ -54,12 +54,18 @@ static struct tl_value *embed_one(void *context, const struct tl_value *value) {
 }
 
 static struct tl_value *score_one(void *context, const struct tl_value *value) {
-    const struct tl_text *query = context;
+    struct emulated_asked *query = context;
     struct tl_hit hit = value->as.hit;
     const struct tl_chunk *chunk = &hit.chunk->as.chunk;
     hit.scored = true;
-    hit.score = tl_emulated_overlap(query->data, query->length, chunk->text, chunk->length);
+    hit.score = tl_emulated_overlap(query, chunk->text, chunk->length);
     return tl_value_hit(&hit);
+}
+
+static struct tl_value *score(const struct tl_item *item) {
+    struct emulated_asked query;
+    tl_emulated_ask(&query, item->inputs[1]->as.text.data, item->inputs[1]->as.text.length);
+    return map(item->inputs[0], 0, TL_TYPE_OF(HIT, 0), score_one, &query);
 }
 
 /* ---- store ---- */
@@ -203,10 +209,12 @@ static struct tl_value *search_one(void *context, const struct tl_value *query) 
     size_t all = search->collection->count, found_count = 0;
     struct found *found = tl_mem_alloc((all + 1) * sizeof *found);
     bool by_text = query->type.base == TL_TYPE_TEXT;
+    struct emulated_asked asked;
+    if (by_text)
+        tl_emulated_ask(&asked, query->as.text.data, query->as.text.length);
     for (size_t i = 0; i < all; i++) {
         struct tl_value *chunk = search->collection->chunks[i], *vector = search->collection->vectors[i];
-        double score = by_text  ? tl_emulated_overlap(query->as.text.data, query->as.text.length, chunk->as.chunk.text,
-                                                      chunk->as.chunk.length)
+        double score = by_text  ? tl_emulated_overlap(&asked, chunk->as.chunk.text, chunk->as.chunk.length)
                        : vector ? tl_emulated_dot(query, vector)
                                 : -1;
         if (!by_text || score > 0)
@@ -348,7 +356,7 @@ struct tl_value *tl_emulated_result(struct emulated_engine *engine, struct emula
     const struct tl_item *item = job->item;
     switch (item->op) {
     case TL_OP_EMBED: return map(item->inputs[0], 0, TL_TYPE_OF(VECTOR, 0), embed_one, engine);
-    case TL_OP_SCORE: return map(item->inputs[0], 0, TL_TYPE_OF(HIT, 0), score_one, &item->inputs[1]->as.text);
+    case TL_OP_SCORE: return score(item);
     case TL_OP_COLLECTION:
     case TL_OP_INGEST: return ingest(engine, item, error);
     case TL_OP_SEARCH:

@@ -6,6 +6,8 @@
 #include "base/mem.h"
 #include "engine/emulated/emulated.h"
 
+#define TOKEN_BYTES 4 /* a word and the space before it */
+
 /* How many items a list gets: as asked, give or take list_spread. */
 static uint32_t items_of(const struct emulated_engine *engine, uint64_t hash, uint64_t asked) {
     uint64_t spread = (uint64_t)engine->settings.list_spread;
@@ -53,6 +55,7 @@ enum tl_status tl_emulated_write_begin(struct emulated_engine *engine, struct em
     } else {
         uint64_t usual = (uint64_t)engine->settings.answer_tokens;
         job->words = (uint32_t)(most < usual ? most : usual);
+        tl_str_reserve(&job->text, (size_t)job->words * TOKEN_BYTES);
         job->usage.tokens_out = job->words;
         job->usage.units = 1;
     }
@@ -60,25 +63,43 @@ enum tl_status tl_emulated_write_begin(struct emulated_engine *engine, struct em
     return TL_OK;
 }
 
-void tl_emulated_write_word(struct emulated_engine *engine, struct emulated_job *job) {
-    uint64_t written = job->usage.tokens_out - job->left;
+static void write_text(struct emulated_engine *engine, struct emulated_job *job, uint64_t written, uint64_t count) {
     size_t before = job->text.length;
-    job->left--;
+    tl_emulated_words(job->hash, written, (size_t)count, &job->text);
+    if (job->left == 0)
+        tl_str_putc(&job->text, '.');
+    if (job->item->stream)
+        engine->emit->delta(engine->emit->context, job->item, job->text.data + before, job->text.length - before);
+}
+
+static void write_list_word(struct emulated_engine *engine, struct emulated_job *job, uint64_t written) {
+    tl_emulated_words(job->hash, written, 1, &job->text);
+    if ((written + 1) % job->words != 0 || job->piece_count == job->list_items)
+        return;
+    struct tl_value *piece = tl_value_text(job->text.data, job->text.length);
+    job->pieces[job->piece_count++] = piece;
+    if (job->item->pieces)
+        engine->emit->piece(engine->emit->context, job->item, job->piece_count - 1, tl_value_ref(piece));
+    tl_str_clear(&job->text);
+}
+
+void tl_emulated_write_words(struct emulated_engine *engine, struct emulated_job *job, uint64_t count) {
+    uint64_t written = job->usage.tokens_out - job->left;
+    job->left -= count;
     if (job->formatted)
         return;
-    tl_emulated_word(job->hash, written, job->text.length == 0, &job->text);
-    if (!job->list) {
-        if (job->left == 0)
-            tl_str_putc(&job->text, '.');
-        if (job->item->stream)
-            engine->emit->delta(engine->emit->context, job->item, job->text.data + before, job->text.length - before);
-    } else if ((written + 1) % job->words == 0 && job->piece_count < job->list_items) {
-        struct tl_value *piece = tl_value_text(job->text.data, job->text.length);
-        job->pieces[job->piece_count++] = piece;
-        if (job->item->pieces)
-            engine->emit->piece(engine->emit->context, job->item, job->piece_count - 1, tl_value_ref(piece));
-        tl_str_clear(&job->text);
-    }
+    if (!job->list)
+        write_text(engine, job, written, count);
+    for (uint64_t i = 0; job->list && i < count; i++)
+        write_list_word(engine, job, written + i);
+}
+
+uint64_t tl_emulated_write_unseen(const struct emulated_job *job) {
+    uint64_t unseen = job->left - 1;
+    if (job->formatted || !job->list || !job->item->pieces || job->piece_count == job->list_items)
+        return unseen;
+    uint64_t written = job->usage.tokens_out - job->left, piece = job->words - written % job->words - 1;
+    return piece < unseen ? piece : unseen;
 }
 
 struct tl_value *tl_emulated_written(struct emulated_engine *engine, struct emulated_job *job,

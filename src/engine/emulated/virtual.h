@@ -19,6 +19,10 @@ struct tl_emulated_world {
     double (*price)(void *context, const struct tl_engine *engine, const struct tl_emulated_work *works, size_t count);
     /* Called once per quantum that takes time, within `step` and before it reports what the quantum finished. */
     void (*spend)(void *context, uint64_t nanoseconds);
+    /* What nobody sees of a language model's iterations may be computed later, together with that of others
+     * (emulated_ahead.c): times and results are the same, but text is told of late and in larger portions, only the
+     * first of an answer when it is there. */
+    bool ahead;
     /* Prefixes and temporary collections of its instances that are alive now: 0 when all values are gone. */
     uint64_t resources;
 };
@@ -30,6 +34,7 @@ void tl_emulated_join(struct tl_engine *engine, struct tl_emulated_world *world)
 struct tl_emulated_kv {
     uint64_t tokens, most; /* in its sequences: now, and the most of an iteration so far */
     uint64_t limit;        /* of these: setting kv_tokens */
+    uint64_t postponed;    /* iterations that were computed after their time: tl_emulated_world.ahead */
     struct tl_llm_counters work;
 };
 

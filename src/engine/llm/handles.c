@@ -63,6 +63,13 @@ static void release(struct tl_resource *resource) {
     pthread_mutex_unlock(&handles->lock);
 }
 
+bool tl_llm_handles_are_released(struct tl_llm_handles *handles) {
+    pthread_mutex_lock(&handles->lock);
+    bool released = handles->released != NULL;
+    pthread_mutex_unlock(&handles->lock);
+    return released;
+}
+
 size_t tl_llm_handles_drain(struct tl_llm_handles *handles) {
     size_t attached = 0;
     pthread_mutex_lock(&handles->lock);

@@ -14,6 +14,8 @@ struct tl_llm_handles;
 struct tl_llm_handles *tl_llm_handles_create(struct tl_llm_core *core, const void *owner, uint64_t *alive);
 /* Before the core goes: handles that are alive free themselves from now on. */
 void tl_llm_handles_close(struct tl_llm_handles *handles);
+/* Whether anything was released since the last call of tl_llm_handles_drain. */
+bool tl_llm_handles_are_released(struct tl_llm_handles *handles);
 /* Gives the core what was released since the last call. Returns how much of it had something attached. */
 size_t tl_llm_handles_drain(struct tl_llm_handles *handles);
 /* What a kv value on the prompt of a filled request carries. `attached` goes with it by tl_mem_free; NULL: nothing. */

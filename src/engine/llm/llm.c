@@ -77,12 +77,17 @@ struct tl_llm_request *tl_llm_submit(struct tl_llm_core *core, const struct tl_l
     request->salt = ask->salt;
     request->arrival = core->arrivals++;
     request->rank = request->effective_rank = ask->rank;
+    size_t known = ask->count + forced, reserve = ask->decode ? ask->reserve : 0;
+    if (known > 0) /* what is written has room, but not more than there will be */
+        request->tokens.ids = tl_mem_grow(NULL, &request->tokens.capacity,
+                                          known + (reserve < context - known ? reserve : context - known),
+                                          sizeof *request->tokens.ids);
     append(&request->tokens, ask->ids, ask->count);
     append(&request->tokens, ask->forced, forced);
     request->prompt_count = ask->count;
     request->target = ask->count - (!request->open && !request->row && ask->count > 0);
     request->pin = ask->pin < request->target ? ask->pin : request->target;
-    request->reserve = ask->decode ? ask->reserve : 0;
+    request->reserve = reserve;
     request->kept = ask->decode ? request->target : 0;
     request->acceptance = TL_LLM_ACCEPTANCE;
     request->promise.kind = TL_LLM_TARGET;
@@ -94,6 +99,7 @@ struct tl_llm_request *tl_llm_submit(struct tl_llm_core *core, const struct tl_l
     else
         core->first = request;
     core->last = request;
+    core->changes++;
     core->counters.requests++;
     core->counters.asked += ask->count;
     return request;
@@ -110,6 +116,7 @@ static void enter(struct tl_llm_core *core, struct tl_llm_request *request, enum
 }
 
 void tl_llm_end(struct tl_llm_core *core, struct tl_llm_request *request) {
+    core->changes++;
     enter(core, request, TL_LLM_WAITING);
     tl_llm_tree_remove(&core->tree, &request->promise);
     tl_llm_tree_remove(&core->tree, &request->hold);
@@ -150,6 +157,7 @@ static void count_lost(struct tl_llm_core *core, struct tl_llm_request *request)
 }
 
 void tl_llm_begin(struct tl_llm_core *core, struct tl_llm_request *request) {
+    core->changes++;
     request->placed = core->step;
     if (!request->began) {
         request->began = true;
@@ -162,6 +170,7 @@ void tl_llm_begin(struct tl_llm_core *core, struct tl_llm_request *request) {
 }
 
 void tl_llm_preempt(struct tl_llm_core *core, struct tl_llm_request *request) {
+    core->changes++;
     request->tokens.count -= request->drafted; /* proposals that were not computed */
     request->drafted = 0;
     if (request->state == TL_LLM_WRITING)
@@ -203,6 +212,7 @@ void tl_llm_computed(struct tl_llm_core *core, struct tl_llm_request *request, s
 /* Removes what is behind the request's first `length` tokens; when that cannot be done it begins anew. */
 static void cut(struct tl_llm_core *core, struct tl_llm_request *request, size_t length) {
     uint32_t sequence = (uint32_t)request->copy->sequence;
+    core->changes++;
     bool possible = !core->limits.whole_only || length == 0;
     if (core->storage.trim(core->storage.context, sequence, possible ? length : 0) && possible) {
         set_filled(core, request, length);
@@ -254,11 +264,13 @@ struct tl_llm_handle *tl_llm_handle_create(struct tl_llm_core *core, const struc
     if (handle->next)
         handle->next->before = handle;
     core->handles = handle;
+    core->changes++;
     core->counters.handles++;
     return handle;
 }
 
 void tl_llm_handle_release(struct tl_llm_core *core, struct tl_llm_handle *handle) {
+    core->changes++;
     tl_llm_tree_remove(&core->tree, &handle->hold);
     if (core->limits.held_only)
         tl_llm_drop_unheld(core, handle->salt, &handle->tokens);

@@ -264,6 +264,19 @@ void tl_llm_reject(struct tl_llm_core *core, struct tl_llm_request *request, siz
  * the last two. Writes at most `most` tokens to `out`; returns how many. */
 size_t tl_llm_lookup(const int32_t *ids, size_t count, int32_t *out, size_t most);
 
+/* ---- steps alike ---- */
+
+/* Whether the next step does just what the last one did: a row for each request that writes, and nothing else. It does when
+ * the last one placed, preempted, saved and dropped nothing although it looked at all who wait, nothing has come or gone
+ * since, and each of these requests has one token to feed. Then the step after it is alike, too, and so on, until something
+ * comes or goes: whether a request finds room depends on what the writing ones may come to, not on how far they are.
+ * (Two that write the same could show each other's tokens to a third that was preempted while it wrote: it says false while
+ * such a one waits; and the engine must write tokens that stand in no prompt.) */
+bool tl_llm_is_steady(const struct tl_llm_core *core);
+/* Makes up for `steps` such steps, which the engine did not ask for: it has appended as many tokens to each request that
+ * writes, and these are computed now, but for the last ones. */
+void tl_llm_catch_up(struct tl_llm_core *core, size_t steps);
+
 /* ---- the whole ---- */
 
 /* Drops every copy that no request computes in, pinned ones only if `pinned`. */

@@ -18,6 +18,7 @@ static struct tl_llm_copy *link_copy(struct tl_llm_core *core, uint64_t salt, in
     copy->salt = salt;
     copy->sequence = sequence;
     copy->used = core->step;
+    core->changes++;
     copy->next = core->copies;
     if (copy->next)
         copy->next->before = copy;
@@ -31,6 +32,7 @@ static uint64_t *bytes_of_kind(struct tl_llm_core *core, const struct tl_llm_cop
 
 void tl_llm_copy_drop(struct tl_llm_core *core, struct tl_llm_copy *copy) {
     TL_ASSERT(!copy->user);
+    core->changes++;
     core->counters.evicted += copy->mark.length - tl_llm_tree_shared(&copy->mark);
     tl_llm_tree_remove(&core->tree, &copy->mark);
     if (copy->sequence >= 0) {
@@ -92,29 +94,43 @@ void tl_llm_drop_unheld(struct tl_llm_core *core, uint64_t salt, const struct tl
 
 /* ---- dropping ---- */
 
-/* Whether `a` should go before `b`. What nobody holds goes first. Then counts what is lost for the memory it frees:
- * tokens that only this copy has, per token that it holds, the less the longer it was not used. */
-static bool goes_before(const struct tl_llm_core *core, const struct tl_llm_copy *a, const struct tl_llm_copy *b) {
-    const struct tl_llm_copy *copies[2] = {a, b};
-    bool held[2];
-    double worth[2];
-    for (int i = 0; i < 2; i++) {
-        size_t shared = tl_llm_tree_shared(&copies[i]->mark), length = copies[i]->mark.length;
-        held[i] = is_held(copies[i], shared);
-        worth[i] = (double)(length - shared) / (double)(length + 1) / (double)(core->step - copies[i]->used + 1);
-    }
-    if (held[0] != held[1])
-        return held[1];
-    return worth[0] < worth[1] || (!(worth[1] < worth[0]) && a->used < b->used);
+/* What keeps a copy. What nobody holds goes first. Then counts what is lost for the memory it frees: tokens that only this
+ * copy has, per token that it holds, the less the longer it was not used. */
+struct worth {
+    bool held;
+    double kept;
+    uint64_t used;
+};
+
+static struct worth worth_of(const struct tl_llm_core *core, const struct tl_llm_copy *copy) {
+    size_t shared = tl_llm_tree_shared(&copy->mark), length = copy->mark.length;
+    return (struct worth){
+        .held = is_held(copy, shared),
+        .kept = (double)(length - shared) / (double)(length + 1) / (double)(core->step - copy->used + 1),
+        .used = copy->used,
+    };
+}
+
+static bool goes_before(const struct worth *a, const struct worth *b) {
+    if (a->held != b->held)
+        return b->held;
+    return a->kept < b->kept || (!(b->kept < a->kept) && a->used < b->used);
 }
 
 /* Drops saved copies, but not `keep`, until the others are within cache_bytes. */
 static void shrink(struct tl_llm_core *core, const struct tl_llm_copy *keep) {
     while (core->counters.saved_bytes > core->limits.cache_bytes) {
         struct tl_llm_copy *worst = NULL;
-        for (struct tl_llm_copy *copy = core->copies; copy; copy = copy->next)
-            if (copy->saved && !copy->pinned && copy != keep && (!worst || goes_before(core, copy, worst)))
-                worst = copy;
+        struct worth least = {0};
+        for (struct tl_llm_copy *copy = core->copies; copy; copy = copy->next) {
+            if (!copy->saved || copy->pinned || copy == keep)
+                continue;
+            struct worth worth = worth_of(core, copy);
+            if (worst && !goes_before(&worth, &least))
+                continue;
+            worst = copy;
+            least = worth;
+        }
         if (!worst)
             return;
         tl_llm_copy_drop(core, worst);

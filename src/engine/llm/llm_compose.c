@@ -92,6 +92,7 @@ static size_t count_writing(const struct tl_llm_core *core) {
 bool tl_llm_arrange(struct tl_llm_core *core) {
     core->step++;
     core->counters.steps++;
+    core->changes_before = core->changes;
     core->filled_some = false;
     tl_llm_cool(core);
     size_t count = collect_waiting(core);
@@ -264,6 +265,39 @@ bool tl_llm_next_call(struct tl_llm_core *core, struct tl_llm_call *call) {
     core->counters.fill_calls += call->writers == 0;
     core->counters.joint_calls += call->writers > 0 && call->writers < call->count;
     return true;
+}
+
+/* ---- steps alike ---- */
+
+static bool is_alike(const struct tl_llm_request *request) {
+    if (request->state == TL_LLM_WAITING)
+        return request->target <= request->prompt_count; /* else it was preempted while it wrote */
+    return request->state == TL_LLM_WRITING && pending(request) == 1 && request->drafted == 0 &&
+           request->filled >= request->prompt_count;
+}
+
+bool tl_llm_is_steady(const struct tl_llm_core *core) {
+    bool timed = core->limits.idle_steps > 0 || core->limits.draft > 0 || core->writing[1].samples > 0;
+    if (core->changes != core->changes_before || core->running == 0 || timed)
+        return false;
+    for (const struct tl_llm_request *request = core->first; request; request = request->next)
+        if (!is_alike(request))
+            return false;
+    return true;
+}
+
+void tl_llm_catch_up(struct tl_llm_core *core, size_t steps) {
+    core->step += steps;
+    core->counters.steps += steps;
+    core->counters.write_calls += steps;
+    for (uint32_t i = 0; i < core->top; i++) {
+        struct tl_llm_request *user = core->resident[i] ? core->resident[i]->user : NULL;
+        if (!user)
+            continue;
+        TL_ASSERT(user->state == TL_LLM_WRITING && pending(user) == steps + 1);
+        user->served = core->step;
+        tl_llm_computed(core, user, steps);
+    }
 }
 
 /* ---- time ---- */

@@ -34,6 +34,8 @@ struct tl_llm_core {
     uint32_t running;                    /* resident copies with a user */
     uint32_t filled;                     /* requests in that state */
     uint64_t step, arrivals;
+    uint64_t changes;                    /* counted: what came, went, was placed, kept, dropped */
+    uint64_t changes_before;             /* of these, when the last step began */
     size_t budget;                       /* prompt tokens that are left for this step */
     bool filled_some;                    /* this step has computed prompt tokens */
     struct tl_llm_request **order;       /* scratch of arrange */
