@@ -203,6 +203,8 @@ static enum tl_status open_context(struct tl_llama_engine *engine, struct tl_err
 
 /* Where sequences share cells, a prefix that was not used for so many steps leaves them: all others attend to it. */
 #define UNIFIED_IDLE_STEPS 32
+/* ms for a token behind 400 others, in calls of 32, 64, 101 and 256: 1.76, 1.41, 1.32, 1.20 (SmolLM2 Q8_0, two cores). */
+#define LEAST_CHUNK 64
 
 static void open_core(struct tl_llama_engine *engine) {
     const struct tl_llm_limits limits = {
@@ -212,7 +214,7 @@ static void open_core(struct tl_llama_engine *engine) {
         .cells = engine->unified ? llama_n_ctx(engine->context) : 0,
         .call_tokens = engine->batch_tokens,
         .chunk = (uint32_t)engine->chunk,
-        .chunk_least = 32,
+        .chunk_least = LEAST_CHUNK,
         .quantum_ms = engine->quantum_ms,
         .cache_bytes = (uint64_t)engine->cache_bytes,
         .pin_bytes = (uint64_t)engine->pin_bytes,

@@ -57,7 +57,7 @@ struct tl_llm_limits {
                                 sequences share by tl_llm_storage.share are counted in each of them */
     uint32_t call_tokens;    /* most rows of one call; at least `chunk`, and at least 1 */
     uint32_t chunk;          /* most prompt tokens of a step */
-    uint32_t chunk_least;    /* computed in a step even when quantum_ms allows less */
+    uint32_t chunk_least;    /* computed in a step even when quantum_ms allows less; so few are not left over, either */
     double quantum_ms;       /* a step should not take longer; 0: no bound but `chunk` */
     uint64_t cache_bytes;    /* of saved copies that are not pinned; storage must tell true sizes */
     uint64_t pin_bytes;      /* of pinned ones */

@@ -234,7 +234,8 @@ static void compose_filling(struct tl_llm_core *core, struct tl_llm_call *call) 
     size_t room = core->limits.call_tokens - call->rows;
     if (core->filled_some && take < core->limits.chunk_least && take < missing)
         return; /* what is left of the step is too little for a call */
-    if (missing <= take + take / 4 && missing <= core->limits.chunk)
+    size_t more = take / 4 > core->limits.chunk_least ? take / 4 : core->limits.chunk_least;
+    if (missing <= take + more && missing <= core->limits.chunk)
         take = missing; /* a small rest would cost a call */
     else if (missing < take)
         take = missing;

@@ -474,6 +474,25 @@ static void test_a_step_keeps_its_bound(void **state) {
     tl_llm_test_close(&world);
 }
 
+/* So few that they would not be begun are not left over either. */
+static void test_no_small_rests(void **state) {
+    (void)state;
+    for (size_t rest = 8; rest <= 9; rest++) {
+        struct tl_llm_test_world world = usual_world();
+        struct tl_llm_limits limits = usual;
+        world.ms_row = 1;
+        limits.quantum_ms = 20;
+        tl_llm_test_open(&world, &limits, false);
+        ask(&world, 64, 0, 7, 5);
+        run_out(&world); /* what a token takes is known */
+        ask(&world, 20 + rest, 1, 8, 5);
+        tl_llm_test_step(&world);
+        assert_int_equal(world.prompt_rows, rest <= limits.chunk_least ? 20 + rest : 20u);
+        run_out(&world);
+        tl_llm_test_close(&world);
+    }
+}
+
 /* Two rows in one call are taken apart where that was measured to be faster. */
 static void test_few_rows_singly(void **state) {
     (void)state;
@@ -906,6 +925,7 @@ int main(void) {
         cmocka_unit_test(test_preempted_work_is_not_lost),
         cmocka_unit_test(test_working_ahead_gives_way),
         cmocka_unit_test(test_a_step_keeps_its_bound),
+        cmocka_unit_test(test_no_small_rests),
         cmocka_unit_test(test_few_rows_singly),
         cmocka_unit_test(test_looking_up),
         cmocka_unit_test(test_proposals_where_they_pay),
