@@ -38,7 +38,8 @@
  *       "outputs": {"answer": "...", "sources": [...]},    // unless it ended early: what the workflow's `outputs:` names
  *       "text": "...",                  // what was streamed: the whole answer, or as much as there was
  *       "notices": ["..."],             // what the user should know and is no failure
- *       "usage": {"tokens_in": 0, "tokens_reused": 0, "tokens_computed": 0, "tokens_out": 0, "tokens_trimmed": 0},
+ *       "usage": {"tokens_in": 0, "tokens_reused": 0, "tokens_loaded": 0, "tokens_computed": 0, "tokens_out": 0,
+ *                 "tokens_trimmed": 0},
  *                                       // also "tokens_forced", "tokens_drafted" and "tokens_accepted" of what was written;
  *                                       // and "units_remembered": texts, searches, ... that earlier runs had computed;
  *                                       // "ms_saved": what they would have taken, as predicted

@@ -91,14 +91,15 @@ static void sync_directory_of(const char *path) {
     tl_str_fini(&directory);
 }
 
-enum tl_status tl_file_write_atomic(const char *path, const void *data, size_t size, struct tl_error *error) {
+static enum tl_status write_replacing(const char *path, mode_t mode, const void *data, size_t size,
+                                      struct tl_error *error) {
     static _Atomic unsigned serial;
     struct tl_str temporary = TL_STR_INIT;
-    /* Not mkstemp: the file shall get the permissions that the umask allows. */
+    /* Not mkstemp: the file shall get the permissions of `mode` that the umask allows. */
     tl_str_printf(&temporary, "%s.%ld-%u-%llx.tmp", path, (long)getpid(), atomic_fetch_add(&serial, 1),
                   (unsigned long long)tl_clock_now());
     enum tl_status status;
-    int file = open(temporary.data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    int file = open(temporary.data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (file < 0) {
         status = fail(error, temporary.data, "cannot be created");
         goto out;
@@ -115,6 +116,14 @@ enum tl_status tl_file_write_atomic(const char *path, const void *data, size_t s
 out:
     tl_str_fini(&temporary);
     return status;
+}
+
+enum tl_status tl_file_write_atomic(const char *path, const void *data, size_t size, struct tl_error *error) {
+    return write_replacing(path, 0666, data, size, error);
+}
+
+enum tl_status tl_file_write_private(const char *path, const void *data, size_t size, struct tl_error *error) {
+    return write_replacing(path, 0600, data, size, error);
 }
 
 bool tl_file_exists(const char *path) {

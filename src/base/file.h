@@ -14,6 +14,8 @@ enum tl_status tl_file_read(const char *path, size_t limit, struct tl_str *out, 
 
 /* Writes to a temporary file in the same directory, fsyncs, renames over `path`. */
 enum tl_status tl_file_write_atomic(const char *path, const void *data, size_t size, struct tl_error *error);
+/* The same; only the owner may read it. */
+enum tl_status tl_file_write_private(const char *path, const void *data, size_t size, struct tl_error *error);
 
 bool tl_file_exists(const char *path);
 bool tl_file_is_directory(const char *path);

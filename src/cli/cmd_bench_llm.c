@@ -234,6 +234,8 @@ static enum tl_status open_engine(const struct options *options, struct tl_bench
         status = tl_error_set(error, TL_ERR_USAGE, "the configuration has no engine '%s'", options->engine);
     if (status == TL_OK)
         status = tl_config_engine_settings(config, engine, &settings, error);
+    if (status == TL_OK && strcmp(engine->type, "llama") == 0)
+        json_object_set_new(settings, "file_bytes", json_integer(0)); /* a pass must find nothing of an earlier one */
     if (status == TL_OK)
         status = tl_bench_engine_target_open(engine->type, settings, target, error);
     json_decref(settings);

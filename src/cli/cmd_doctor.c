@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 #include "engine/engine_impl.h"
 #include "engine/llama/llama_memory.h"
+#include "engine/llama/llama_prefix_files.h"
 #include "engine/sqlite/store.h"
 #include "runtime/costs.h"
 
@@ -227,6 +228,18 @@ static void check_workflows(struct checkup *checkup) {
     tl_str_fini(&path);
 }
 
+/* What earlier processes left of prompts; a folder that is not there yet is no fault. */
+static void check_prefixes(struct checkup *checkup) {
+    struct tl_str folder = TL_STR_INIT;
+    size_t count;
+    uint64_t bytes;
+    if (tl_file_cache_path("prefixes", &folder, NULL) == TL_OK) {
+        tl_prefix_files_sum(folder.data, &count, &bytes);
+        say(checkup, GOOD, "prefixes", "%zu, %.1f MiB in %s", count, (double)bytes / (1 << 20), folder.data);
+    }
+    tl_str_fini(&folder);
+}
+
 static int examine(const char *config, const struct tl_cli_list *settings, bool load) {
     struct checkup checkup = {.color = tl_cli_has_color(stdout)};
     struct tl_runtime *runtime;
@@ -245,6 +258,7 @@ static int examine(const char *config, const struct tl_cli_list *settings, bool 
         check_vec0(&checkup, loaded);
         check_store(&checkup, loaded);
         struct tl_cost *cost = check_profile(&checkup, loaded);
+        check_prefixes(&checkup);
         for (size_t i = 0; i < tl_config_engine_count(loaded); i++)
             check_engine(&checkup, runtime, tl_config_engine(loaded, i), cost, load);
         tl_cost_unref(cost);

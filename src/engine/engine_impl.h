@@ -73,6 +73,7 @@ struct tl_usage {
     uint64_t units;           /* texts, rows, pairs, items written */
     uint64_t tokens_in;       /* tokens asked for: of the prompt, of the texts */
     uint64_t tokens_reused;   /* of those, taken from a cache or a kv handle */
+    uint64_t tokens_loaded;   /* of those that were reused, read from a file for this item */
     uint64_t tokens_computed; /* of those, really computed */
     uint64_t tokens_out;      /* tokens written */
     uint64_t tokens_forced;   /* of those, written by the format and not chosen by the model */

@@ -22,6 +22,7 @@ void tl_report_add(struct tl_report *report, const struct tl_report_item *item) 
     added->label = tl_mem_strdup(item->label);
     report->total.tokens_in += item->usage.tokens_in;
     report->total.tokens_reused += item->usage.tokens_reused;
+    report->total.tokens_loaded += item->usage.tokens_loaded;
     report->total.tokens_computed += item->usage.tokens_computed;
     report->total.tokens_out += item->usage.tokens_out;
     report->total.tokens_forced += item->usage.tokens_forced;
@@ -53,6 +54,7 @@ static void set_count(json_t *object, const char *name, uint64_t count) {
 static void set_tokens(json_t *object, const struct tl_usage *usage) {
     set_count(object, "tokens_in", usage->tokens_in);
     set_count(object, "tokens_reused", usage->tokens_reused);
+    set_count(object, "tokens_loaded", usage->tokens_loaded);
     set_count(object, "tokens_computed", usage->tokens_computed);
     set_count(object, "tokens_out", usage->tokens_out);
     set_count(object, "tokens_forced", usage->tokens_forced);

@@ -1,7 +1,10 @@
 /* prewarm_test.c: what prompts begin with is computed before the first query and after a new one's plan, never in the
  * way of a query, and nobody hears of it. */
+#define _XOPEN_SOURCE 700
+
 #include "runtime/emulated.h"
 
+#include <ftw.h>
 #include <sched.h>
 
 #include "runtime/runtime.h"
@@ -132,8 +135,8 @@ static void what_is_put_off_is_done_later(void **state) {
 /* ---- the real engine ---- */
 
 /* The language model is real; what it is asked about is made up. */
-static struct tl_runtime *open_real(const char *prewarm) {
-    const char *const settings[] = {prewarm};
+static struct tl_runtime *open_real(const char *prewarm, const char *files) {
+    const char *const settings[] = {prewarm, files};
     struct tl_str config = TL_STR_INIT;
     struct tl_runtime *runtime = NULL;
     struct tl_error error = {0};
@@ -144,7 +147,7 @@ static struct tl_runtime *open_real(const char *prewarm) {
                     "embedder", "") EMULATED("reranker", "") EMULATED("store", ", collection_chunks: 3")
                     EMULATED("documents", ", executor: pool"));
     const struct tl_runtime_options options = {
-        .size = sizeof options, .config_text = config.data, .settings = settings, .setting_count = 1};
+        .size = sizeof options, .config_text = config.data, .settings = settings, .setting_count = 2};
     if (tl_runtime_open(&options, &runtime, &error) != TL_OK)
         fail_msg("%s", error.message);
     tl_str_fini(&config);
@@ -157,7 +160,7 @@ static void a_real_model_goes_on_from_them(void **state) {
     (void)state;
     json_int_t cold, second, prepared;
     size_t items;
-    struct tl_runtime *runtime = open_real("prewarm=false");
+    struct tl_runtime *runtime = open_real("prewarm=false", "llm.file_bytes=0");
     tl_workflow_id workflow = load(runtime, "naive-rag");
     json_t *result = query(runtime, workflow);
     cold = reused_by_first(result, &items);
@@ -169,7 +172,7 @@ static void a_real_model_goes_on_from_them(void **state) {
     json_decref(result);
     tl_runtime_close(runtime);
 
-    runtime = open_real("prewarm=true");
+    runtime = open_real("prewarm=true", "llm.file_bytes=0");
     workflow = load(runtime, "naive-rag");
     prepare(runtime, workflow);
     wait_until_warmed(runtime, 1);
@@ -183,6 +186,45 @@ static void a_real_model_goes_on_from_them(void **state) {
     assert_true(second >= prepared);
 }
 
+/* Nothing is computed ahead, but what one process had to compute, the next one reads from a file. */
+static void the_next_process_reads_them(void **state) {
+    (void)state;
+    static const char text[] = "name: short\n"
+                               "inputs: {question: text}\n"
+                               "steps:\n"
+                               "  - id: answer\n"
+                               "    module: generate\n"
+                               "    inputs: {question: $question}\n"
+                               "    max_tokens: 4\n"
+                               "    prompt:\n"
+                               "      system: Answer in one short sentence, and name the place that is meant in it.\n"
+                               "      user: \"The question is: {question}\"\n"
+                               "outputs: {answer: $answer.text}\n";
+    struct tl_error error = {0};
+    json_int_t loaded[2], computed[2];
+    for (int process = 0; process < 2; process++) {
+        struct tl_runtime *runtime = open_real("prewarm=false", "llm.file_bytes=10000000");
+        tl_workflow_id workflow;
+        if (tl_runtime_load_workflow_text(runtime, text, strlen(text), "short", NULL, &workflow, &error) != TL_OK)
+            fail_msg("%s", error.message);
+        json_t *result = query(runtime, workflow), *usage = json_object_get(result, "usage");
+        loaded[process] = json_integer_value(json_object_get(usage, "tokens_loaded"));
+        computed[process] = json_integer_value(json_object_get(usage, "tokens_computed"));
+        json_decref(result);
+        tl_runtime_close(runtime);
+    }
+    assert_int_equal(loaded[0], 0);
+    assert_true(loaded[1] >= 16);
+    assert_int_equal(computed[1], computed[0] - loaded[1]);
+}
+
+static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *where) {
+    (void)info;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_query_finds_them),
@@ -191,6 +233,13 @@ int main(void) {
         cmocka_unit_test(queries_and_closing_do_not_wait),
         cmocka_unit_test(what_is_put_off_is_done_later),
         cmocka_unit_test(a_real_model_goes_on_from_them),
+        cmocka_unit_test(the_next_process_reads_them),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    char cache[] = "/tmp/teola-prewarm-test-XXXXXX";
+    if (!mkdtemp(cache))
+        return 1;
+    setenv("XDG_CACHE_HOME", cache, 1);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    nftw(cache, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    return failed;
 }

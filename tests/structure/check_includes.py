@@ -34,6 +34,7 @@ EXCEPTIONS = {
     ("src/models", "engine/llama/quantize.h"): "re-quantising is llama.cpp's work, and llama.h stays in one folder",
     ("src/models", "engine/llama/llama_measure.h"): "tuning runs a model, and llama.h stays in one folder",
     ("src/cli", "engine/llama/llama_memory.h"): "`teola doctor` lists llama.cpp's devices",
+    ("src/cli", "engine/llama/llama_prefix_files.h"): "`teola doctor` says what lies in files",
     ("src/indexer", "engine/documents/chunker.h"): "indexing goes on outside any run, with the store itself",
     ("src/indexer", "engine/sqlite/store.h"): "indexing goes on outside any run, with the store itself",
     ("src/cli", "engine/documents/chunker.h"): "`teola index` takes the chunker's settings as options",

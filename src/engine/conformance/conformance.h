@@ -38,6 +38,7 @@ struct tl_conformance_item {
     struct tl_value *inputs[TL_CONFORMANCE_INPUTS]; /* references owned by the item; NULL: absent */
     const char *input_names[TL_CONFORMANCE_INPUTS];
     size_t input_count;
+    const char *tenant; /* as of an item; NULL: nobody's */
     bool stream, pieces;
     bool fails;      /* the item is well-formed but the engine must refuse it */
     bool incomparable; /* results of equal items may differ (handles, random sampling) */

@@ -187,6 +187,7 @@ struct tl_conformance_held *tl_conformance_submit(struct tl_conformance *run, st
         .input_names = held->made.input_names,
         .input_count = held->made.input_count,
         .rank = 1,
+        .tenant = made->tenant,
         .stream = made->stream,
         .pieces = made->pieces,
     };

@@ -85,6 +85,7 @@ static enum tl_status llama_engine_create(const char *name, const json_t *settin
     engine->reserve = 256;
     engine->cache_bytes = (int64_t)512 << 20;
     engine->pin_bytes = (int64_t)128 << 20;
+    engine->file_bytes = (int64_t)256 << 20;
     const struct tl_setting table[] = {
         {.name = "model", .text = &engine->model_path, .required = true},
         {.name = "model_digest", .text = &engine->model_digest},
@@ -103,6 +104,7 @@ static enum tl_status llama_engine_create(const char *name, const json_t *settin
         {.name = "keep", .text = &engine->keep},
         {.name = "cache_bytes", .integer = &engine->cache_bytes, .minimum = 0, .maximum = 1e15},
         {.name = "pin_bytes", .integer = &engine->pin_bytes, .minimum = 0, .maximum = 1e15},
+        {.name = "file_bytes", .integer = &engine->file_bytes, .minimum = 0, .maximum = 1e15},
         {.name = "preempt_margin", .number = &engine->preempt_margin, .minimum = -1, .maximum = 1e15},
     };
     enum tl_status status = tl_settings_read("llama", settings, table, sizeof table / sizeof table[0], error);
@@ -253,6 +255,7 @@ static enum tl_status llama_engine_open(struct tl_engine *base, const struct tl_
     engine->batch = llama_batch_init((int32_t)engine->batch_tokens, 0, 1);
     tl_llama_template_init(&engine->template, engine->model);
     engine->pieces.style = tl_tools_style_of(engine->template.text);
+    tl_llama_prefix_open(engine);
     open_core(engine);
     engine->handles = tl_llm_handles_create(engine->core, engine, NULL);
     tl_log(TL_LOG_INFO, "engine %s: kv %s", engine->base.name, engine->layout);
@@ -322,6 +325,7 @@ static void llama_engine_close(struct tl_engine *base) {
     struct tl_llm_request *request;
     while ((request = tl_llm_first(engine->core)) != NULL)
         tl_llama_item_fail(engine, request->user, TL_ERR_CANCELLED, "the engine was closed before the item was done");
+    tl_llama_prefix_close(engine);
     tl_llm_handles_close(engine->handles);
     engine->handles = NULL;
     log_counters(engine);

@@ -5,6 +5,7 @@
  *     llama_iteration.c  one step: computing the rows that engine/llm has chosen
  *     llama_sequence.c   KV in and out of the context as engine/llm says
  *     llama_layout.c     which layout of KV is faster here: llama_layout_measure.c
+ *     llama_prefix.c     pinned beginnings in files
  *     llama_prompt.c     messages to token ids, by the model file's chat template
  *     llama_answer.c     rows of logits to what a decode writes: llama_sample.c, llama_write.c, llama_list.c
  *
@@ -20,6 +21,7 @@
 #include "engine/engine_impl.h"
 #include "engine/llama/llama_answer.h"
 #include "engine/llama/llama_device.h"
+#include "engine/llama/llama_prefix_files.h"
 #include "engine/llama/llama_prompt.h"
 #include "engine/llm/handles.h"
 #include "engine/llm/llm.h"
@@ -33,6 +35,8 @@ struct tl_llama_item {
     size_t trimmed;          /* tokens */
     uint32_t batch_units;    /* most sequences in a call of its own */
     /* prefill only */
+    bool unread;             /* whether there is a file with its beginning has yet to be looked at */
+    size_t loaded;           /* tokens that were read from one */
     float *row;              /* for the logits behind its prompt; NULL: not wanted. Its handle's in the end */
     /* decode only */
     const float *first;      /* its handle's row, which its first token is chosen by; NULL: not kept */
@@ -53,7 +57,7 @@ struct tl_llama_engine {
     const struct tl_emit *emit;
     /* settings */
     char *model_path, *model_name, *model_digest, *gpu_devices, *kv, *kv_because, *lookup_because, *keep;
-    int64_t threads, context_size, parallel, chunk, gpu_layers, reserve, cache_bytes, pin_bytes, lookup;
+    int64_t threads, context_size, parallel, chunk, gpu_layers, reserve, cache_bytes, pin_bytes, file_bytes, lookup;
     double quantum_ms, preempt_margin;
     bool unified;            /* sequences share the cells: what kv comes to */
     char *layout;            /* which, and why */
@@ -71,10 +75,14 @@ struct tl_llama_engine {
     struct tl_llama_template template;
     struct tl_llama_candidates candidates; /* scratch of the sampler */
     float *scratch;                        /* a row of logits */
+    /* beginnings in files */
+    struct tl_prefix_files *files;         /* NULL: none */
+    uint64_t state_layers, state_token_bytes; /* of the model: what the size of a state follows from */
     /* state */
     struct tl_llm_core *core;              /* NULL: not open */
     struct tl_llm_handles *handles;        /* each with its row, or nothing, attached */
     size_t rows;                           /* of logits that items and handles have */
+    bool failed;                           /* the library computed something wrong, or not at all */
     struct tl_llama_hooks hooks;
 };
 
@@ -82,6 +90,21 @@ struct tl_llama_engine {
 
 /* What engine/llm calls to have KV saved, loaded, cut and shared. */
 struct tl_llm_storage tl_llama_storage(struct tl_llama_engine *engine);
+
+/* What is saved: KV of one sequence as llama.cpp gave it. */
+struct tl_llama_snapshot {
+    size_t bytes;
+    uint8_t data[];
+};
+
+/* ---- llama_prefix.c ---- */
+
+/* Before the core is there. When there can be no files it says why in the log, and all goes on without. */
+void tl_llama_prefix_open(struct tl_llama_engine *engine);
+/* Reads the beginnings of new items that are in files and not in the cache. May block for as long as reading takes. */
+void tl_llama_prefix_read(struct tl_llama_engine *engine);
+/* Writes the pinned beginnings that are not in files yet, but of an engine that has failed, and closes these. */
+void tl_llama_prefix_close(struct tl_llama_engine *engine);
 
 /* ---- llama_item.c ---- */
 

@@ -29,6 +29,7 @@ void tl_llama_item_fail(struct tl_llama_engine *engine, struct tl_llama_item *he
     tl_error_setv(&error, status, format, args);
     va_end(args);
     struct tl_item *item = held->item;
+    engine->failed |= status == TL_ERR_ENGINE;
     forget(engine, held);
     engine->emit->fail(engine->emit->context, item, status, error.message);
 }
@@ -41,6 +42,7 @@ static struct tl_usage usage_of(const struct tl_llama_item *held) {
         .tokens_trimmed = held->trimmed,
         .batch_units = held->batch_units,
         .tokens_reused = request->reused,
+        .tokens_loaded = held->loaded < request->reused ? held->loaded : request->reused,
         .tokens_out = held->answer.written,
         .tokens_forced = held->answer.forced,
         .tokens_drafted = request->proposed,
@@ -139,6 +141,7 @@ static enum tl_status read_prefill(struct tl_llama_engine *engine, struct tl_lla
         ask.row = held->row != NULL;
         if (engine->pin_bytes > 0)
             ask.pin = tl_llama_prompt_static(&engine->template, &prompt->as.prompt, &tokens);
+        held->unread = ask.pin > 0;
         status = submit(engine, held, &ask, error);
     }
     tl_llama_tokens_fini(&tokens);

@@ -84,6 +84,7 @@ static void go_on(struct tl_llama_engine *engine) {
 
 void tl_llama_iterate(struct tl_llama_engine *engine) {
     engine->rows -= tl_llm_handles_drain(engine->handles);
+    tl_llama_prefix_read(engine);
     tl_llm_arrange(engine->core);
     go_on(engine);
     struct tl_llm_call call;

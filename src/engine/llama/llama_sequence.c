@@ -10,11 +10,6 @@
 
 /* ---- storage ---- */
 
-struct snapshot {
-    size_t bytes;
-    uint8_t data[];
-};
-
 static void empty(const struct tl_llama_engine *engine, uint32_t sequence) {
     llama_memory_seq_rm(engine->memory, (llama_seq_id)sequence, -1, -1); /* of a whole sequence: never fails */
 }
@@ -23,7 +18,7 @@ static void *save(void *context, uint32_t sequence, size_t length, uint64_t *byt
     struct tl_llama_engine *engine = context;
     (void)length;
     size_t size = llama_state_seq_get_size(engine->context, (llama_seq_id)sequence);
-    struct snapshot *snapshot = size > 0 ? tl_mem_try_alloc(sizeof *snapshot + size) : NULL;
+    struct tl_llama_snapshot *snapshot = size > 0 ? tl_mem_try_alloc(sizeof *snapshot + size) : NULL;
     if (!snapshot)
         return NULL;
     snapshot->bytes = size;
@@ -37,7 +32,7 @@ static void *save(void *context, uint32_t sequence, size_t length, uint64_t *byt
 
 static bool load(void *context, uint32_t sequence, const void *saved, size_t length) {
     struct tl_llama_engine *engine = context;
-    const struct snapshot *snapshot = saved;
+    const struct tl_llama_snapshot *snapshot = saved;
     (void)length;
     if (llama_state_seq_set_data(engine->context, snapshot->data, snapshot->bytes, (llama_seq_id)sequence) ==
         snapshot->bytes)

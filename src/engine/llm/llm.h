@@ -196,6 +196,7 @@ struct tl_llm_counters {
                                          decode, whose prefill did so before, or a preempted request */
     uint64_t saves, loads, shares, drops, trims;
     uint64_t drafted, accepted;       /* proposals computed; those that were right */
+    uint64_t given;                   /* tokens of pinned copies that came from outside */
     uint64_t waits;                   /* requests that waited for a prefix in progress */
     uint64_t preemptions;
     size_t requests, handles, resident, saved, pinned; /* resident, saved (pinned too), pinned: copies */
@@ -216,6 +217,14 @@ struct tl_llm_request *tl_llm_submit(struct tl_llm_core *core, const struct tl_l
 
 /* The oldest request; the others follow by `next`, by arrival. NULL: none. */
 struct tl_llm_request *tl_llm_first(const struct tl_llm_core *core);
+
+/* Of the first tokens of the request, which are to be pinned: how many have no KV yet. Who has it from elsewhere may give
+ * it before the next step. */
+size_t tl_llm_pin_missing(const struct tl_llm_core *core, const struct tl_llm_request *request);
+/* Gives the core the KV of the first request->pin tokens, as if it had been saved. Takes `saved`. */
+void tl_llm_pin_give(struct tl_llm_core *core, const struct tl_llm_request *request, void *saved, uint64_t bytes);
+/* Pinned copies, in no particular order: start with NULL; NULL at the end. */
+const struct tl_llm_copy *tl_llm_next_pinned(const struct tl_llm_core *core, const struct tl_llm_copy *copy);
 
 /* The request is over, whatever its state: finished, failed, cancelled. Its KV stays. Frees it. */
 void tl_llm_end(struct tl_llm_core *core, struct tl_llm_request *request);

@@ -187,21 +187,12 @@ bool tl_llm_pin_wanted(const struct tl_llm_core *core, const struct tl_llm_reque
     return may_pin(core, request) && !saved_pin(core, request);
 }
 
-void tl_llm_pin(struct tl_llm_core *core, struct tl_llm_request *request) {
-    bool there = request->copy && request->filled >= request->pin;
-    if (!there || !may_pin(core, request))
-        return;
-    struct tl_llm_copy *copy = saved_pin(core, request);
-    if (copy)
-        copy->used = core->step;
-    else if (!core->limits.whole_only || request->filled == request->pin)
-        copy = save(core, request->copy, request->pin);
-    if (!copy || copy->pinned)
-        return;
+/* Pins a saved copy. Beyond the bound, the one not used for the longest is pinned no more. */
+static void pin(struct tl_llm_core *core, struct tl_llm_copy *copy) {
     core->counters.saved_bytes -= copy->bytes;
     core->counters.pinned_bytes += copy->bytes;
     copy->pinned = true;
-    while (core->counters.pinned_bytes > core->limits.pin_bytes) { /* the one not used for the longest is pinned no more */
+    while (core->counters.pinned_bytes > core->limits.pin_bytes) {
         struct tl_llm_copy *oldest = NULL;
         for (copy = core->copies; copy; copy = copy->next)
             if (copy->pinned && (!oldest || copy->used < oldest->used))
@@ -213,6 +204,42 @@ void tl_llm_pin(struct tl_llm_core *core, struct tl_llm_request *request) {
             tl_llm_copy_drop(core, oldest);
     }
     shrink(core, NULL);
+}
+
+void tl_llm_pin(struct tl_llm_core *core, struct tl_llm_request *request) {
+    bool there = request->copy && request->filled >= request->pin;
+    if (!there || !may_pin(core, request))
+        return;
+    struct tl_llm_copy *copy = saved_pin(core, request);
+    if (copy)
+        copy->used = core->step;
+    else if (!core->limits.whole_only || request->filled == request->pin)
+        copy = save(core, request->copy, request->pin);
+    if (copy && !copy->pinned)
+        pin(core, copy);
+}
+
+size_t tl_llm_pin_missing(const struct tl_llm_core *core, const struct tl_llm_request *request) {
+    size_t cached = may_pin(core, request) ? tl_llm_cached(core, request) : request->pin;
+    return cached < request->pin ? request->pin - cached : 0;
+}
+
+void tl_llm_pin_give(struct tl_llm_core *core, const struct tl_llm_request *request, void *saved, uint64_t bytes) {
+    struct tl_llm_copy *copy = link_copy(core, request->salt, -1);
+    copy->saved = saved;
+    copy->saved_length = copy->mark.length = request->pin;
+    copy->bytes = bytes;
+    tl_llm_tree_insert(&core->tree, request->salt, request->tokens.ids, &copy->mark);
+    core->counters.saved_bytes += bytes;
+    core->counters.given += request->pin;
+    pin(core, copy);
+}
+
+const struct tl_llm_copy *tl_llm_next_pinned(const struct tl_llm_core *core, const struct tl_llm_copy *copy) {
+    copy = copy ? copy->next : core->copies;
+    while (copy && !copy->pinned)
+        copy = copy->next;
+    return copy;
 }
 
 /* ---- taking from a copy ---- */

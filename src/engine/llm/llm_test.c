@@ -222,6 +222,42 @@ static void test_pins(void **state) {
     tl_llm_test_close(&world);
 }
 
+/* A beginning that was pinned elsewhere: only what is missing is asked for, and nothing of it is computed. */
+static void test_pins_that_are_given(void **state) {
+    (void)state;
+    struct tl_llm_test_world world = usual_world();
+    tl_llm_test_open(&world, &usual, false);
+    int32_t ids[100], spelt[100];
+    spell(ids, 100, 80, 1, 9);
+    const struct tl_llm_ask asked = {.ids = ids, .count = 100, .open = true, .pin = 80};
+    struct tl_llm_request *request = tl_llm_submit(world.core, &asked);
+    assert_int_equal(tl_llm_pin_missing(world.core, request), 80);
+    tl_llm_test_give(&world, request);
+    assert_int_equal(tl_llm_pin_missing(world.core, request), 0);
+    run_out(&world);
+    struct tl_llm_counters counters = tl_llm_count(world.core);
+    assert_int_equal(counters.given, 80);
+    assert_int_equal(counters.reused, 80);
+    assert_int_equal(counters.computed, 20);
+    assert_int_equal(counters.pinned_bytes, 80);
+    const struct tl_llm_copy *copy = tl_llm_next_pinned(world.core, NULL);
+    assert_int_equal(copy->mark.length, 80);
+    assert_int_equal(copy->saved_length, 80);
+    tl_llm_tree_spell(&copy->mark, spelt);
+    assert_memory_equal(spelt, ids, 80 * sizeof *ids);
+    assert_null(tl_llm_next_pinned(world.core, copy));
+    /* Another one that has 40 tokens in common with it. */
+    spell(ids, 100, 40, 1, 7);
+    request = tl_llm_submit(world.core, &asked);
+    assert_int_equal(tl_llm_pin_missing(world.core, request), 40);
+    /* Short ones are not worth it. */
+    const struct tl_llm_ask few = {.ids = ids + 50, .count = 20, .open = true, .pin = 10};
+    struct tl_llm_request *other = tl_llm_submit(world.core, &few);
+    assert_int_equal(tl_llm_pin_missing(world.core, other), 0);
+    run_out(&world);
+    tl_llm_test_close(&world);
+}
+
 /* Pins in rotation, one more than there is room for: what is pinned no more stays saved as long as there is room, and is
  * pinned again without being saved again. */
 static void test_pins_in_rotation(void **state) {
@@ -834,6 +870,8 @@ static void submit_randomly(struct random_run *run) {
     }
     ticket->request = tl_llm_submit(world->core, &ask);
     assert_non_null(ticket->request);
+    if (tl_llm_pin_missing(world->core, ticket->request) > 0 && tl_llm_test_draw(world, 3) == 0)
+        tl_llm_test_give(world, ticket->request);
     run->submitted++;
 }
 
@@ -915,6 +953,7 @@ int main(void) {
         cmocka_unit_test(test_forks),
         cmocka_unit_test(test_a_known_row_saves_a_call),
         cmocka_unit_test(test_pins),
+        cmocka_unit_test(test_pins_that_are_given),
         cmocka_unit_test(test_pins_in_rotation),
         cmocka_unit_test(test_held_prefixes_go_last),
         cmocka_unit_test(test_nothing_is_kept_that_nobody_holds),

@@ -26,17 +26,25 @@ static bool strikes(struct tl_llm_test_world *world, uint64_t chance) {
     return chance > 0 && tl_llm_test_draw(world, 100) < chance;
 }
 
+static void *saved_copy(struct tl_llm_test_world *world, const int32_t *ids, size_t length) {
+    struct saved *saved = tl_mem_alloc(sizeof *saved + length * sizeof(int32_t));
+    saved->length = length;
+    memcpy(saved->ids, ids, length * sizeof(int32_t));
+    world->alive++;
+    return saved;
+}
+
 static void *save(void *context, uint32_t sequence, size_t length, uint64_t *bytes) {
     struct tl_llm_test_world *world = context;
     assert_int_equal(world->length[sequence], length);
     if (strikes(world, world->save_fails))
         return NULL;
-    struct saved *saved = tl_mem_alloc(sizeof *saved + length * sizeof(int32_t));
-    saved->length = length;
-    memcpy(saved->ids, world->kv[sequence], length * sizeof(int32_t));
     *bytes = length;
-    world->alive++;
-    return saved;
+    return saved_copy(world, world->kv[sequence], length);
+}
+
+void tl_llm_test_give(struct tl_llm_test_world *world, const struct tl_llm_request *request) {
+    tl_llm_pin_give(world->core, request, saved_copy(world, request->tokens.ids, request->pin), request->pin);
 }
 
 static bool load(void *context, uint32_t sequence, const void *data, size_t length) {

@@ -37,6 +37,8 @@ uint64_t tl_llm_test_draw(struct tl_llm_test_world *world, uint64_t below);
 void tl_llm_test_open(struct tl_llm_test_world *world, const struct tl_llm_limits *limits, bool share);
 /* Destroys the core and checks that nothing is left. */
 void tl_llm_test_close(struct tl_llm_test_world *world);
+/* Gives the request its pinned beginning, as one who had it from elsewhere. */
+void tl_llm_test_give(struct tl_llm_test_world *world, const struct tl_llm_request *request);
 /* One step, checked at every row. False: nothing to do. */
 bool tl_llm_test_step(struct tl_llm_test_world *world);
 

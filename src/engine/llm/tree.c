@@ -386,6 +386,14 @@ struct tl_llm_mark *tl_llm_tree_next(const struct tl_llm_node *top, enum tl_llm_
     return node ? node->marks[kind] : NULL;
 }
 
+void tl_llm_tree_spell(const struct tl_llm_mark *mark, int32_t *ids) {
+    for (const struct tl_llm_node *node = mark->node; node; node = node->parent) {
+        size_t begin = node->end - node->count, end = node->end < mark->length ? node->end : mark->length;
+        if (end > begin)
+            memcpy(ids + begin, node->ids, (end - begin) * sizeof *ids);
+    }
+}
+
 size_t tl_llm_tree_shared(const struct tl_llm_mark *mark) {
     const struct tl_llm_node *child = NULL; /* on the mark's way, under `node` */
     for (const struct tl_llm_node *node = mark->node; node; child = node, node = node->parent) {

@@ -74,6 +74,9 @@ struct tl_llm_mark *tl_llm_tree_find_whole(const struct tl_llm_tree *tree, uint6
 struct tl_llm_mark *tl_llm_tree_next(const struct tl_llm_node *top, enum tl_llm_mark_kind kind,
                                      const struct tl_llm_mark *mark);
 
+/* Writes the mark's tokens, mark->length of them, to `ids`. */
+void tl_llm_tree_spell(const struct tl_llm_mark *mark, int32_t *ids);
+
 /* How many of the mark's tokens other marks of its kind have too. */
 size_t tl_llm_tree_shared(const struct tl_llm_mark *mark);
 /* Whether a mark of `kind` goes through or ends on the mark's sequence behind its first `length` tokens. */
