@@ -18,6 +18,7 @@ static void forget(struct tl_llama_engine *engine, struct tl_llama_item *held) {
     engine->rows -= held->row != NULL;
     tl_mem_free(held->row);
     tl_llama_answer_fini(&held->answer);
+    tl_llama_tokens_fini(&held->forced);
     tl_mem_free(held);
 }
 
@@ -45,11 +46,14 @@ static struct tl_usage usage_of(const struct tl_llama_item *held) {
         .tokens_forced = held->answer.forced,
         .tokens_drafted = request->proposed,
         .tokens_accepted = request->accepted,
+        .tokens_asked = held->answer.sampler.asked,
+        .tokens_refused = held->answer.sampler.refused,
         .tokens_in = request->prompt_count,
     };
     if (request->decode) {
         usage.units = tl_llama_answer_units(&held->answer);
         usage.finish = held->answer.finish;
+        usage.calls = request->calls;
         usage.tokens_computed = request->prompt_count - request->reused; /* rows of what was written do not count */
     }
     return usage;
@@ -82,7 +86,8 @@ static enum tl_status submit(struct tl_llama_engine *engine, struct tl_llama_ite
                              struct tl_error *error) {
     ask->user = held;
     ask->rank = held->item->rank;
-    held->request = tl_llm_submit(engine->core, ask);
+    if (held->forced.count == 0 || ask->count + held->forced.count < engine->context_tokens)
+        held->request = tl_llm_submit(engine->core, ask);
     if (held->request)
         return TL_OK;
     return tl_error_set(error, TL_ERR_LIMIT,
@@ -177,20 +182,22 @@ static enum tl_status read_decode(struct tl_llama_engine *engine, struct tl_llam
     if (prefix->open || prefix->tokens.count == 0)
         return tl_error_set(error, TL_ERR_INVALID, "the prefix is of a prompt that goes on: prefill all of it first");
     held->first = tl_llm_handles_attached(kv->as.kv.resource);
-    struct tl_llama_tokens forced = {0};
+    held->answer.sampler.asks_all = !engine->ask_first;
+    struct tl_llama_tokens together = {0}; /* with jump_forward */
+    struct tl_llama_tokens *forced = engine->jump_forward ? &together : &held->forced;
     tl_llama_answer_follows(&held->answer, prefix->tokens.ids, prefix->tokens.count);
-    tl_llama_answer_begin(&held->answer, &forced);
+    tl_llama_answer_begin(&held->answer, forced);
     status = submit(engine, held,
                     &(struct tl_llm_ask){.ids = prefix->tokens.ids,
                                          .count = prefix->tokens.count,
-                                         .forced = forced.ids,
-                                         .forced_count = forced.count,
+                                         .forced = together.ids,
+                                         .forced_count = together.count,
                                          .reserve = held->answer.max_tokens,
                                          .decode = true,
                                          .row = held->first != NULL,
                                          .salt = prefix->salt},
                     error);
-    tl_llama_tokens_fini(&forced);
+    tl_llama_tokens_fini(&together);
     return status;
 }
 
@@ -248,6 +255,22 @@ static enum tl_llama_answer_progress choose(struct tl_llama_engine *engine, stru
     return progress;
 }
 
+/* What is fed behind a row: chosen by it, unless something that the format wrote has yet to be fed. */
+static enum tl_llama_answer_progress go_on(struct tl_llama_engine *engine, struct tl_llama_item *held, float *logits,
+                                           size_t fed, struct tl_llama_tokens *next) {
+    struct tl_llama_tokens *forced = &held->forced;
+    if (held->forced_fed < forced->count) {
+        tl_llama_tokens_push(next, forced->ids[held->forced_fed++]);
+        return TL_LLAMA_ANSWER_GOES_ON;
+    }
+    enum tl_llama_answer_progress progress = choose(engine, held, logits, fed, next);
+    forced->count = held->forced_fed = 0;
+    while (!engine->jump_forward && forced->count + 1 < next->count)
+        tl_llama_tokens_push(forced, next->ids[1 + forced->count]);
+    next->count -= forced->count;
+    return progress;
+}
+
 /* How many more tokens may be proposed. */
 static size_t left_to_write(const struct tl_llama_item *held) {
     const struct tl_llama_answer *answer = &held->answer;
@@ -273,7 +296,7 @@ void tl_llama_item_ready(struct tl_llama_engine *engine, struct tl_llama_item *h
     size_t end = held->request->tokens.count;
     memcpy(engine->scratch, held->first, engine->vocabulary * sizeof *engine->scratch);
     held->batch_units = held->batch_units > 0 ? held->batch_units : 1;
-    enum tl_llama_answer_progress progress = choose(engine, held, engine->scratch, end, &next);
+    enum tl_llama_answer_progress progress = go_on(engine, held, engine->scratch, end, &next);
     proceed(engine, held, end, progress, next.ids, next.count);
     tl_llama_tokens_fini(&next);
 }
@@ -290,7 +313,7 @@ void tl_llama_item_rows(struct tl_llama_engine *engine, struct tl_llama_item *he
         if (!logits)
             break;
         next.count = same = 0;
-        progress = choose(engine, held, logits, certain + right, &next);
+        progress = go_on(engine, held, logits, certain + right, &next);
         while (same < next.count && right < drafted && request->tokens.ids[certain + right] == next.ids[same]) {
             same++;
             right++;

@@ -136,6 +136,7 @@ struct tl_llm_request {
     struct tl_llm_mark promise, hold;     /* promise: TARGET, while filling */
     size_t reused;                        /* prompt tokens that were there when it began */
     size_t computed;                      /* rows computed for it */
+    size_t calls;                         /* in which it wrote: some of its rows were behind its prompt, or the last of it */
     size_t kept;                          /* tokens whose KV it had, or its handle: what is missing of them was lost */
     uint32_t overtaken, preempted;        /* times */
     bool aged;                            /* overtaken often enough to go first */
