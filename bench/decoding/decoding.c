@@ -3,7 +3,7 @@
  *     decoding MODEL.gguf [QUESTIONS] [REPEATS] [THREADS]      4 questions, 3 repeats, 0 threads: one for each core
  *
  * An arm is an engine of its own with one setting changed. All arms do the same work question by question, in another order
- * each time, one after the other; a pass before the first one is not counted (lookup -1 measures in it what a row takes).
+ * each time, one after the other; a pass before the first one is not counted (in it -1 measures what rows take).
  * A time is that of an item from its prompt's beginning being there to its outcome: medians over the repeats, summed over
  * the questions. Counts are means of the repeats. "same" counts the texts that equal those of the first arm: all of them
  * but where two tokens are nearly as likely and calls of other sizes round otherwise; a parallel list is another text, and
@@ -20,7 +20,7 @@
 #include "base/mem.h"
 #include "engine/engine_impl.h"
 
-enum { MOST_ARMS = 5, MOST_QUESTIONS = 10, MOST_REPEATS = 15, MOST_ITEMS = 3 };
+enum { MOST_ARMS = 6, MOST_QUESTIONS = 10, MOST_REPEATS = 15, MOST_ITEMS = 3 };
 
 /* ---- what is asked for ---- */
 
@@ -77,8 +77,8 @@ static const struct ask object = {
 struct arm {
     const char *name;
     const struct ask *ask;
-    const char *lookup; /* settings that differ from the defaults; NULL: none */
-    bool steps, asks_all;
+    const char *lookup, *jump; /* settings that differ from the defaults; NULL: none */
+    bool asks_all;
 };
 
 static const struct {
@@ -91,15 +91,17 @@ static const struct {
       {.name = "lookup -1: as pays", .ask = &answer, .lookup = "-1"}}},
     {"lists of three rewrites",
      {{.name = "one list (default)", .ask = &list},
-      {.name = "jump_forward off", .ask = &list, .steps = true},
+      {.name = "jump_forward 0", .ask = &list, .jump = "0"},
+      {.name = "jump_forward 1", .ask = &list, .jump = "1"},
       {.name = "ask_first off", .ask = &list, .asks_all = true},
       {.name = "lookup -1: as pays", .ask = &list, .lookup = "-1"},
       {.name = "in parallel", .ask = &parallel_list}}},
     {"objects of five members over three passages",
-     {{.name = "all on (default)", .ask = &object},
-      {.name = "jump_forward off", .ask = &object, .steps = true},
+     {{.name = "as pays (default)", .ask = &object},
+      {.name = "jump_forward 0", .ask = &object, .jump = "0"},
+      {.name = "jump_forward 1", .ask = &object, .jump = "1"},
       {.name = "ask_first off", .ask = &object, .asks_all = true},
-      {.name = "both off", .ask = &object, .steps = true, .asks_all = true},
+      {.name = "both off", .ask = &object, .jump = "0", .asks_all = true},
       {.name = "lookup -1: as pays", .ask = &object, .lookup = "-1"}}},
 };
 
@@ -192,9 +194,9 @@ static void open_engine(struct drive *drive, const struct arm *arm, const char *
                                    .piece = on_piece,
                                    .delta = on_delta,
                                    .notice = on_notice};
-    json_t *settings = json_pack("{s:s, s:i, s:i, s:i, s:i, s:b, s:b, s:i}", "model", model, "threads", threads,
+    json_t *settings = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:b, s:i}", "model", model, "threads", threads,
                                  "context_size", 1536, "parallel", MOST_ITEMS, "reserve", 128, "jump_forward",
-                                 !arm->steps, "ask_first", !arm->asks_all, "lookup",
+                                 arm->jump ? atoi(arm->jump) : -1, "ask_first", !arm->asks_all, "lookup",
                                  arm->lookup ? atoi(arm->lookup) : 0);
     const struct tl_engine_ops *ops = tl_engine_find("llama");
     struct tl_error error;

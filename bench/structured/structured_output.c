@@ -5,7 +5,8 @@
  *
  * Prompts are made of subjects, tasks, styles and their number, so no two are equal; each is asked for one kind of output
  * after the other, half of them at temperature 1. A line is JSON: what was asked for as a JSON Schema, what came out, and
- * the counters. Nothing is checked here. Several processes may share the work by FROM. */
+ * the counters; what is forced goes in together, so that these do not depend on what calls take. Nothing is checked here.
+ * Several processes may share the work by FROM. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -169,8 +170,8 @@ int main(int count, char **arguments) {
     size_t from = count > 4 ? strtoul(arguments[4], NULL, 10) : 0;
     struct tl_engine_caller *caller = NULL;
     struct tl_error error = {0};
-    json_t *settings = json_pack("{s:s, s:i, s:i, s:i, s:i}", "model", arguments[1], "threads", threads, "context_size",
-                                 512, "parallel", 2, "reserve", 200);
+    json_t *settings = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i}", "model", arguments[1], "threads", threads,
+                                 "context_size", 512, "parallel", 2, "reserve", 200, "jump_forward", 1);
     enum tl_status status = tl_engine_caller_open("llama", settings, &caller, &error);
     json_decref(settings);
     for (size_t i = from; status == TL_OK && i < from + prompts; i++)

@@ -36,8 +36,8 @@ struct tl_llama_item {
     /* decode only */
     const float *first;      /* its handle's row, which its first token is chosen by; NULL: not kept */
     struct tl_llama_answer answer;
-    struct tl_llama_tokens forced; /* without jump_forward: what the format wrote and is fed token by token */
-    size_t forced_fed;             /* of these */
+    struct tl_llama_tokens certain; /* chosen, and forced behind it */
+    size_t certain_fed;             /* of these went into the model, or are about to */
     bool limited_by_context; /* writing ended at the context's end */
 };
 
@@ -54,9 +54,9 @@ struct tl_llama_engine {
     const struct tl_emit *emit;
     /* settings */
     char *model_path, *model_name, *model_digest, *gpu_devices, *kv, *keep;
-    int64_t threads, context_size, parallel, chunk, gpu_layers, reserve, cache_bytes, pin_bytes, lookup;
+    int64_t threads, context_size, parallel, chunk, gpu_layers, reserve, cache_bytes, pin_bytes, lookup, jump_forward;
     double quantum_ms, preempt_margin;
-    bool jump_forward, ask_first;
+    bool ask_first;
     /* the library's */
     struct llama_model *model;
     const struct llama_vocab *vocab;

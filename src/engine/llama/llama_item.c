@@ -18,7 +18,7 @@ static void forget(struct tl_llama_engine *engine, struct tl_llama_item *held) {
     engine->rows -= held->row != NULL;
     tl_mem_free(held->row);
     tl_llama_answer_fini(&held->answer);
-    tl_llama_tokens_fini(&held->forced);
+    tl_llama_tokens_fini(&held->certain);
     tl_mem_free(held);
 }
 
@@ -86,7 +86,7 @@ static enum tl_status submit(struct tl_llama_engine *engine, struct tl_llama_ite
                              struct tl_error *error) {
     ask->user = held;
     ask->rank = held->item->rank;
-    if (held->forced.count == 0 || ask->count + held->forced.count < engine->context_tokens)
+    if (held->certain.count == 0 || ask->count + held->certain.count < engine->context_tokens)
         held->request = tl_llm_submit(engine->core, ask);
     if (held->request)
         return TL_OK;
@@ -183,8 +183,10 @@ static enum tl_status read_decode(struct tl_llama_engine *engine, struct tl_llam
         return tl_error_set(error, TL_ERR_INVALID, "the prefix is of a prompt that goes on: prefill all of it first");
     held->first = tl_llm_handles_attached(kv->as.kv.resource);
     held->answer.sampler.asks_all = !engine->ask_first;
-    struct tl_llama_tokens together = {0}; /* with jump_forward */
-    struct tl_llama_tokens *forced = engine->jump_forward ? &together : &held->forced;
+    /* With a row to go on from, it is seen then how what is forced is fed. */
+    struct tl_llama_tokens together = {0};
+    bool later = engine->jump_forward == 0 || (engine->jump_forward < 0 && held->first);
+    struct tl_llama_tokens *forced = later ? &held->certain : &together;
     tl_llama_answer_follows(&held->answer, prefix->tokens.ids, prefix->tokens.count);
     tl_llama_answer_begin(&held->answer, forced);
     status = submit(engine, held,
@@ -255,19 +257,22 @@ static enum tl_llama_answer_progress choose(struct tl_llama_engine *engine, stru
     return progress;
 }
 
-/* What is fed behind a row: chosen by it, unless something that the format wrote has yet to be fed. */
+static bool jumps(const struct tl_llama_engine *engine, const struct tl_llama_item *held, size_t count) {
+    return engine->jump_forward < 0 ? tl_llm_together(engine->core, held->request, count) : engine->jump_forward > 0;
+}
+
+/* What is fed behind a row: chosen by it, unless something that was forced before has yet to be fed. */
 static enum tl_llama_answer_progress go_on(struct tl_llama_engine *engine, struct tl_llama_item *held, float *logits,
                                            size_t fed, struct tl_llama_tokens *next) {
-    struct tl_llama_tokens *forced = &held->forced;
-    if (held->forced_fed < forced->count) {
-        tl_llama_tokens_push(next, forced->ids[held->forced_fed++]);
-        return TL_LLAMA_ANSWER_GOES_ON;
+    struct tl_llama_tokens *certain = &held->certain;
+    enum tl_llama_answer_progress progress = TL_LLAMA_ANSWER_GOES_ON;
+    if (held->certain_fed == certain->count) {
+        certain->count = held->certain_fed = 0;
+        progress = choose(engine, held, logits, fed, certain);
     }
-    enum tl_llama_answer_progress progress = choose(engine, held, logits, fed, next);
-    forced->count = held->forced_fed = 0;
-    while (!engine->jump_forward && forced->count + 1 < next->count)
-        tl_llama_tokens_push(forced, next->ids[1 + forced->count]);
-    next->count -= forced->count;
+    size_t left = progress == TL_LLAMA_ANSWER_GOES_ON ? certain->count - held->certain_fed : 0;
+    for (size_t count = left > 1 && !jumps(engine, held, left) ? 1 : left; count > 0; count--)
+        tl_llama_tokens_push(next, certain->ids[held->certain_fed++]);
     return progress;
 }
 

@@ -105,20 +105,21 @@ static void write_all(const char *switches, struct seen *seen) {
     tl_conformance_close(run);
 }
 
-/* By the defaults. */
+/* All on, whether it pays or not. */
 static struct seen plain[DECODES];
 
 static int write_plain(void **state) {
     (void)state;
-    write_all("", plain);
+    write_all(", \"jump_forward\": 1", plain);
     return 0;
 }
 
 /* With it a call for each choice; without it one for each token. */
 static void test_jump_forward(void **state) {
     (void)state;
-    static struct seen stepped[DECODES];
-    write_all(", \"jump_forward\": false", stepped);
+    static struct seen stepped[DECODES], measured[DECODES];
+    write_all(", \"jump_forward\": 0", stepped);
+    write_all("", measured);
     for (size_t i = 0; i < DECODES; i++) {
         const struct seen *on = &plain[i], *off = &stepped[i];
         assert_string_equal(on->text, off->text);
@@ -130,6 +131,8 @@ static void test_jump_forward(void **state) {
         assert_int_equal(on->usage.calls, on->choices); /* something is forced before each first choice */
         assert_int_equal(off->usage.calls, off->fed);
         assert_true(on->usage.calls < off->usage.calls && on->usage.tokens_forced > 0);
+        assert_string_equal(on->text, measured[i].text); /* in as many calls as pays */
+        assert_in_range(measured[i].usage.calls, on->usage.calls, off->usage.calls);
     }
 }
 
@@ -137,7 +140,7 @@ static void test_jump_forward(void **state) {
 static void test_ask_first(void **state) {
     (void)state;
     static struct seen masked[DECODES];
-    write_all(", \"ask_first\": false", masked);
+    write_all(", \"jump_forward\": 1, \"ask_first\": false", masked);
     for (size_t i = 0; i < DECODES; i++) {
         const struct seen *on = &plain[i], *off = &masked[i];
         assert_int_equal(off->usage.tokens_asked % off->choices, 0);
@@ -157,9 +160,9 @@ static void test_ask_first(void **state) {
 static void test_looking_up_too(void **state) {
     (void)state;
     static struct seen stepped[DECODES], looked_up[DECODES], both[DECODES];
-    write_all(", \"jump_forward\": false", stepped);
-    write_all(", \"jump_forward\": false, \"lookup\": 7", looked_up);
-    write_all(", \"lookup\": 7", both);
+    write_all(", \"jump_forward\": 0", stepped);
+    write_all(", \"jump_forward\": 0, \"lookup\": 7", looked_up);
+    write_all(", \"jump_forward\": 1, \"lookup\": 7", both);
     uint64_t accepted = 0;
     for (size_t i = 0; i < DECODES; i++) {
         assert_string_equal(plain[i].text, looked_up[i].text);
@@ -179,19 +182,20 @@ static void test_what_does_not_fit(void **state) {
         char settings[1024];
         tl_llama_test_settings(settings, sizeof settings,
                                jumps ? "\"context_size\": 64, \"reserve\": 1, \"threads\": 1"
-                                     : "\"context_size\": 64, \"reserve\": 1, \"threads\": 1, \"jump_forward\": false");
+                                     : "\"context_size\": 64, \"reserve\": 1, \"threads\": 1, \"jump_forward\": 0");
         const struct tl_conformance_subject subject = {.ops = &tl_llama_engine, .settings = settings, .kinds = 1};
         struct tl_conformance *run = tl_conformance_open(&subject);
         struct tl_value *kv = tl_llama_test_kv(run, TL_OP_PREFILL, tl_llama_test_ask("Write."), NULL);
         struct tl_conformance_item item;
         tl_llama_test_decode(run, kv, 8, &item);
         tl_attributes_set_string(&item.attributes, item.arena, "format", "json");
-        tl_attributes_set_string(&item.attributes, item.arena, "schema",
-                                 "{\"type\":\"object\",\"properties\":{\"a member with a name that is far longer than "
-                                 "what is left of the context when the prompt stands in it, as it goes on, and on, and "
-                                 "on, and on, and on, and on, and on\":{\"type\":\"boolean\"}},\"required\":[\"a member "
-                                 "with a name that is far longer than what is left of the context when the prompt "
-                                 "stands in it, as it goes on, and on, and on, and on, and on, and on, and on\"]}");
+        tl_attributes_set_string(
+            &item.attributes, item.arena, "schema",
+            "{\"type\":\"object\",\"properties\":{\"a member with a name that is far longer than "
+            "what is left of the context when the prompt stands in it, as it goes on, and on, and "
+            "on, and on, and on, and on, and on\":{\"type\":\"boolean\"}},\"required\":[\"a member "
+            "with a name that is far longer than what is left of the context when the prompt "
+            "stands in it, as it goes on, and on, and on, and on, and on, and on, and on\"]}");
         struct tl_conformance_held *held = tl_conformance_submit(run, &item);
         tl_conformance_finish(run);
         assert_int_equal(tl_conformance_outcome(held)->status, TL_ERR_LIMIT);

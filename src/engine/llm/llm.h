@@ -249,6 +249,9 @@ void tl_llm_append(struct tl_llm_core *core, struct tl_llm_request *request, con
  * earlier in its prompt or answer (answers quote what was retrieved), at most `most` tokens, as many as pay. Called
  * after what was written is appended. Returns how many. */
 size_t tl_llm_draft(struct tl_llm_core *core, struct tl_llm_request *request, size_t most);
+/* Whether `count` tokens that are certain to follow are better appended together than one after the other: few rows in a
+ * call can take longer than as many calls of one. True where that was not measured, and beside others that write. */
+bool tl_llm_together(const struct tl_llm_core *core, const struct tl_llm_request *request, size_t count);
 /* Once the rows of proposals were computed, even if all were right: the last `count` of them are not what is written,
  * and what is written instead is appended next. */
 void tl_llm_reject(struct tl_llm_core *core, struct tl_llm_request *request, size_t count);
