@@ -41,6 +41,7 @@
  *       "usage": {"tokens_in": 0, "tokens_reused": 0, "tokens_loaded": 0, "tokens_computed": 0, "tokens_out": 0,
  *                 "tokens_trimmed": 0},
  *                                       // also "tokens_forced", "tokens_drafted" and "tokens_accepted" of what was written;
+ *                                       // "calls" of the model that wrote it; "tokens_asked" and "tokens_refused" by a format;
  *                                       // and "units_remembered": texts, searches, ... that earlier runs had computed;
  *                                       // "ms_saved": what they would have taken, as predicted
  *       "timings": {"total_ms": 0, "loading_ms": 0, "first_text_ms": 0, "overhead_ms": 0},   // loading: until the engines

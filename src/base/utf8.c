@@ -68,6 +68,19 @@ size_t tl_utf8_complete_prefix(const char *data, size_t length) {
     return length;
 }
 
+bool tl_utf8_has_letter(const char *data, size_t length) {
+    const unsigned char *bytes = (const unsigned char *)data;
+    for (size_t i = 0; i < length; i++) {
+        utf8proc_int32_t character;
+        if (utf8proc_iterate(bytes + i, (utf8proc_ssize_t)(length - i), &character) <= 0)
+            continue;
+        utf8proc_category_t category = utf8proc_category(character);
+        if (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO)
+            return true;
+    }
+    return false;
+}
+
 size_t tl_utf8_border(const char *data, size_t length, size_t offset) {
     const unsigned char *bytes = (const unsigned char *)data;
     if (offset >= length)

@@ -17,6 +17,9 @@ size_t tl_utf8_complete_prefix(const char *data, size_t length);
 /* The largest n <= offset that is the start of a sequence (or 0). */
 size_t tl_utf8_border(const char *data, size_t length, size_t offset);
 
+/* Whether a letter of any script stands in the text; malformed bytes are none. */
+bool tl_utf8_has_letter(const char *data, size_t length);
+
 /* Appends the text with each malformed byte replaced by U+FFFD; returns how many were. */
 size_t tl_utf8_repair(const char *data, size_t length, struct tl_str *out);
 

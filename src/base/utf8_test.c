@@ -87,10 +87,32 @@ static void examples(void **state) {
     assert_int_equal(tl_utf8_border("abc", 3, 99), 3);
 }
 
+static void letters(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        bool found;
+    } cases[] = {
+        {"", false},
+        {"7, 8!", false},
+        {"7a", true},
+        {"\xE2\x80\xA6\xE2\x80\x9D", false}, /* an ellipsis, a quotation mark */
+        {"\xF0\x9F\x98\x80", false},           /* a face */
+        {"(\xC3\x9F)", true},
+        {"\xE6\xB5\xB7", true},                /* the sea */
+        {"\xFF\x80", false},
+        {"\xFF" "b", true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_int_equal(tl_utf8_has_letter(cases[i].text, strlen(cases[i].text)), cases[i].found);
+    assert_false(tl_utf8_has_letter("1\xC3\x9F", 2)); /* cut */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_short_strings),
         cmocka_unit_test(examples),
+        cmocka_unit_test(letters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -79,6 +79,9 @@ struct tl_usage {
     uint64_t tokens_forced;   /* of those, written by the format and not chosen by the model */
     uint64_t tokens_drafted;  /* proposed by looking up, and computed */
     uint64_t tokens_accepted; /* of those, written: what the model would have chosen */
+    uint64_t tokens_asked;    /* the format was asked whether they may stand somewhere */
+    uint64_t tokens_refused;  /* choices in which it refused the token that was preferred */
+    uint64_t calls;           /* decode: of the model, that it took part in. One that others share counts for each of them */
     uint64_t tokens_trimmed;  /* cut from trimmable parts to fit the context */
     uint32_t batch_units;     /* units in the largest batch that this item was part of */
     const char *finish;       /* decode: why writing ended: "stop" (by itself or at a stop string) or "length"

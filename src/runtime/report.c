@@ -28,6 +28,9 @@ void tl_report_add(struct tl_report *report, const struct tl_report_item *item) 
     report->total.tokens_forced += item->usage.tokens_forced;
     report->total.tokens_drafted += item->usage.tokens_drafted;
     report->total.tokens_accepted += item->usage.tokens_accepted;
+    report->total.tokens_asked += item->usage.tokens_asked;
+    report->total.tokens_refused += item->usage.tokens_refused;
+    report->total.calls += item->usage.calls;
     report->total.tokens_trimmed += item->usage.tokens_trimmed;
 }
 
@@ -60,6 +63,9 @@ static void set_tokens(json_t *object, const struct tl_usage *usage) {
     set_count(object, "tokens_forced", usage->tokens_forced);
     set_count(object, "tokens_drafted", usage->tokens_drafted);
     set_count(object, "tokens_accepted", usage->tokens_accepted);
+    set_count(object, "tokens_asked", usage->tokens_asked);
+    set_count(object, "tokens_refused", usage->tokens_refused);
+    set_count(object, "calls", usage->calls);
     set_count(object, "tokens_trimmed", usage->tokens_trimmed);
 }
 

@@ -281,6 +281,23 @@ static double busy_time(const struct table *table, const char *engine) {
     return busy;
 }
 
+/* How many tokens a call of the model gave, and what made it more or less than one. */
+static void put_writing(struct tl_str *out, const json_t *usage) {
+    json_int_t calls = integer_of(usage, "calls"), forced = integer_of(usage, "tokens_forced");
+    json_int_t accepted = integer_of(usage, "tokens_accepted"), refused = integer_of(usage, "tokens_refused");
+    if (calls == 0)
+        return;
+    tl_str_printf(out, "  written in %lld call%s, %.2f tokens each", (long long)calls, calls == 1 ? "" : "s",
+                  (double)integer_of(usage, "tokens_out") / (double)calls);
+    if (forced > 0)
+        tl_str_printf(out, "; %lld forced", (long long)forced);
+    if (accepted > 0)
+        tl_str_printf(out, "; %lld looked up", (long long)accepted);
+    if (refused > 0)
+        tl_str_printf(out, "; %lld preferred but refused", (long long)refused);
+    tl_str_putc(out, '\n');
+}
+
 static void put_footer(struct tl_str *out, const struct table *table, const json_t *result) {
     const json_t *timings = json_object_get(result, "timings"), *usage = json_object_get(result, "usage");
     double total = real_of(timings, "total_ms"), waited = 0, worked = 0;
@@ -321,6 +338,7 @@ static void put_footer(struct tl_str *out, const struct table *table, const json
     if (integer_of(usage, "tokens_trimmed") > 0)
         tl_str_printf(out, ", %lld trimmed to fit", (long long)integer_of(usage, "tokens_trimmed"));
     tl_str_putc(out, '\n');
+    put_writing(out, usage);
     if (integer_of(usage, "units_remembered") > 0) {
         tl_str_printf(out, "  from memory: %lld results, which would have taken about ",
                       (long long)integer_of(usage, "units_remembered"));

@@ -278,7 +278,8 @@ static void test_soak(void **state) {
     (void)state;
     static const char *const engines[] = {
         SMALL "\"parallel\": 3, \"chunk\": 32, \"lookup\": 5",
-        SMALL "\"parallel\": 2, \"chunk\": 64, \"cache_bytes\": 4000000, \"pin_bytes\": 1500000, \"keep\": \"held\"",
+        SMALL "\"parallel\": 2, \"chunk\": 64, \"cache_bytes\": 4000000, \"pin_bytes\": 1500000, \"keep\": \"held\", "
+              "\"jump_forward\": 0",
         SMALL "\"parallel\": 3, \"chunk\": 48, \"kv\": \"unified\", \"lookup\": -1",
     };
     for (size_t i = 0; i < sizeof engines / sizeof engines[0]; i++)

@@ -222,6 +222,7 @@ static enum tl_status submit_prefill(struct emulated_engine *engine, struct emul
 
 static void finish_decode(struct emulated_engine *engine, struct emulated_job *job) {
     struct tl_error error = {.status = TL_ERR_NO_MEMORY, .message = "no memory for the output"};
+    job->usage.calls = job->request ? job->request->calls : 0;
     finish(engine, job, tl_emulated_written(engine, job, &error), &error);
 }
 

@@ -154,6 +154,7 @@ static void ask_all(struct machine *machine, uint64_t *computed, uint64_t *reuse
     finish(machine);
     for (unsigned i = 0; i < QUERIES; i++) {
         assert_int_equal(decodes[i].usage.tokens_out, WORDS);
+        assert_int_equal(decodes[i].usage.calls, WORDS - 1); /* the first follows from the prompt */
         drop(&prefills[i]);
         drop(&decodes[i]);
     }

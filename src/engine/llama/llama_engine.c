@@ -81,6 +81,8 @@ static enum tl_status llama_engine_create(const char *name, const json_t *settin
     engine->chunk = 256;
     engine->quantum_ms = 200;
     engine->preempt_margin = 10000;
+    engine->jump_forward = -1;
+    engine->ask_first = true;
     engine->gpu_layers = -1;
     engine->reserve = 256;
     engine->cache_bytes = (int64_t)512 << 20;
@@ -98,6 +100,8 @@ static enum tl_status llama_engine_create(const char *name, const json_t *settin
         {.name = "reserve", .integer = &engine->reserve, .minimum = 1, .maximum = 1 << 20},
         {.name = "lookup", .integer = &engine->lookup, .minimum = -1, .maximum = MOST_PROPOSALS},
         {.name = "lookup_because", .text = &engine->lookup_because},
+        {.name = "jump_forward", .integer = &engine->jump_forward, .minimum = -1, .maximum = 1},
+        {.name = "ask_first", .boolean = &engine->ask_first},
         {.name = "quantum_ms", .number = &engine->quantum_ms, .minimum = 0, .maximum = 1e6},
         {.name = "kv", .text = &engine->kv},
         {.name = "kv_because", .text = &engine->kv_because},

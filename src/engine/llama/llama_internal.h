@@ -41,6 +41,8 @@ struct tl_llama_item {
     /* decode only */
     const float *first;      /* its handle's row, which its first token is chosen by; NULL: not kept */
     struct tl_llama_answer answer;
+    struct tl_llama_tokens certain; /* chosen, and forced behind it */
+    size_t certain_fed;             /* of these went into the model, or are about to */
     bool limited_by_context; /* writing ended at the context's end */
 };
 
@@ -57,8 +59,10 @@ struct tl_llama_engine {
     const struct tl_emit *emit;
     /* settings */
     char *model_path, *model_name, *model_digest, *gpu_devices, *kv, *kv_because, *lookup_because, *keep;
-    int64_t threads, context_size, parallel, chunk, gpu_layers, reserve, cache_bytes, pin_bytes, file_bytes, lookup;
+    int64_t threads, context_size, parallel, chunk, gpu_layers, reserve, cache_bytes, pin_bytes, file_bytes, lookup,
+        jump_forward;
     double quantum_ms, preempt_margin;
+    bool ask_first;
     bool unified;            /* sequences share the cells: what kv comes to */
     char *layout;            /* which, and why */
     /* the library's */

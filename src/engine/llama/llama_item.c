@@ -18,6 +18,7 @@ static void forget(struct tl_llama_engine *engine, struct tl_llama_item *held) {
     engine->rows -= held->row != NULL;
     tl_mem_free(held->row);
     tl_llama_answer_fini(&held->answer);
+    tl_llama_tokens_fini(&held->certain);
     tl_mem_free(held);
 }
 
@@ -47,11 +48,14 @@ static struct tl_usage usage_of(const struct tl_llama_item *held) {
         .tokens_forced = held->answer.forced,
         .tokens_drafted = request->proposed,
         .tokens_accepted = request->accepted,
+        .tokens_asked = held->answer.sampler.asked,
+        .tokens_refused = held->answer.sampler.refused,
         .tokens_in = request->prompt_count,
     };
     if (request->decode) {
         usage.units = tl_llama_answer_units(&held->answer);
         usage.finish = held->answer.finish;
+        usage.calls = request->calls;
         usage.tokens_computed = request->prompt_count - request->reused; /* rows of what was written do not count */
     }
     return usage;
@@ -84,7 +88,8 @@ static enum tl_status submit(struct tl_llama_engine *engine, struct tl_llama_ite
                              struct tl_error *error) {
     ask->user = held;
     ask->rank = held->item->rank;
-    held->request = tl_llm_submit(engine->core, ask);
+    if (held->certain.count == 0 || ask->count + held->certain.count < engine->context_tokens)
+        held->request = tl_llm_submit(engine->core, ask);
     if (held->request)
         return TL_OK;
     return tl_error_set(error, TL_ERR_LIMIT,
@@ -180,20 +185,24 @@ static enum tl_status read_decode(struct tl_llama_engine *engine, struct tl_llam
     if (prefix->open || prefix->tokens.count == 0)
         return tl_error_set(error, TL_ERR_INVALID, "the prefix is of a prompt that goes on: prefill all of it first");
     held->first = tl_llm_handles_attached(kv->as.kv.resource);
-    struct tl_llama_tokens forced = {0};
+    held->answer.sampler.asks_all = !engine->ask_first;
+    /* With a row to go on from, it is seen then how what is forced is fed. */
+    struct tl_llama_tokens together = {0};
+    bool later = engine->jump_forward == 0 || (engine->jump_forward < 0 && held->first);
+    struct tl_llama_tokens *forced = later ? &held->certain : &together;
     tl_llama_answer_follows(&held->answer, prefix->tokens.ids, prefix->tokens.count);
-    tl_llama_answer_begin(&held->answer, &forced);
+    tl_llama_answer_begin(&held->answer, forced);
     status = submit(engine, held,
                     &(struct tl_llm_ask){.ids = prefix->tokens.ids,
                                          .count = prefix->tokens.count,
-                                         .forced = forced.ids,
-                                         .forced_count = forced.count,
+                                         .forced = together.ids,
+                                         .forced_count = together.count,
                                          .reserve = held->answer.max_tokens,
                                          .decode = true,
                                          .row = held->first != NULL,
                                          .salt = prefix->salt},
                     error);
-    tl_llama_tokens_fini(&forced);
+    tl_llama_tokens_fini(&together);
     return status;
 }
 
@@ -251,6 +260,25 @@ static enum tl_llama_answer_progress choose(struct tl_llama_engine *engine, stru
     return progress;
 }
 
+static bool jumps(const struct tl_llama_engine *engine, const struct tl_llama_item *held, size_t count) {
+    return engine->jump_forward < 0 ? tl_llm_together(engine->core, held->request, count) : engine->jump_forward > 0;
+}
+
+/* What is fed behind a row: chosen by it, unless something that was forced before has yet to be fed. */
+static enum tl_llama_answer_progress go_on(struct tl_llama_engine *engine, struct tl_llama_item *held, float *logits,
+                                           size_t fed, struct tl_llama_tokens *next) {
+    struct tl_llama_tokens *certain = &held->certain;
+    enum tl_llama_answer_progress progress = TL_LLAMA_ANSWER_GOES_ON;
+    if (held->certain_fed == certain->count) {
+        certain->count = held->certain_fed = 0;
+        progress = choose(engine, held, logits, fed, certain);
+    }
+    size_t left = progress == TL_LLAMA_ANSWER_GOES_ON ? certain->count - held->certain_fed : 0;
+    for (size_t count = left > 1 && !jumps(engine, held, left) ? 1 : left; count > 0; count--)
+        tl_llama_tokens_push(next, certain->ids[held->certain_fed++]);
+    return progress;
+}
+
 /* How many more tokens may be proposed. */
 static size_t left_to_write(const struct tl_llama_item *held) {
     const struct tl_llama_answer *answer = &held->answer;
@@ -276,7 +304,7 @@ void tl_llama_item_ready(struct tl_llama_engine *engine, struct tl_llama_item *h
     size_t end = held->request->tokens.count;
     memcpy(engine->scratch, held->first, engine->vocabulary * sizeof *engine->scratch);
     held->batch_units = held->batch_units > 0 ? held->batch_units : 1;
-    enum tl_llama_answer_progress progress = choose(engine, held, engine->scratch, end, &next);
+    enum tl_llama_answer_progress progress = go_on(engine, held, engine->scratch, end, &next);
     proceed(engine, held, end, progress, next.ids, next.count);
     tl_llama_tokens_fini(&next);
 }
@@ -293,7 +321,7 @@ void tl_llama_item_rows(struct tl_llama_engine *engine, struct tl_llama_item *he
         if (!logits)
             break;
         next.count = same = 0;
-        progress = choose(engine, held, logits, certain + right, &next);
+        progress = go_on(engine, held, logits, certain + right, &next);
         while (same < next.count && right < drafted && request->tokens.ids[certain + right] == next.ids[same]) {
             same++;
             right++;

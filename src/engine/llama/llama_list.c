@@ -34,13 +34,6 @@ void tl_llama_list_begin(struct tl_llama_list *list, struct tl_llama_tokens *for
 
 /* ---- what is inside an item ---- */
 
-static bool has_letter(const char *text, size_t length) {
-    for (size_t i = 0; i < length; i++)
-        if (isalpha((unsigned char)text[i]) || (unsigned char)text[i] >= 0x80)
-            return true;
-    return false;
-}
-
 /* Length of the JSON string content that is whole: no escape and no UTF-8 sequence begun. */
 static size_t whole_length(const struct tl_str *raw) {
     size_t length = tl_utf8_complete_prefix(raw->data, raw->length);
@@ -160,9 +153,9 @@ bool tl_llama_list_allows(void *context, llama_token id) {
     unescape(list->raw.data, whole_length(&list->raw), &text);
     bool allowed = well_formed(&list->raw) && !repeats(list, text.data, text.length, ends);
     if (ends)
-        allowed = allowed && whole_length(&list->raw) == list->raw.length && has_letter(text.data, text.length);
+        allowed = allowed && whole_length(&list->raw) == list->raw.length && tl_utf8_has_letter(text.data, text.length);
     else if (list->used + 1 >= (list->item_tokens + 1) / 2) /* the bound may close it: a letter must come by now */
-        allowed = allowed && has_letter(text.data, text.length);
+        allowed = allowed && tl_utf8_has_letter(text.data, text.length);
     else
         allowed = allowed && (text.length > 0 || list->raw.length > whole_length(&list->raw));
     tl_str_fini(&text);
@@ -245,6 +238,6 @@ enum tl_llama_list_progress tl_llama_list_take(struct tl_llama_list *list, llama
 }
 
 void tl_llama_list_end(struct tl_llama_list *list) {
-    if (!list->between && list->count < list->wanted && has_letter(list->raw.data, whole_length(&list->raw)))
+    if (!list->between && list->count < list->wanted && tl_utf8_has_letter(list->raw.data, whole_length(&list->raw)))
         close_item(list);
 }

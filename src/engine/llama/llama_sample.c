@@ -81,6 +81,22 @@ void tl_llama_sampler_adjust(const struct tl_llama_sampler *sampler, float *logi
     }
 }
 
+/* ---- asking ---- */
+
+/* Who may refuse tokens, and the sampler that counts. */
+struct asking {
+    struct tl_llama_sampler *sampler;
+    tl_llama_allows allows; /* NULL: nothing is refused */
+    void *context;
+};
+
+static bool ask(const struct asking *asking, llama_token id) {
+    if (!asking->allows)
+        return true;
+    asking->sampler->asked++;
+    return asking->allows(asking->context, id);
+}
+
 /* ---- the likeliest ---- */
 
 /* Index of the largest; TL_LLAMA_SAMPLE_NAN when there is a NaN or nothing finite. */
@@ -99,14 +115,29 @@ static llama_token largest(const float *logits, size_t count) {
 }
 
 /* The largest that is allowed, or TL_LLAMA_SAMPLE_REFUSED. Asks only about those above the best so far. */
-static llama_token largest_allowed(const float *logits, size_t count, tl_llama_allows allows, void *context) {
+static llama_token largest_allowed(const struct asking *asking, const float *logits, size_t count) {
     llama_token best = TL_LLAMA_SAMPLE_REFUSED;
     float best_logit = -INFINITY;
     for (size_t i = 0; i < count; i++)
-        if (logits[i] > best_logit && allows(context, (llama_token)i)) {
+        if (logits[i] > best_logit && ask(asking, (llama_token)i)) {
             best_logit = logits[i];
             best = (llama_token)i;
         }
+    return best;
+}
+
+/* Makes everything that is not allowed impossible; returns the largest that is left, or TL_LLAMA_SAMPLE_REFUSED. */
+static llama_token mask_all(const struct asking *asking, float *logits, size_t count) {
+    llama_token best = TL_LLAMA_SAMPLE_REFUSED;
+    float best_logit = -INFINITY;
+    for (size_t i = 0; i < count; i++) {
+        if (!ask(asking, (llama_token)i))
+            logits[i] = -INFINITY;
+        if (logits[i] > best_logit) {
+            best_logit = logits[i];
+            best = (llama_token)i;
+        }
+    }
     return best;
 }
 
@@ -225,38 +256,56 @@ static size_t draw_candidate(struct tl_llama_sampler *sampler, const struct tl_l
 }
 
 /* Makes everything that could be drawn and is not allowed impossible; returns the likeliest that is left. */
-static llama_token mask(const struct tl_llama_sampler *sampler, float *logits, size_t count, tl_llama_allows allows,
-                        void *context) {
-    llama_token best = largest_allowed(logits, count, allows, context);
+static llama_token mask(const struct asking *asking, float *logits, size_t count) {
+    llama_token best = largest_allowed(asking, logits, count);
     if (best < 0)
         return best;
-    float top = logits[best], lowest = top - (float)(NEGLIGIBLE * fmax(1, sampler->temperature));
+    float top = logits[best], lowest = top - (float)(NEGLIGIBLE * fmax(1, asking->sampler->temperature));
     for (size_t i = 0; i < count; i++) {
         bool above = logits[i] > top || (logits[i] == top && (llama_token)i < best); /* asked about before */
-        if (above || (logits[i] >= lowest && (llama_token)i != best && !allows(context, (llama_token)i)))
+        if (above || (logits[i] >= lowest && (llama_token)i != best && !ask(asking, (llama_token)i)))
             logits[i] = -INFINITY;
     }
     return best;
 }
 
-llama_token tl_llama_sample(struct tl_llama_sampler *sampler, struct tl_llama_candidates *scratch, float *logits,
-                            size_t count, tl_llama_allows allows, void *context) {
-    llama_token best = largest(logits, count);
-    if (best < 0)
-        return best;
-    if (!(sampler->temperature > 0))
-        return !allows || allows(context, best) ? best : largest_allowed(logits, count, allows, context);
+/* One of the shortlist that is allowed. `best` is the likeliest. */
+static llama_token draw_allowed(const struct asking *asking, struct tl_llama_candidates *scratch, float *logits,
+                                size_t count, llama_token best) {
+    struct tl_llama_sampler *sampler = asking->sampler;
     tl_llama_shortlist(sampler, scratch, logits, count, logits[best]);
     for (int draws = 0; draws < DRAWS && scratch->count > 0; draws++) {
         size_t at = draw_candidate(sampler, scratch);
-        if (!allows || allows(context, scratch->items[at].id))
+        if (ask(asking, scratch->items[at].id))
             return scratch->items[at].id;
+        sampler->refused += draws == 0;
         logits[scratch->items[at].id] = -INFINITY;
         memmove(&scratch->items[at], &scratch->items[at + 1], (--scratch->count - at) * sizeof *scratch->items);
     }
-    best = mask(sampler, logits, count, allows, context);
+    best = mask(asking, logits, count);
     if (best < 0)
         return best;
     tl_llama_shortlist(sampler, scratch, logits, count, logits[best]);
     return scratch->items[draw_candidate(sampler, scratch)].id;
+}
+
+llama_token tl_llama_sample(struct tl_llama_sampler *sampler, struct tl_llama_candidates *scratch, float *logits,
+                            size_t count, tl_llama_allows allows, void *context) {
+    struct asking asking = {sampler, allows, context};
+    llama_token preferred = largest(logits, count), best = preferred;
+    if (best < 0)
+        return best;
+    if (allows && sampler->asks_all) {
+        best = mask_all(&asking, logits, count);
+        sampler->refused += best != preferred;
+        if (best < 0)
+            return best;
+        asking.allows = NULL; /* of what is left everything is allowed */
+    }
+    if (sampler->temperature > 0)
+        return draw_allowed(&asking, scratch, logits, count, best);
+    if (ask(&asking, best))
+        return best;
+    sampler->refused++;
+    return largest_allowed(&asking, logits, count);
 }

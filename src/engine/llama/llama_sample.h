@@ -10,7 +10,9 @@
  *
  * The caller may refuse tokens. The likeliest, or the one drawn, is asked about first, which costs nothing; only when
  * it is refused are others asked about, and never more of them than can matter: asking about the whole vocabulary
- * costs as much as computing the row.
+ * costs as much as computing the row. With `asks_all` that is done all the same, before anything is chosen, to measure
+ * what it costs. Greedy, the same token is chosen both ways; else the same random number meets other candidates, and
+ * top_k, top_p and min_p then count among the allowed ones only.
  *
  * What is drawn depends on the row and the state here alone. */
 #ifndef TL_ENGINE_LLAMA_SAMPLE_H
@@ -43,6 +45,9 @@ struct tl_llama_sampler {
     size_t bias_count;
     struct tl_llama_seen *seen; /* owned; a hash table, its size a power of two, at most half full */
     size_t seen_count, seen_size;
+    bool asks_all;           /* the whole vocabulary is asked about, not the preferred token first */
+    uint64_t asked, refused; /* tokens asked about; choices in which the preferred token was refused. With asks_all that is
+                                the likeliest, else the one that was drawn first */
 };
 
 struct tl_llama_candidate {

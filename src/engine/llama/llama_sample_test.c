@@ -197,6 +197,41 @@ static void test_refusals_in_a_large_vocabulary(void **state) {
     }
 }
 
+/* Asking about all: greedy the same token, drawn the same shares, and everything is asked about once. */
+static void test_asking_about_all(void **state) {
+    (void)state;
+    enum { COUNT = 3000 };
+    static float rows[2][COUNT];
+    for (int round = 0; round < 200; round++) {
+        random_state = (uint64_t)round;
+        for (size_t i = 0; i < COUNT; i++)
+            rows[0][i] = rows[1][i] = (float)(uniform() * 20 - 10);
+        struct tl_llama_sampler first = {.top_p = 1}, all = {.top_p = 1, .asks_all = true};
+        int asked[2] = {0};
+        llama_token id = tl_llama_sample(&first, &scratch, rows[0], COUNT, allows_high, &asked[0]);
+        assert_int_equal(tl_llama_sample(&all, &scratch, rows[1], COUNT, allows_high, &asked[1]), id);
+        assert_int_equal(first.asked, asked[0]);
+        assert_int_equal(all.asked, COUNT);
+        assert_true(asked[0] < COUNT);
+        assert_int_equal(first.refused, all.refused);
+    }
+    double share = 0;
+    uint64_t refused = 0;
+    for (int round = 0; round < 3000; round++) {
+        float row[] = {logf(0.5f), logf(0.2f), logf(0.2f), logf(0.1f)};
+        struct tl_llama_sampler sampler = {
+            .temperature = 1, .top_p = 1, .asks_all = true, .random = (uint64_t)round};
+        int asked = 0;
+        share += tl_llama_sample(&sampler, &scratch, row, 4, refuses_even, &asked) == 1;
+        refused += sampler.refused;
+    }
+    assert_true(fabs(share / 3000 - 2.0 / 3) < 0.03);
+    assert_int_equal(refused, 3000); /* the likeliest may not be taken */
+    float none[] = {1, 2};
+    struct tl_llama_sampler sampler = {.top_p = 1, .asks_all = true};
+    assert_int_equal(tl_llama_sample(&sampler, &scratch, none, 2, refuses_all, NULL), TL_LLAMA_SAMPLE_REFUSED);
+}
+
 /* ---- bias and penalties ---- */
 
 static void test_adjustments(void **state) {
@@ -245,6 +280,7 @@ int main(void) {
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_shortlist_is_that_of_a_full_sort),
         cmocka_unit_test(test_refusals_in_a_large_vocabulary),
+        cmocka_unit_test(test_asking_about_all),
         cmocka_unit_test(test_adjustments),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

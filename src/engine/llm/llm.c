@@ -198,6 +198,7 @@ void tl_llm_computed(struct tl_llm_core *core, struct tl_llm_request *request, s
     core->counters.computed += prompt;
     core->counters.written += count - prompt;
     request->computed += count;
+    request->calls += request->state == TL_LLM_WRITING;
     set_filled(core, request, request->filled + count);
     if (request->state != TL_LLM_FILLING)
         return;

@@ -140,6 +140,7 @@ struct tl_llm_request {
     struct tl_llm_mark promise, hold;     /* promise: TARGET, while filling */
     size_t reused;                        /* prompt tokens that were there when it began */
     size_t computed;                      /* rows computed for it */
+    size_t calls;                         /* in which it wrote: some of its rows were behind its prompt, or the last of it */
     size_t kept;                          /* tokens whose KV it had, or its handle: what is missing of them was lost */
     uint32_t overtaken, preempted;        /* times */
     bool aged;                            /* overtaken often enough to go first */
@@ -265,6 +266,9 @@ size_t tl_llm_draft(struct tl_llm_core *core, struct tl_llm_request *request, si
 /* Tokens that a call with so many proposals writes, on average, each right with that probability. */
 double tl_llm_draft_tokens(double right, size_t proposals);
 #define TL_LLM_ACCEPTANCE 0.6 /* that probability of a request that has had no proposals */
+/* Whether `count` tokens that are certain to follow are better appended together than one after the other: few rows in a
+ * call can take longer than as many calls of one. True where that was not measured, and beside others that write. */
+bool tl_llm_together(const struct tl_llm_core *core, const struct tl_llm_request *request, size_t count);
 /* Once the rows of proposals were computed, even if all were right: the last `count` of them are not what is written,
  * and what is written instead is appended next. */
 void tl_llm_reject(struct tl_llm_core *core, struct tl_llm_request *request, size_t count);

@@ -9,6 +9,7 @@
 #include "engine/llm/llm_impl.h"
 
 #define SURELY_KNOWN 3 /* calls of a size that are timed before its time is believed */
+#define TRY_AGAIN 128  /* steps after which what was found to be slower is tried again */
 #define LONGEST_MATCH 3
 #define SHORTEST_MATCH 2
 
@@ -78,6 +79,14 @@ static bool writes_alone(const struct tl_llm_core *core, const struct tl_llm_req
             return false;
     }
     return request->state == TL_LLM_WRITING;
+}
+
+bool tl_llm_together(const struct tl_llm_core *core, const struct tl_llm_request *request, size_t count) {
+    if (count < 2 || count > TL_LLM_MOST_DRAFTED + 1 || core->step % TRY_AGAIN == 0 || !writes_alone(core, request))
+        return true;
+    const struct tl_llm_average *one = &core->alone[1], *all = &core->alone[count];
+    bool known = one->samples >= SURELY_KNOWN && all->samples >= SURELY_KNOWN;
+    return !known || all->ms <= (double)count * one->ms;
 }
 
 size_t tl_llm_draft(struct tl_llm_core *core, struct tl_llm_request *request, size_t most) {

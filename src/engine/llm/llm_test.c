@@ -660,6 +660,42 @@ static void test_the_choice_follows_what_was_measured(void **state) {
     assert_int_equal(choose_proposals(usual_cpu, 0, 0.9), 0); /* nothing to compare with yet */
 }
 
+/* What is certain is written together where that was not slower; where it is not known; and beside others. */
+static void test_together_where_it_pays(void **state) {
+    (void)state;
+    struct tl_llm_test_world world = usual_world();
+    world.wrote = write_repeating;
+    tl_llm_test_open(&world, &usual, false);
+    int32_t ids[60];
+    for (int32_t i = 0; i < 60; i++)
+        ids[i] = i % 20;
+    const struct tl_llm_ask ask = {.ids = ids, .count = 60, .decode = true, .reserve = 90};
+    struct tl_llm_request *request = tl_llm_submit(world.core, &ask);
+    for (int i = 0; i < 4; i++)
+        tl_llm_test_step(&world);
+    assert_true(tl_llm_together(world.core, request, 2)); /* nothing was measured */
+    static const struct {
+        size_t rows;
+        double ms;
+    } calls[] = {{1, 10}, {2, 28}, {8, 52}};
+    struct tl_llm_range range = {0};
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
+        for (int k = 0; k < 3; k++)
+            tl_llm_measured(world.core, &(struct tl_llm_call){&range, 1, calls[i].rows, true}, calls[i].ms);
+    assert_false(tl_llm_together(world.core, request, 2));
+    assert_true(tl_llm_together(world.core, request, 3)); /* not known */
+    assert_true(tl_llm_together(world.core, request, 8));
+    assert_true(tl_llm_together(world.core, request, 100));
+    ids[0] = 7;
+    struct tl_llm_request *other = tl_llm_submit(world.core, &ask);
+    for (int i = 0; i < 4; i++)
+        tl_llm_test_step(&world);
+    assert_true(tl_llm_together(world.core, request, 2));
+    tl_llm_end(world.core, other);
+    tl_llm_end(world.core, request);
+    tl_llm_test_close(&world);
+}
+
 static void test_cells_are_bounded(void **state) {
     (void)state;
     struct tl_llm_limits limits = usual;
@@ -969,6 +1005,7 @@ int main(void) {
         cmocka_unit_test(test_looking_up),
         cmocka_unit_test(test_proposals_where_they_pay),
         cmocka_unit_test(test_the_choice_follows_what_was_measured),
+        cmocka_unit_test(test_together_where_it_pays),
         cmocka_unit_test(test_cells_are_bounded),
         cmocka_unit_test(test_what_can_never_fit_is_refused),
         cmocka_unit_test(test_mixes),
