@@ -251,14 +251,16 @@ struct cutting {
     uint64_t tokens;     /* of the document */
     uint64_t size, step; /* most tokens of a passage, and how many it begins behind the one before */
     uint64_t passages;
+    uint64_t content; /* hash of its bytes, when they are given */
 };
 
 /* The text of a given document from one token to another, whole characters. */
-static struct tl_value *cut(const struct tl_document *document, uint32_t ordinal, size_t begin, size_t end) {
+static struct tl_value *cut(const struct cutting *cutting, uint32_t ordinal, size_t begin, size_t end) {
+    const struct tl_document *document = cutting->document;
     struct tl_str id = TL_STR_INIT;
     begin = tl_utf8_border(document->data, document->length, begin);
     end = tl_utf8_border(document->data, document->length, end);
-    tl_str_printf(&id, "%016llx:%u", (unsigned long long)tl_hash_bytes(document->data, document->length, 3), ordinal);
+    tl_str_printf(&id, "%016llx:%u", (unsigned long long)cutting->content, ordinal);
     struct tl_chunk chunk = {
         .id = id.data, .uri = document->uri, .title = document->uri, .heading = "", .text = document->data + begin,
         .length = end - begin, .begin = begin, .end = end, .ordinal = ordinal,
@@ -273,7 +275,7 @@ static struct tl_value *passage(const struct cutting *cutting, uint32_t ordinal)
     uint64_t begin = ordinal * cutting->step, rest = cutting->tokens - begin;
     uint64_t tokens = rest < cutting->size ? rest : cutting->size;
     if (cutting->document->data)
-        return cut(cutting->document, ordinal, begin * TL_TOKEN_BYTES, (begin + tokens) * TL_TOKEN_BYTES);
+        return cut(cutting, ordinal, begin * TL_TOKEN_BYTES, (begin + tokens) * TL_TOKEN_BYTES);
     return tl_emulated_chunk(cutting->document->uri, ordinal, (uint32_t)tokens);
 }
 
@@ -304,7 +306,9 @@ static struct tl_value *chunk_documents(struct emulated_engine *engine, const st
     }
     struct tl_value **chunks = tl_mem_alloc((all + 1) * sizeof(struct tl_value *));
     for (size_t d = 0; d < documents->count; d++) {
-        const struct cutting cutting = cutting_of(engine, item, documents->items[d]);
+        struct cutting cutting = cutting_of(engine, item, documents->items[d]);
+        if (cutting.document->data)
+            cutting.content = tl_hash_bytes(cutting.document->data, cutting.document->length, 3);
         for (uint64_t i = 0; i < cutting.passages; i++)
             chunks[count++] = passage(&cutting, (uint32_t)i);
     }

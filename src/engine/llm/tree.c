@@ -132,6 +132,17 @@ static struct tl_llm_node *split(struct tl_llm_node *node, size_t count) {
     return upper;
 }
 
+/* How many ids at the beginning are equal, of `most`. Blocks first: labels are long and mostly equal. */
+static size_t common(const int32_t *a, const int32_t *b, size_t most) {
+    enum { BLOCK = 64 };
+    size_t same = 0;
+    while (same + BLOCK <= most && memcmp(a + same, b + same, BLOCK * sizeof *a) == 0)
+        same += BLOCK;
+    while (same < most && a[same] == b[same])
+        same++;
+    return same;
+}
+
 /* The node that the first `length` tokens of ids end in, made if need be; `node` is on their way. */
 static struct tl_llm_node *reach(struct tl_llm_node *node, const int32_t *ids, size_t length) {
     while (node->end < length) {
@@ -143,9 +154,7 @@ static struct tl_llm_node *reach(struct tl_llm_node *node, const int32_t *ids, s
         }
         if (!child)
             return create_leaf(node, ids + node->end, missing);
-        size_t same = 1, most = child->count < missing ? child->count : missing;
-        while (same < most && child->ids[same] == ids[node->end + same])
-            same++;
+        size_t same = common(child->ids, ids + node->end, child->count < missing ? child->count : missing);
         if (same == missing)
             return child;
         node = same == child->count ? child : split(child, same);
@@ -304,10 +313,8 @@ static const struct tl_llm_node *follow(const struct tl_llm_tree *tree, uint64_t
         const struct tl_llm_node *child = child_of(node, ids[node->end]);
         if (!child || child->below[kind] == 0)
             break;
-        size_t most = child->count < count - node->end ? child->count : count - node->end, same = 1;
-        while (same < most && child->ids[same] == ids[node->end + same])
-            same++;
-        *matched = node->end + same;
+        size_t most = child->count < count - node->end ? child->count : count - node->end;
+        *matched = node->end + common(child->ids, ids + node->end, most);
         node = child;
     }
     return node;
