@@ -88,7 +88,7 @@ static struct tl_graph *choose(struct tl_graph *graph, const struct tl_opt_optio
     static const char *const devices[] = {"a", "b", "c", "d"};
     struct tl_choice_engine engines[ENGINES];
     const struct tl_choice_machine machine = {.engines = engines, .count = ENGINES, .cost = tl_cost_create()};
-    const struct tl_choice_load load = {.runs = 1 + tl_random_below(random, 2), .document_tokens = 2000};
+    const struct tl_choice_load load = {.runs = 1 + tl_random_below(random, 2), .document_tokens = 400};
     struct tl_choice_report report;
     struct tl_plan *plan;
     struct tl_error error;
@@ -370,8 +370,8 @@ static bool check(uint64_t seed, bool show, struct totals *totals) {
     bool good = true;
     generate(seed, &generated);
     choose_ways(seed, generated.changes_world, ways);
-    /* Choosing runs a workflow in some ten forms: it is done for one in eight. */
-    size_t size = node_count(generated.graph->root), ways_run = show || seed % 8 == 3 ? WAYS : WAYS - 1;
+    /* Choosing runs a workflow in some ten forms: it is done for one in sixteen. */
+    size_t size = node_count(generated.graph->root), ways_run = show || seed % 16 == 3 ? WAYS : WAYS - 1;
     totals->workflows++;
     totals->primitives += size;
     totals->largest = size > totals->largest ? size : totals->largest;
