@@ -6,13 +6,13 @@
 
 #include <cmocka.h>
 
-#include <ftw.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file_test_support.h"
 #include "cli/cli_test_support.h"
 
 static struct tl_str output = TL_STR_INIT;
@@ -20,13 +20,6 @@ static struct tl_str output = TL_STR_INIT;
 /* Runs `teola models ARGUMENTS`; what it prints (both streams) is in `output`. Returns its exit status. */
 static int run(const char *arguments) {
     return tl_cli_test_command("models", arguments, &output);
-}
-
-static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *place) {
-    (void)info;
-    (void)kind;
-    (void)place;
-    return remove(path);
 }
 
 static bool says(const char *text) {
@@ -130,7 +123,7 @@ static void tune(void **state) {
     assert_false(says(".tuned.gguf"));
     snprintf(to, sizeof to, "%s/.work-%s.tuned", folder, name);
     assert_int_equal(access(to, F_OK), -1);
-    assert_int_equal(nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+    assert_int_equal(tl_file_test_remove(folder), 0);
     setenv("TEOLA_MODELS", models, 1);
 }
 

@@ -1,7 +1,6 @@
 #include "models/served.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
@@ -15,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "base/file_test_support.h"
 #include "base/str.h"
 #include "models/http.h"
 
@@ -82,18 +82,11 @@ void served_start(struct served *served) {
     close(output[0]);
 }
 
-static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *place) {
-    (void)info;
-    (void)kind;
-    (void)place;
-    return remove(path);
-}
-
 void served_stop(struct served *served) {
     int result;
     close(served->input);
     waitpid(served->child, &result, 0);
-    nftw(served->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    tl_file_test_remove(served->folder);
 }
 
 const char *served_url(const struct served *served, const char *path, char out[128]) {
