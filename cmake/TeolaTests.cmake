@@ -2,14 +2,21 @@
 # Other tests: tests/<area>/CMakeLists.txt each add their own. src/**/x_test_support.c and tests/support/*.c are linked
 # into all of them, and only into them.
 #
-# teola_test_environment(NAME...) gives tests the variables by which they find models and the program.
+# teola_test_environment(NAME...) gives tests the variables by which they find models and the program, and a cache of
+# their own below the build folder: nothing that a test computes is left to the user's programs, or taken from them.
 # teola_add_test(NAME SOURCE... [LABEL label] [TIMEOUT seconds]) adds one cmocka program as a test.
 set(teola_data_home "$ENV{XDG_DATA_HOME}")
 if(NOT teola_data_home)
     set(teola_data_home "$ENV{HOME}/.local/share")
 endif()
+set(teola_cache_home "$ENV{XDG_CACHE_HOME}")
+if(NOT teola_cache_home)
+    set(teola_cache_home "$ENV{HOME}/.cache")
+endif()
 set(TEOLA_TEST_MODELS "${teola_data_home}/teola/models" CACHE PATH "Folder with the models that tests use")
 set(TEOLA_TEST_VEC0 "${teola_data_home}/teola/vec0.so" CACHE FILEPATH "sqlite-vec extension that tests use")
+set(TEOLA_TEST_SETUP "${teola_cache_home}/teola" CACHE PATH "Folder with the Python and the documents that tests use")
+find_program(teola_python python3 HINTS "${TEOLA_TEST_SETUP}/venv/bin" NO_CACHE REQUIRED)
 
 file(GLOB support_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/support/*.c")
 file(GLOB_RECURSE own_support_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/*_test_support.c")
@@ -31,6 +38,9 @@ function(teola_test_environment)
     set_property(TEST ${ARGN} APPEND PROPERTY ENVIRONMENT
         "TEOLA_TEST_MODELS=${TEOLA_TEST_MODELS}"
         "TEOLA_VEC0=${TEOLA_TEST_VEC0}"
+        "TEOLA_TEST_SETUP=${TEOLA_TEST_SETUP}"
+        "TEOLA_PYTHON=${teola_python}"
+        "XDG_CACHE_HOME=${PROJECT_BINARY_DIR}/tests/cache"
         "TEOLA_SOURCE_DIR=${PROJECT_SOURCE_DIR}"
         "TEOLA_BUILD_DIR=${PROJECT_BINARY_DIR}"
         "TEOLA_PROGRAM=${PROJECT_BINARY_DIR}/teola"

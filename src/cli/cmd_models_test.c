@@ -6,60 +6,20 @@
 
 #include <cmocka.h>
 
-#include <fcntl.h>
-#include <ftw.h>
 #include <jansson.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/str.h"
-
-extern char **environ;
+#include "base/file_test_support.h"
+#include "cli/cli_test_support.h"
 
 static struct tl_str output = TL_STR_INIT;
 
-/* Runs `teola models ARGUMENTS` (words between spaces); what it prints (both streams) is in `output`.
- * Returns its exit status. */
+/* Runs `teola models ARGUMENTS`; what it prints (both streams) is in `output`. Returns its exit status. */
 static int run(const char *arguments) {
-    char *program = getenv("TEOLA_PROGRAM"), name[] = "models", words[512], buffer[4096];
-    char *argv[16] = {program, name};
-    int ends[2], result;
-    pid_t child;
-    assert_non_null(program);
-    snprintf(words, sizeof words, "%s", arguments);
-    size_t count = 2;
-    for (char *word = words; *word != '\0' && count < 15; count++) {
-        argv[count] = word;
-        word += strcspn(word, " ");
-        if (*word == ' ')
-            *word++ = '\0';
-    }
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
-    assert_int_equal(posix_spawn(&child, program, &actions, NULL, argv, environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    close(ends[1]);
-    tl_str_clear(&output);
-    for (ssize_t got; (got = read(ends[0], buffer, sizeof buffer)) > 0;)
-        tl_str_append(&output, buffer, (size_t)got);
-    close(ends[0]);
-    assert_int_equal(waitpid(child, &result, 0), child);
-    assert_true(WIFEXITED(result));
-    return WEXITSTATUS(result);
-}
-
-static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *place) {
-    (void)info;
-    (void)kind;
-    (void)place;
-    return remove(path);
+    return tl_cli_test_command("models", arguments, &output);
 }
 
 static bool says(const char *text) {
@@ -163,7 +123,7 @@ static void tune(void **state) {
     assert_false(says(".tuned.gguf"));
     snprintf(to, sizeof to, "%s/.work-%s.tuned", folder, name);
     assert_int_equal(access(to, F_OK), -1);
-    assert_int_equal(nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+    assert_int_equal(tl_file_test_remove(folder), 0);
     setenv("TEOLA_MODELS", models, 1);
 }
 

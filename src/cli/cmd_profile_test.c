@@ -8,20 +8,15 @@
 
 #include <cmocka.h>
 
-#include <fcntl.h>
 #include <jansson.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/str.h"
-
-extern char **environ;
+#include "cli/cli_test_support.h"
 
 static struct tl_str output = TL_STR_INIT;
 static char folder[] = "/tmp/teola-profile-XXXXXX";
@@ -29,32 +24,13 @@ static char folder[] = "/tmp/teola-profile-XXXXXX";
 /* Runs `teola COMMAND --config <ours> ARGUMENTS...`; what it prints is in `output`: of doctor to both
  * streams. Returns its exit status. */
 static int run(const char *command, const char *const *arguments) {
-    char *program = getenv("TEOLA_PROGRAM"), config[64], buffer[4096], *argv[16] = {program};
-    int ends[2], result;
-    pid_t child;
-    assert_non_null(program);
+    char config[64];
+    const char *words[16] = {command, "--config", config};
     snprintf(config, sizeof config, "%s/teola.yaml", folder);
-    argv[1] = (char *)command;
-    argv[2] = "--config";
-    argv[3] = config;
     for (size_t i = 0; arguments[i]; i++)
-        argv[4 + i] = (char *)arguments[i];
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-    if (strcmp(command, "doctor") == 0)
-        posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
-    assert_int_equal(posix_spawn(&child, program, &actions, NULL, argv, environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    close(ends[1]);
-    tl_str_clear(&output);
-    for (ssize_t got; (got = read(ends[0], buffer, sizeof buffer)) > 0;)
-        tl_str_append(&output, buffer, (size_t)got);
-    close(ends[0]);
-    assert_int_equal(waitpid(child, &result, 0), child);
-    assert_true(WIFEXITED(result));
-    return WEXITSTATUS(result);
+        words[3 + i] = arguments[i];
+    bool doctor = strcmp(command, "doctor") == 0;
+    return tl_cli_test_run(words, doctor ? TL_CLI_TEST_BOTH_STREAMS : TL_CLI_TEST_OUTPUT, &output);
 }
 
 static void write_file(const char *name, const char *text) {

@@ -6,52 +6,20 @@
 
 #include <cmocka.h>
 
-#include <fcntl.h>
 #include <jansson.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
-
-extern char **environ;
+#include "cli/cli_test_support.h"
 
 static struct tl_str output = TL_STR_INIT;
 
-/* Runs `teola sim ARGUMENTS` (words between spaces); what it prints (both streams) is in `output`. Returns its exit
- * status. */
+/* Runs `teola sim ARGUMENTS`; what it prints (both streams) is in `output`. Returns its exit status. */
 static int run(const char *arguments) {
-    char *program = getenv("TEOLA_PROGRAM"), name[] = "sim", words[512], buffer[4096];
-    char *argv[24] = {program, name};
-    int ends[2], result;
-    pid_t child;
-    assert_non_null(program);
-    snprintf(words, sizeof words, "%s", arguments);
-    size_t count = 2;
-    for (char *word = words; *word != '\0' && count < 23; count++) {
-        argv[count] = word;
-        word += strcspn(word, " ");
-        if (*word == ' ')
-            *word++ = '\0';
-    }
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
-    assert_int_equal(posix_spawn(&child, program, &actions, NULL, argv, environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    close(ends[1]);
-    tl_str_clear(&output);
-    for (ssize_t got; (got = read(ends[0], buffer, sizeof buffer)) > 0;)
-        tl_str_append(&output, buffer, (size_t)got);
-    close(ends[0]);
-    assert_int_equal(waitpid(child, &result, 0), child);
-    assert_true(WIFEXITED(result));
-    return WEXITSTATUS(result);
+    return tl_cli_test_command("sim", arguments, &output);
 }
 
 static void ends_with(int status, const char *arguments, const char *words) {

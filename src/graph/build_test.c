@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "graph/graph.h"
+#include "graph/graph_test_support.h"
 
 static void check_text(const struct tl_graph *graph, const char *expected) {
     struct tl_str text = TL_STR_INIT;
@@ -143,15 +144,6 @@ static void regions_get_their_ports(void **state) {
 
 /* ---- changes ---- */
 
-static struct tl_graph *parse(const char *text) {
-    struct tl_diagnostics findings = {0};
-    struct tl_graph *graph = tl_graph_parse(text, &findings);
-    if (graph == NULL)
-        print_error("%u: %s\n", findings.items[0].line, findings.items[0].message);
-    assert_non_null(graph);
-    return graph;
-}
-
 static const char *const nested = "graph \"g\" {\n"
                                   "  parameters (texts: text[], question: text)\n"
                                   "  %1: text = constant \"a\" ()\n"
@@ -178,7 +170,7 @@ static void collect_predecessor(void *context, struct tl_node *before, enum tl_e
 
 static void uses_are_found_everywhere(void **state) {
     (void)state;
-    struct tl_graph *graph = parse(nested);
+    struct tl_graph *graph = tl_graph_test_parse(nested);
     struct tl_node *a = graph->root->nodes[0], *b = graph->root->nodes[1], *map = graph->root->nodes[2];
     struct tl_str text = TL_STR_INIT;
     tl_graph_each_use(a, collect_use, &text);
@@ -202,15 +194,15 @@ static void uses_are_found_everywhere(void **state) {
 
 static void removing_passes_waits_on(void **state) {
     (void)state;
-    struct tl_graph *graph = parse("graph \"g\" {\n"
-                                   "  parameters (question: text)\n"
-                                   "  %1: text = constant \"a\" ()\n"
-                                   "  %2: text = constant \"b\" ()\n"
-                                   "  %3: text = constant \"c\" () after %1 order %2\n"
-                                   "  %4: text = constant \"d\" () after %3\n"
-                                   "  %5: text = constant \"e\" () order %3\n"
-                                   "  results (q: $question)\n"
-                                   "}\n");
+    struct tl_graph *graph = tl_graph_test_parse("graph \"g\" {\n"
+                                                 "  parameters (question: text)\n"
+                                                 "  %1: text = constant \"a\" ()\n"
+                                                 "  %2: text = constant \"b\" ()\n"
+                                                 "  %3: text = constant \"c\" () after %1 order %2\n"
+                                                 "  %4: text = constant \"d\" () after %3\n"
+                                                 "  %5: text = constant \"e\" () order %3\n"
+                                                 "  results (q: $question)\n"
+                                                 "}\n");
     tl_graph_remove(graph->root->nodes[2]);
     check_text(graph, "graph \"g\" {\n"
                       "  parameters (question: text)\n"
@@ -225,7 +217,7 @@ static void removing_passes_waits_on(void **state) {
 
 static void moving_between_bodies(void **state) {
     (void)state;
-    struct tl_graph *graph = parse(nested);
+    struct tl_graph *graph = tl_graph_test_parse(nested);
     struct tl_node *map = graph->root->nodes[2], *render = map->regions[0]->nodes[0];
     render->input_count = 2;
     tl_graph_move(graph->root->nodes[1], map->regions[0], render);
@@ -248,7 +240,7 @@ static void moving_between_bodies(void **state) {
 
 static void one_wait_for_each_node(void **state) {
     (void)state;
-    struct tl_graph *graph = parse(nested);
+    struct tl_graph *graph = tl_graph_test_parse(nested);
     struct tl_node *a = graph->root->nodes[0], *b = graph->root->nodes[1];
     tl_graph_wait(b, a, TL_EDGE_ORDER);
     tl_graph_wait(b, a, TL_EDGE_CONTROL);

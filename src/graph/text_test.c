@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "graph/graph.h"
+#include "graph/graph_test_support.h"
 #include "graph/random_test_support.h"
 
 #define GRAPHS 300
@@ -43,28 +44,13 @@ static void random_graphs_verify(void **state) {
             fail_msg("no random graph has a %s", tl_primitive_info((enum tl_primitive)op)->name);
 }
 
-static struct tl_graph *parse(const char *text) {
-    struct tl_diagnostics findings;
-    tl_diagnostics_init(&findings, "text");
-    struct tl_graph *graph = tl_graph_parse(text, &findings);
-    if (graph == NULL) {
-        struct tl_str report = TL_STR_INIT;
-        tl_diagnostics_print(&findings, &report);
-        print_error("%s\n%s", text, report.data);
-        tl_str_fini(&report);
-    }
-    tl_diagnostics_fini(&findings);
-    assert_non_null(graph);
-    return graph;
-}
-
 static void text_is_read_back(void **state) {
     (void)state;
     for (uint64_t seed = 0; seed < GRAPHS; seed++) {
         struct tl_graph *graph = graph_of(seed);
         struct tl_str first = TL_STR_INIT, second = TL_STR_INIT;
         tl_graph_print(graph, &first);
-        struct tl_graph *again = parse(first.data);
+        struct tl_graph *again = tl_graph_test_parse(first.data);
         tl_graph_print(again, &second);
         assert_string_equal(first.data, second.data);
         assert_int_equal(tl_graph_hash(graph), tl_graph_hash(again));
@@ -108,7 +94,7 @@ static void findings_are_comments(void **state) {
                        "  %7: vector = embed \"a/embed\" (input: $question)\n"
                        "! error: embed \"a/embed\": it has no engine\n"
                        "  results (v: %7)\n}\n";
-    struct tl_graph *graph = parse(text);
+    struct tl_graph *graph = tl_graph_test_parse(text);
     struct tl_str printed = TL_STR_INIT;
     tl_graph_print_findings(graph, &printed);
     assert_string_equal(printed.data, "graph \"g\" {\n"
@@ -116,7 +102,7 @@ static void findings_are_comments(void **state) {
                                       "  %1: vector = embed \"a/embed\" (input: $question)\n"
                                       "! error: embed \"a/embed\": it has no engine (needs one for embed)\n"
                                       "  results (v: %1)\n}\n");
-    struct tl_graph *again = parse(printed.data);
+    struct tl_graph *again = tl_graph_test_parse(printed.data);
     assert_int_equal(tl_graph_hash(graph), tl_graph_hash(again));
     tl_str_fini(&printed);
     tl_graph_destroy(graph);
@@ -139,7 +125,7 @@ static void hidden_parameters_are_told_apart(void **state) {
                        "  }\n"
                        "  results (both: %1)\n"
                        "}\n";
-    struct tl_graph *graph = parse(text);
+    struct tl_graph *graph = tl_graph_test_parse(text);
     struct tl_diagnostics findings = {0};
     struct tl_str printed = TL_STR_INIT;
     assert_true(tl_graph_verify(graph, &findings));

@@ -9,20 +9,17 @@
 #include <cmocka.h>
 
 #include "graph/graph.h"
+#include "graph/graph_test_support.h"
 
 static struct tl_graph *parse(const char *body) {
     struct tl_str text = TL_STR_INIT;
-    struct tl_diagnostics findings = {0};
     tl_str_printf(
         &text,
         "graph \"g\" {\n"
         "parameters (question: text, texts: text[], hits: hit[], index: index, call: json, deep: text[][][][])\n"
         "%s\nresults (q: $question)\n}",
         body);
-    struct tl_graph *graph = tl_graph_parse(text.data, &findings);
-    if (graph == NULL)
-        print_error("%s\n%u: %s\n", text.data, findings.items[0].line, findings.items[0].message);
-    assert_non_null(graph);
+    struct tl_graph *graph = tl_graph_test_parse(text.data);
     tl_str_fini(&text);
     return graph;
 }

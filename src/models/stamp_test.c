@@ -6,7 +6,6 @@
 
 #include <cmocka.h>
 
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/file_test_support.h"
 #include "models/ledger.h"
 #include "models/stamp.h"
 
@@ -105,16 +105,9 @@ static int make_folder(void **state) {
     return setenv("XDG_CACHE_HOME", folder, 1);
 }
 
-static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *place) {
-    (void)info;
-    (void)kind;
-    (void)place;
-    return remove(path);
-}
-
 static int remove_folder(void **state) {
     (void)state;
-    return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    return tl_file_test_remove(folder);
 }
 
 int main(void) {

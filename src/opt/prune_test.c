@@ -9,18 +9,9 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "graph/graph_test_support.h"
 #include "graph/random_test_support.h"
 #include "opt/opt.h"
-
-static struct tl_graph *parse(const char *text) {
-    struct tl_diagnostics findings = {0};
-    struct tl_graph *graph = tl_graph_parse(text, &findings);
-    if (graph == NULL)
-        print_error("%u: %s\n", findings.items[0].line, findings.items[0].message);
-    tl_diagnostics_fini(&findings);
-    assert_non_null(graph);
-    return graph;
-}
 
 static void run(struct tl_graph **graph, struct tl_str *notes) {
     struct tl_opt_options options = tl_opt_defaults();
@@ -45,7 +36,7 @@ static void run(struct tl_graph **graph, struct tl_str *notes) {
 }
 
 static void check(const char *before, const char *after, const char *notes) {
-    struct tl_graph *graph = parse(before);
+    struct tl_graph *graph = tl_graph_test_parse(before);
     struct tl_str text = TL_STR_INIT, said = TL_STR_INIT;
     run(&graph, &said);
     tl_graph_print(graph, &text);

@@ -10,18 +10,9 @@
 
 #include <cmocka.h>
 
+#include "graph/graph_test_support.h"
 #include "graph/random_test_support.h"
 #include "plan/plan.h"
-
-static struct tl_graph *parse(const char *text) {
-    struct tl_diagnostics findings = {0};
-    struct tl_graph *graph = tl_graph_parse(text, &findings);
-    if (graph == NULL)
-        print_error("%s\n", findings.items[0].message);
-    tl_diagnostics_fini(&findings);
-    assert_non_null(graph);
-    return graph;
-}
 
 static struct tl_plan *freeze(struct tl_graph *graph) {
     struct tl_plan *plan;
@@ -63,7 +54,7 @@ static void assert_source(struct tl_plan_source source, unsigned up, unsigned sl
 
 static void small_graph_by_hand(void **state) {
     (void)state;
-    struct tl_plan *plan = freeze(parse(answers));
+    struct tl_plan *plan = freeze(tl_graph_test_parse(answers));
     const struct tl_plan_body *root = plan->root, *fold, *map;
     assert_int_equal(plan->body_count, 3);
     assert_int_equal(plan->engine_count, 3);
@@ -123,20 +114,20 @@ static void small_graph_by_hand(void **state) {
 
 static void streamed_maps_ask_for_pieces(void **state) {
     (void)state;
-    struct tl_plan *plan = freeze(parse("graph \"g\" {\n"
-                                        "  parameters (kv: kv)\n"
-                                        "  %1: text[] items = decode \"decode\" @llm (kv: $kv) {format=\"list\"}\n"
-                                        "  %2: vector[] = map \"stream\" (items: %1) {streamed=true} {\n"
-                                        "    parameters (item: text, index: number)\n"
-                                        "    %3: vector = embed \"embed\" @embedder (input: $item)\n"
-                                        "    results (vector: %3)\n"
-                                        "  }\n"
-                                        "  %4: text[] = map \"whole\" (items: %1) {\n"
-                                        "    parameters (item: text, index: number)\n"
-                                        "    results (text: $item)\n"
-                                        "  }\n"
-                                        "  results (vectors: %2, texts: %4)\n"
-                                        "}\n"));
+    struct tl_plan *plan = freeze(tl_graph_test_parse("graph \"g\" {\n"
+                                                      "  parameters (kv: kv)\n"
+                                                      "  %1: text[] items = decode \"decode\" @llm (kv: $kv) {format=\"list\"}\n"
+                                                      "  %2: vector[] = map \"stream\" (items: %1) {streamed=true} {\n"
+                                                      "    parameters (item: text, index: number)\n"
+                                                      "    %3: vector = embed \"embed\" @embedder (input: $item)\n"
+                                                      "    results (vector: %3)\n"
+                                                      "  }\n"
+                                                      "  %4: text[] = map \"whole\" (items: %1) {\n"
+                                                      "    parameters (item: text, index: number)\n"
+                                                      "    results (text: $item)\n"
+                                                      "  }\n"
+                                                      "  results (vectors: %2, texts: %4)\n"
+                                                      "}\n"));
     assert_true(plan->root->nodes[0].pieces);
     assert_true(plan->root->nodes[1].streamed);
     assert_false(plan->root->nodes[1].pieces);
@@ -254,10 +245,10 @@ static void bad_graphs_are_refused(void **state) {
     (void)state;
     struct tl_plan *plan;
     struct tl_error error;
-    struct tl_graph *graph = parse("graph \"g\" {\n"
-                                   "  %1: text = constant \"c\" ()\n"
-                                   "  %2: vector = embed \"e\" (input: %1)\n"
-                                   "  results (v: %2)\n}");
+    struct tl_graph *graph = tl_graph_test_parse("graph \"g\" {\n"
+                                                 "  %1: text = constant \"c\" ()\n"
+                                                 "  %2: vector = embed \"e\" (input: %1)\n"
+                                                 "  results (v: %2)\n}");
     assert_int_equal(tl_plan_freeze(graph, NULL, &plan, &error), TL_ERR_INVALID);
     assert_null(plan);
     assert_string_equal(error.message, "graph \"g\": embed \"e\": it has no engine (needs one for embed)");
@@ -290,7 +281,7 @@ static void endless_lists_are_predicted(void **state) {
                        "  }\n"
                        "  %1103: vector[] = embed \"a/embed\" @embedder (input: %1100)\n"
                        "  results (text: %1101, vectors: %1103)\n}\n");
-    struct tl_plan *plan = freeze(parse(text.data));
+    struct tl_plan *plan = freeze(tl_graph_test_parse(text.data));
     assert_true(isfinite(plan->critical_ms));
     tl_plan_unref(plan);
     tl_str_fini(&text);
@@ -298,7 +289,7 @@ static void endless_lists_are_predicted(void **state) {
 
 static void references_keep_a_plan(void **state) {
     (void)state;
-    struct tl_plan *plan = freeze(parse(answers));
+    struct tl_plan *plan = freeze(tl_graph_test_parse(answers));
     assert_ptr_equal(tl_plan_ref(plan), plan);
     tl_plan_unref(plan);
     assert_string_equal(plan->name, "answers");

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "graph/graph_test_support.h"
 #include "graph/random_test_support.h"
 #include "plan/plan.h"
 
@@ -29,16 +30,10 @@ static struct tl_cost *make_cost(void) {
 }
 
 static struct tl_plan *plan_of(const char *text) {
-    struct tl_diagnostics findings = {0};
-    struct tl_graph *graph = tl_graph_parse(text, &findings);
-    if (graph == NULL)
-        print_error("%s\n", findings.items[0].message);
-    tl_diagnostics_fini(&findings);
-    assert_non_null(graph);
     struct tl_cost *cost = make_cost();
     struct tl_plan *plan;
     struct tl_error error = {.message = ""};
-    if (tl_plan_freeze(graph, cost, &plan, &error) != TL_OK)
+    if (tl_plan_freeze(tl_graph_test_parse(text), cost, &plan, &error) != TL_OK)
         fail_msg("%s", error.message);
     tl_cost_unref(cost);
     return plan;

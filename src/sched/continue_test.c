@@ -10,15 +10,14 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "plan/plan_test_support.h"
 #include "sched/policy.h"
 #include "sched/world_test_support.h"
 
 static const char *const engines[] = {"llm"};
 
 static struct tl_plan *plan_of(const char *decode) {
-    struct tl_diagnostics findings;
     struct tl_str text = TL_STR_INIT;
-    tl_diagnostics_init(&findings, "graph");
     tl_str_printf(&text,
                   "graph \"answer\" {\n"
                   "  parameters (question:text)\n"
@@ -28,13 +27,8 @@ static struct tl_plan *plan_of(const char *decode) {
                   "  results (text: %%3)\n"
                   "}\n",
                   decode);
-    struct tl_graph *graph = tl_graph_parse(text.data, &findings);
-    if (!graph) fail_msg("%s", findings.items[0].message);
-    struct tl_plan *plan = NULL;
-    struct tl_error error = {0};
-    if (tl_plan_freeze(graph, NULL, &plan, &error) != TL_OK) fail_msg("%s", error.message);
+    struct tl_plan *plan = tl_plan_test_parse(text.data);
     tl_str_fini(&text);
-    tl_diagnostics_fini(&findings);
     return plan;
 }
 

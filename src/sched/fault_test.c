@@ -8,23 +8,12 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "plan/plan_test_support.h"
 #include "sched/policy.h"
 #include "sched/sched_impl.h"
 #include "sched/world_test_support.h"
 
 static const char *const engines[] = {"embedder", "store", "llm"};
-
-static struct tl_plan *plan_of(const char *text) {
-    struct tl_diagnostics findings;
-    tl_diagnostics_init(&findings, "graph");
-    struct tl_graph *graph = tl_graph_parse(text, &findings);
-    if (!graph) fail_msg("%s", findings.items[0].message);
-    tl_diagnostics_fini(&findings);
-    struct tl_plan *plan = NULL;
-    struct tl_error error = {0};
-    if (tl_plan_freeze(graph, NULL, &plan, &error) != TL_OK) fail_msg("%s", error.message);
-    return plan;
-}
 
 static const char search[] = "graph \"search\" {\n"
                              "  parameters (question:text, index:index)\n"
@@ -71,7 +60,7 @@ static uint32_t busy_instance(const struct world *world) {
 
 static void failed_items_are_tried_again(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(search);
+    struct tl_plan *plan = tl_plan_test_parse(search);
     unsigned done[3] = {0};
     for (uint32_t retries = 0; retries < 3; retries++)
         for (uint64_t seed = 1; seed <= 60; seed++) {
@@ -88,7 +77,7 @@ static void failed_items_are_tried_again(void **state) {
 
 static void another_instance_tries(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(search);
+    struct tl_plan *plan = tl_plan_test_parse(search);
     for (uint64_t seed = 1; seed <= 20; seed++) {
         struct world *world = world_of((struct world_options){.seed = seed, .retries = 1});
         uint64_t run = submit(world, plan);
@@ -107,7 +96,7 @@ static void another_instance_tries(void **state) {
 
 static void what_writes_is_not_tried_again(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(answer);
+    struct tl_plan *plan = tl_plan_test_parse(answer);
     struct world *world = world_of((struct world_options){.seed = 1, .retries = 5, .keep = true});
     uint64_t run = submit(world, plan);
     while (counters_of(world).items_started < 2) world_advance(world); /* the decode */
@@ -124,7 +113,7 @@ static void what_writes_is_not_tried_again(void **state) {
 /* The instance with the prefix is lost between prefill and decode: it stands in no queue then. */
 static void a_lost_prefix_fails_its_decode(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(answer);
+    struct tl_plan *plan = tl_plan_test_parse(answer);
     unsigned lost = 0;
     for (uint64_t seed = 1; seed <= 40; seed++) {
         struct world *world =
@@ -155,7 +144,7 @@ static void a_lost_prefix_fails_its_decode(void **state) {
 
 static void runs_beyond_a_limit_are_refused_at_once(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(search);
+    struct tl_plan *plan = tl_plan_test_parse(search);
     struct world *world = world_of((struct world_options){.seed = 1, .limits = {.runs = 3, .tenant_runs = 2}});
     const struct tl_sched *sched = world_sched(world);
     world_set_tenant(world, "left");
@@ -189,7 +178,7 @@ static void runs_beyond_a_limit_are_refused_at_once(void **state) {
 
 static void work_is_limited_by_what_is_predicted(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(answer);
+    struct tl_plan *plan = tl_plan_test_parse(answer);
     double one = plan->critical_ms;
     struct world *world = world_of((struct world_options){.seed = 1, .limits = {.work_ms = 2.5 * one}});
     uint64_t runs[3];
@@ -212,7 +201,7 @@ static void work_is_limited_by_what_is_predicted(void **state) {
 /* One tenant has brought twenty runs, another comes after them with one: it is not the last to be served. */
 static void tenants_share(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(search);
+    struct tl_plan *plan = tl_plan_test_parse(search);
     struct world *world = world_of(
         (struct world_options){.seed = 3, .instances = 1, .batch_units = 1, .policy = tl_policy_find("critical_path")});
     world_set_tenant(world, "many");

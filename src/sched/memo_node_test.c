@@ -9,20 +9,14 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "plan/plan_test_support.h"
 #include "sched/policy.h"
 #include "sched/world_test_support.h"
 
 static const char *const engines[] = {"embedder", "store", "reranker", "llm"};
 
 static struct tl_plan *plan_of(const char *text, bool shares) {
-    struct tl_diagnostics findings;
-    tl_diagnostics_init(&findings, "graph");
-    struct tl_graph *graph = tl_graph_parse(text, &findings);
-    if (!graph) fail_msg("%s", findings.items[0].message);
-    tl_diagnostics_fini(&findings);
-    struct tl_plan *plan = NULL;
-    struct tl_error error = {0};
-    if (tl_plan_freeze(graph, NULL, &plan, &error) != TL_OK) fail_msg("%s", error.message);
+    struct tl_plan *plan = tl_plan_test_parse(text);
     plan->shares = shares;
     return plan;
 }

@@ -11,25 +11,10 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "plan/plan_test_support.h"
 #include "sched/world_test_support.h"
 
 static const char *const engines[] = {"embedder", "store", "llm"};
-
-static struct tl_plan *plan_of(const char *text) {
-    struct tl_diagnostics findings;
-    tl_diagnostics_init(&findings, "graph");
-    struct tl_graph *graph = tl_graph_parse(text, &findings);
-    struct tl_str shown = TL_STR_INIT;
-    if (graph) tl_graph_verify(graph, &findings);
-    tl_diagnostics_print(&findings, &shown);
-    if (!graph || findings.errors) fail_msg("%s", shown.data);
-    tl_str_fini(&shown);
-    tl_diagnostics_fini(&findings);
-    struct tl_plan *plan = NULL;
-    struct tl_error error = {0};
-    if (tl_plan_freeze(graph, NULL, &plan, &error) != TL_OK) fail_msg("%s", error.message);
-    return plan;
-}
 
 static struct tl_value *texts(size_t count) {
     struct tl_value *items[8];
@@ -73,7 +58,7 @@ static struct world *run_fold(struct tl_plan *plan, uint64_t seed, size_t items,
 
 static void test_fold_begins_before_initial(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(fold_graph);
+    struct tl_plan *plan = tl_plan_test_parse(fold_graph);
     for (size_t items = 0; items <= 3; items++) {
         char *first = NULL;
         for (uint64_t seed = 1; seed < 20; seed++) {
@@ -100,7 +85,7 @@ static void test_fold_begins_before_initial(void **state) {
 /* A cancel at every moment leaves nothing, in particular between the region's beginning and its initial value. */
 static void test_cancel_before_initial(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(fold_graph);
+    struct tl_plan *plan = tl_plan_test_parse(fold_graph);
     for (unsigned moment = 0;; moment++) {
         uint64_t run;
         struct world *world = run_fold(plan, 3, 2, &run);
@@ -152,7 +137,7 @@ static void test_region_ends_after_all_its_inputs(void **state) {
         put_region("reduce", "group:text[], level:number", "result: $question"),
     };
     for (size_t g = 0; g < sizeof graphs / sizeof *graphs; g++) {
-        struct tl_plan *plan = plan_of(graphs[g]);
+        struct tl_plan *plan = tl_plan_test_parse(graphs[g]);
         for (size_t items = 0; items <= 5; items++) {
             uint64_t run;
             struct world *world = run_fold(plan, 7 + items, items, &run);
@@ -188,7 +173,7 @@ static const char nested[] =
 
 static void test_nested_folds_all_begin_at_once(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(nested);
+    struct tl_plan *plan = tl_plan_test_parse(nested);
     uint64_t run;
     struct world *world = run_fold(plan, 5, 3, &run);
     world_run(world);

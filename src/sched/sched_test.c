@@ -12,26 +12,11 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/utf8.h"
+#include "plan/plan_test_support.h"
 #include "sched/policy.h"
 #include "sched/world_test_support.h"
 
 static const char *const engines[] = {"embedder", "store", "llm", "reranker", "documents"};
-
-static struct tl_plan *plan_of(const char *text) {
-    struct tl_diagnostics findings;
-    tl_diagnostics_init(&findings, "graph");
-    struct tl_graph *graph = tl_graph_parse(text, &findings);
-    struct tl_str shown = TL_STR_INIT;
-    if (graph) tl_graph_verify(graph, &findings);
-    tl_diagnostics_print(&findings, &shown);
-    if (!graph || findings.errors) fail_msg("%s", shown.data);
-    tl_str_fini(&shown);
-    tl_diagnostics_fini(&findings);
-    struct tl_plan *plan = NULL;
-    struct tl_error error = {0};
-    if (tl_plan_freeze(graph, NULL, &plan, &error) != TL_OK) fail_msg("%s", error.message);
-    return plan;
-}
 
 static struct world *world_of(uint64_t seed) {
     return world_create(&(struct world_options){
@@ -62,7 +47,7 @@ static uint64_t submit_chain(struct world *world, struct tl_plan *plan, uint64_t
 
 static void test_chain_runs_in_order(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(chain);
+    struct tl_plan *plan = tl_plan_test_parse(chain);
     struct world *world = world_of(1);
     uint64_t run = submit_chain(world, plan, 0);
     world_run(world);
@@ -125,7 +110,7 @@ static const char reduce_graph[] =
 
 /* Runs the graph over `count` texts; returns the outputs (owned). Items started go to *started. */
 static char *run_over(const char *graph, size_t count, bool with_start, uint64_t seed, uint64_t *started) {
-    struct tl_plan *plan = plan_of(graph);
+    struct tl_plan *plan = tl_plan_test_parse(graph);
     struct world *world = world_of(seed);
     struct tl_value *inputs[] = {texts(count), with_start ? tl_value_text("start", 5) : NULL};
     uint64_t run = world_submit(world, plan, inputs, with_start ? 2 : 1, 0);
@@ -200,7 +185,7 @@ static const char cond_graph[] = "graph \"cond\" {\n"
 
 static void test_cond_runs_one_branch(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(cond_graph);
+    struct tl_plan *plan = tl_plan_test_parse(cond_graph);
     for (int holds = 0; holds < 2; holds++) {
         struct world *world = world_of(3);
         struct tl_value *inputs[] = {tl_value_bool(holds), tl_value_text("q", 1)};
@@ -228,7 +213,7 @@ static const char loop_graph[] =
 
 static void test_loop_stops_by_predicate_and_by_limit(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(loop_graph);
+    struct tl_plan *plan = tl_plan_test_parse(loop_graph);
     for (int again = 0; again < 2; again++) {
         struct world *world = world_of(4);
         struct tl_value *inputs[] = {tl_value_text("s", 1), tl_value_bool(again)};
@@ -252,7 +237,7 @@ static const char waits[] = "graph \"waits\" {\n"
 
 static void test_control_edges_hold(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(waits);
+    struct tl_plan *plan = tl_plan_test_parse(waits);
     for (uint64_t seed = 1; seed < 30; seed++) {
         struct world *world = world_of(seed);
         struct tl_value *inputs[] = {tl_value_text("a", 1), tl_value_text("b", 1)};
@@ -279,7 +264,7 @@ static const char streamed[] = "graph \"streamed\" {\n"
                                "}\n";
 
 static char *run_streamed(const char *graph, uint64_t seed) {
-    struct tl_plan *plan = plan_of(graph);
+    struct tl_plan *plan = tl_plan_test_parse(graph);
     struct world *world = world_of(seed);
     struct tl_value *inputs[] = {world_value(TL_TYPE_OF(PROMPT, 0), 11), tl_value_index("c", NULL, 0)};
     uint64_t run = world_submit(world, plan, inputs, 2, 0);
@@ -350,7 +335,7 @@ static void test_only_the_answer_streams(void **state) {
         {tree_graph, 0, ""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct tl_plan *plan = plan_of(cases[i].graph);
+        struct tl_plan *plan = tl_plan_test_parse(cases[i].graph);
         struct world *world = world_of(5);
         struct tl_value *inputs[] = {texts(cases[i].items), tl_value_text("s", 1)};
         world_submit(world, plan, inputs, 2, 0);
@@ -376,7 +361,7 @@ static const char empty_graph[] = "graph \"empty\" {\n"
 /* What comes after a region may count on what its body uses, also when there was nothing to do. */
 static void test_region_without_items_waits_for_what_it_uses(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(empty_graph);
+    struct tl_plan *plan = tl_plan_test_parse(empty_graph);
     for (uint64_t seed = 1; seed < 20; seed++) {
         struct world *world = world_of(seed);
         struct tl_value *inputs[] = {texts(0), tl_value_text("o", 1), tl_value_index("c", NULL, 0)};
@@ -392,7 +377,7 @@ static void test_region_without_items_waits_for_what_it_uses(void **state) {
 
 static void test_failure_names_primitive_inputs_and_cause(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(chain);
+    struct tl_plan *plan = tl_plan_test_parse(chain);
     struct world *world = world_create(
         &(struct world_options){.seed = 1, .engines = engines, .engine_count = 5, .check = true, .failure = 1});
     uint64_t run = submit_chain(world, plan, 0);
@@ -412,7 +397,7 @@ static void test_long_failure_stays_text(void **state) {
         tl_str_puts(&text, "graph \"long\" {\n  parameters (question:text)\n  %1: vector = embed \"");
         for (int i = 0; i < TL_ERROR_MESSAGE_MAX / 2; i++) tl_str_puts(&text, i < shift ? "x" : "\xc3\xa9");
         tl_str_puts(&text, "\" @embedder (input: $question)\n  results (v: %1)\n}\n");
-        struct tl_plan *plan = plan_of(text.data);
+        struct tl_plan *plan = tl_plan_test_parse(text.data);
         struct world *world = world_create(
             &(struct world_options){.seed = 1, .engines = engines, .engine_count = 5, .check = true, .failure = 1});
         struct tl_value *inputs[] = {tl_value_text("why", 3)};
@@ -429,7 +414,7 @@ static void test_long_failure_stays_text(void **state) {
 
 static void test_unknown_engine_fails_before_anything_runs(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(chain);
+    struct tl_plan *plan = tl_plan_test_parse(chain);
     static const char *const few[] = {"embedder"};
     struct world *world =
         world_create(&(struct world_options){.seed = 1, .engines = few, .engine_count = 1, .check = true});
@@ -445,7 +430,7 @@ static void test_unknown_engine_fails_before_anything_runs(void **state) {
 /* A cancel after every possible number of events: one outcome, nothing left, nothing started after it. */
 static void test_cancel_at_every_moment(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(fold_graph);
+    struct tl_plan *plan = tl_plan_test_parse(fold_graph);
     for (uint64_t seed = 1; seed <= 4; seed++) {
         for (unsigned moment = 0;; moment++) {
             struct world *world = world_of(seed);
@@ -469,7 +454,7 @@ static void test_cancel_at_every_moment(void **state) {
 
 static void test_deadline_ends_the_run_on_time(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(fold_graph);
+    struct tl_plan *plan = tl_plan_test_parse(fold_graph);
     unsigned expired = 0;
     for (uint64_t seed = 1; seed <= 40; seed++) {
         struct world *world = world_of(seed);
@@ -493,7 +478,7 @@ static void test_deadline_ends_the_run_on_time(void **state) {
 
 static void test_runaway_workflow_is_bounded(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(map_simple);
+    struct tl_plan *plan = tl_plan_test_parse(map_simple);
     struct tl_value **items = tl_mem_zalloc(100001 * sizeof *items);
     for (size_t i = 0; i < 100001; i++) items[i] = tl_value_text("x", 1);
     struct world *world =
@@ -545,7 +530,8 @@ static uint64_t crowd(uint64_t seed, struct tl_plan **plans, char **expected) {
 
 static void test_crowds_keep_results_and_replay(void **state) {
     (void)state;
-    struct tl_plan *plans[] = {plan_of(map_simple), plan_of(fold_graph), plan_of(reduce_graph)};
+    struct tl_plan *plans[] = {tl_plan_test_parse(map_simple), tl_plan_test_parse(fold_graph),
+                               tl_plan_test_parse(reduce_graph)};
     char *expected[9] = {0};
     for (uint64_t seed = 1; seed <= 150; seed++) {
         uint64_t trace = crowd(seed, plans, expected);
@@ -567,10 +553,12 @@ static void test_engines_of_a_device_take_turns(void **state) {
         .capabilities = UINT32_MAX, .executor = TL_EXECUTOR_DEVICE, .model = "", .model_digest = ""};
     uint32_t embedder = tl_sched_add_instance(sched, "embedder", &description, device, NULL);
     uint32_t llm = tl_sched_add_instance(sched, "llm", &description, device, NULL);
-    struct tl_plan *embed = plan_of("graph \"e\" {\n  parameters (t:text)\n  %1: vector = embed \"e/embed\" @embedder "
-                                    "(input: $t)\n  results (v: %1)\n}\n");
-    struct tl_plan *prefill = plan_of("graph \"p\" {\n  parameters (p:prompt)\n  %1: kv = prefill \"p/prefill\" @llm "
-                                      "(prompt: $p)\n  results (kv: %1)\n}\n");
+    struct tl_plan *embed =
+        tl_plan_test_parse("graph \"e\" {\n  parameters (t:text)\n  %1: vector = embed \"e/embed\" @embedder "
+                           "(input: $t)\n  results (v: %1)\n}\n");
+    struct tl_plan *prefill =
+        tl_plan_test_parse("graph \"p\" {\n  parameters (p:prompt)\n  %1: kv = prefill \"p/prefill\" @llm "
+                           "(prompt: $p)\n  results (kv: %1)\n}\n");
     struct tl_actions actions;
     tl_actions_init(&actions);
 
@@ -647,7 +635,7 @@ static double place_of_first(bool shared, const struct tl_plan **plan) {
     struct tl_value *inputs[] = {tl_value_text("x", 1), world_value(TL_TYPE_OF(PROMPT, 0), 1)};
     struct tl_event event = {.kind = TL_EVENT_RUN_SUBMITTED};
     struct tl_actions actions;
-    struct tl_plan *made = plan_of(text);
+    struct tl_plan *made = tl_plan_test_parse(text);
     tl_actions_init(&actions);
     event.as.submitted.run = 1;
     event.as.submitted.plan = tl_plan_ref(made);

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "graph/graph.h"
+#include "plan/plan_test_support.h"
 #include "sched/sched_impl.h"
 
 enum { MOST = 16 };
@@ -98,41 +99,29 @@ static void close_bench(struct bench *bench) {
     tl_mem_free(bench);
 }
 
-static struct tl_plan *plan_of(const char *text) {
-    struct tl_diagnostics findings;
-    tl_diagnostics_init(&findings, "graph");
-    struct tl_graph *graph = tl_graph_parse(text, &findings);
-    if (!graph) fail_msg("%s", findings.items[0].message);
-    tl_diagnostics_fini(&findings);
-    struct tl_plan *plan = NULL;
-    struct tl_error error = {0};
-    if (tl_plan_freeze(graph, NULL, &plan, &error) != TL_OK) fail_msg("%s", error.message);
-    return plan;
-}
-
 /* One primitive on an engine. */
 static struct tl_plan *embedding(void) {
-    return plan_of("graph \"e\" {\n"
-                   "  parameters (question:text)\n"
-                   "  %1: vector = embed \"search/embed\" @embedder (input: $question)\n"
-                   "  results (vector: %1)\n"
-                   "}\n");
+    return tl_plan_test_parse("graph \"e\" {\n"
+                              "  parameters (question:text)\n"
+                              "  %1: vector = embed \"search/embed\" @embedder (input: $question)\n"
+                              "  results (vector: %1)\n"
+                              "}\n");
 }
 
 static struct tl_plan *decoding(void) {
-    return plan_of("graph \"d\" {\n"
-                   "  parameters (kv:kv)\n"
-                   "  %1: text text = decode \"answer/decode\" @llm (kv: $kv)\n"
-                   "  results (answer: %1)\n"
-                   "}\n");
+    return tl_plan_test_parse("graph \"d\" {\n"
+                              "  parameters (kv:kv)\n"
+                              "  %1: text text = decode \"answer/decode\" @llm (kv: $kv)\n"
+                              "  results (answer: %1)\n"
+                              "}\n");
 }
 
 static struct tl_plan *matching(void) {
-    return plan_of("graph \"m\" {\n"
-                   "  parameters (query:text, index:index)\n"
-                   "  %1: hit[] = match \"search/match\" @store (query: $query, index: $index) {count=3}\n"
-                   "  results (hits: %1)\n"
-                   "}\n");
+    return tl_plan_test_parse("graph \"m\" {\n"
+                              "  parameters (query:text, index:index)\n"
+                              "  %1: hit[] = match \"search/match\" @store (query: $query, index: $index) {count=3}\n"
+                              "  results (hits: %1)\n"
+                              "}\n");
 }
 
 /* Takes the plan. */

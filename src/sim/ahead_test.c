@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "plan/plan_test_support.h"
 #include "sched/policy.h"
 #include "sim/sim_impl.h"
 
@@ -84,18 +85,6 @@ static uint64_t draw(uint64_t below) {
 }
 
 static bool chance(uint64_t percent) { return draw(100) < percent; }
-
-static struct tl_plan *plan_of(const char *text) {
-    struct tl_diagnostics findings;
-    struct tl_error error;
-    struct tl_plan *plan = NULL;
-    tl_diagnostics_init(&findings, "test");
-    struct tl_graph *graph = tl_graph_parse(text, &findings);
-    if (!graph) fail_msg("%s", findings.items[0].message);
-    tl_diagnostics_fini(&findings);
-    if (tl_plan_freeze(graph, NULL, &plan, &error) != TL_OK) fail_msg("%s", error.message);
-    return plan;
-}
 
 /* ---- a random world: the same for the same seed ---- */
 
@@ -263,7 +252,7 @@ static uint64_t assert_equal_instances(struct tl_sim *a, struct tl_sim *b) {
 static void nothing_shows_of_what_is_computed_ahead(void **state) {
     (void)state;
     uint64_t postponed = 0, steps = 0;
-    for (int i = 0; i < PLANS; i++) plans[i] = plan_of(graphs[i]);
+    for (int i = 0; i < PLANS; i++) plans[i] = tl_plan_test_parse(graphs[i]);
     for (uint64_t seed = 1; seed <= WORLDS; seed++) {
         struct tl_sim *each = world_of(seed, true), *ahead = world_of(seed, false);
         /* Up to somewhere in between, so that something is owed, then to the end. */

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "plan/plan_test_support.h"
 #include "sim/sim.h"
 
 #define MS TL_NS_PER_MS
@@ -60,18 +61,6 @@ static const char empty_graph[] =
     "  results (answer: %5)\n"
     "}\n";
 
-static struct tl_plan *plan_of(const char *text) {
-    struct tl_diagnostics findings;
-    struct tl_error error;
-    struct tl_plan *plan = NULL;
-    tl_diagnostics_init(&findings, "test");
-    struct tl_graph *graph = tl_graph_parse(text, &findings);
-    if (!graph) fail_msg("%s", findings.items[0].message);
-    tl_diagnostics_fini(&findings);
-    if (tl_plan_freeze(graph, NULL, &plan, &error) != TL_OK) fail_msg("%s", error.message);
-    return plan;
-}
-
 static void add_engine(struct tl_sim *sim, const char *name, const char *serves, uint32_t device) {
     struct tl_error error;
     json_t *settings = json_pack("{s:[s], s:i}", "serves", serves, "collection_chunks", 4);
@@ -120,7 +109,7 @@ static const struct tl_sim_item *item_called(struct tl_sim *sim, const char *lab
 
 static void time_is_that_of_the_models(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(question_graph);
+    struct tl_plan *plan = tl_plan_test_parse(question_graph);
     struct tl_sim *sim = sim_with(&(struct tl_sim_config){.seed = 1}, false);
     uint64_t run = submit(sim, plan, 3 * MS, 0, 0);
     tl_sim_run(sim);
@@ -154,7 +143,7 @@ static void time_is_that_of_the_models(void **state) {
 
 static void list_items_go_on_before_the_list_is_whole(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(list_graph);
+    struct tl_plan *plan = tl_plan_test_parse(list_graph);
     struct tl_sim *sim = sim_with(&(struct tl_sim_config){.seed = 1}, false);
     submit(sim, plan, 0, 0, 0);
     tl_sim_run(sim);
@@ -169,7 +158,7 @@ static void list_items_go_on_before_the_list_is_whole(void **state) {
 
 static void a_region_of_no_items_does_not_wait_for_what_it_would_use(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(empty_graph);
+    struct tl_plan *plan = tl_plan_test_parse(empty_graph);
     struct tl_sim *sim = sim_with(&(struct tl_sim_config){.seed = 1}, false);
     uint64_t run = submit(sim, plan, 0, 0, 0);
     tl_sim_run(sim);
@@ -181,7 +170,7 @@ static void a_region_of_no_items_does_not_wait_for_what_it_would_use(void **stat
 }
 
 static uint64_t trace_of(uint64_t seed, double jitter) {
-    struct tl_plan *plan = plan_of(list_graph);
+    struct tl_plan *plan = tl_plan_test_parse(list_graph);
     struct tl_sim *sim = sim_with(&(struct tl_sim_config){.seed = seed, .jitter = jitter, .failure = 0.05}, true);
     for (uint64_t i = 0; i < 10; i++) submit(sim, plan, i * 40 * MS, 0, 0);
     tl_sim_run(sim);
@@ -199,7 +188,7 @@ static void the_same_seed_gives_the_same_trace(void **state) {
 
 static void one_device_does_one_thing_at_a_time(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(question_graph);
+    struct tl_plan *plan = tl_plan_test_parse(question_graph);
     struct tl_sim *sim = sim_with(&(struct tl_sim_config){.seed = 1}, true);
     for (int i = 0; i < 5; i++) submit(sim, plan, 0, 0, 0);
     tl_sim_run(sim);
@@ -214,7 +203,7 @@ static void one_device_does_one_thing_at_a_time(void **state) {
 
 static void a_client_leaves_within_a_quantum(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(question_graph);
+    struct tl_plan *plan = tl_plan_test_parse(question_graph);
     struct tl_sim *sim = sim_with(&(struct tl_sim_config){.seed = 1}, false);
     uint64_t gone = submit(sim, plan, 0, 0, 10 * MS), stays = submit(sim, plan, 0, 0, 0);
     tl_sim_run(sim);
@@ -229,7 +218,7 @@ static void a_client_leaves_within_a_quantum(void **state) {
 
 static void a_deadline_ends_a_run(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(question_graph);
+    struct tl_plan *plan = tl_plan_test_parse(question_graph);
     struct tl_sim *sim = sim_with(&(struct tl_sim_config){.seed = 1}, false);
     uint64_t late = submit(sim, plan, 5 * MS, 60 * MS, 0), early = submit(sim, plan, 5 * MS, 5000 * MS, 0);
     tl_sim_run(sim);
@@ -242,7 +231,7 @@ static void a_deadline_ends_a_run(void **state) {
 
 static void failures_are_injected(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(question_graph);
+    struct tl_plan *plan = tl_plan_test_parse(question_graph);
     struct tl_sim *sim = sim_with(&(struct tl_sim_config){.seed = 1, .failure = 1}, false);
     uint64_t run = submit(sim, plan, 0, 0, 0);
     tl_sim_run(sim);
@@ -256,7 +245,7 @@ static void failures_are_injected(void **state) {
 
 static void a_slow_or_hanging_engine_takes_longer(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(question_graph);
+    struct tl_plan *plan = tl_plan_test_parse(question_graph);
     struct tl_sim *sim = sim_with(&(struct tl_sim_config){.seed = 1}, false);
     tl_sim_break(sim, &(struct tl_sim_fault){.kind = TL_SIM_SLOW, .instance = 0, .until = 10 * MS, .factor = 3});
     tl_sim_break(sim, &(struct tl_sim_fault){.kind = TL_SIM_HANG, .instance = 1, .at = 70 * MS, .until = 200 * MS});
@@ -272,7 +261,7 @@ static void a_slow_or_hanging_engine_takes_longer(void **state) {
 
 static void a_lost_engine_gives_its_work_to_another(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(question_graph);
+    struct tl_plan *plan = tl_plan_test_parse(question_graph);
     struct tl_sim *sim = sim_with(&(struct tl_sim_config){.seed = 1, .retries = 1}, false);
     add_engine(sim, "embedder", "embed", tl_sim_add_device(sim, "gpu"));
     tl_sim_break(sim, &(struct tl_sim_fault){.kind = TL_SIM_LOST, .instance = 0, .at = 10 * MS, .until = 500 * MS});
@@ -290,7 +279,7 @@ static void a_lost_engine_gives_its_work_to_another(void **state) {
 /* Of two instances the one that turns out to be slow gets what it finishes sooner, and no more. */
 static void a_slow_instance_gets_less(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(question_graph);
+    struct tl_plan *plan = tl_plan_test_parse(question_graph);
     struct tl_sim *sim = sim_with(&(struct tl_sim_config){.seed = 1}, false);
     add_engine(sim, "embedder", "embed", tl_sim_add_device(sim, "gpu"));
     tl_sim_break(sim, &(struct tl_sim_fault){.kind = TL_SIM_SLOW, .instance = 0, .until = 1000000 * MS, .factor = 8});
@@ -309,7 +298,7 @@ static void a_slow_instance_gets_less(void **state) {
  * on. An embedding of four tokens takes 25.4 ms on the fast device and 4 times that on the slow one. */
 static void work_goes_where_it_ends_first(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(question_graph);
+    struct tl_plan *plan = tl_plan_test_parse(question_graph);
     for (int slow_first = 0; slow_first < 2; slow_first++) {
         struct tl_sim *sim = tl_sim_create(&(struct tl_sim_config){.seed = 1, .record = true, .check = 1});
         struct tl_error error;
@@ -337,7 +326,7 @@ static void work_goes_where_it_ends_first(void **state) {
 
 static void beyond_the_limit_it_refuses(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(question_graph);
+    struct tl_plan *plan = tl_plan_test_parse(question_graph);
     struct tl_sim *sim = sim_with(&(struct tl_sim_config){.seed = 1, .limits = {.runs = 1}}, false);
     uint64_t run = submit(sim, plan, 0, 0, 0), refused = submit(sim, plan, 5 * MS, 0, 0);
     tl_sim_run(sim);
@@ -376,7 +365,7 @@ static struct tl_value *long_text(char letter, size_t tokens) {
 
 /* ms until all three are there, with a prefix of so many tokens. `reused`: how many had it where they were. */
 static double siblings(size_t prefix, unsigned *reused) {
-    struct tl_plan *plan = plan_of(siblings_graph);
+    struct tl_plan *plan = tl_plan_test_parse(siblings_graph);
     struct tl_sim *sim = sim_with(&(struct tl_sim_config){.seed = 1}, false);
     add_engine(sim, "llm", "llm", tl_sim_add_device(sim, "gpu"));
     struct tl_value *items[] = {long_text('a', 256), long_text('b', 256), long_text('c', 256)};
@@ -406,7 +395,7 @@ static void a_prefix_pulls_but_does_not_bind(void **state) {
 
 static void it_stops_where_it_is_told_and_can_be_dropped(void **state) {
     (void)state;
-    struct tl_plan *plan = plan_of(question_graph);
+    struct tl_plan *plan = tl_plan_test_parse(question_graph);
     struct tl_sim *sim = sim_with(&(struct tl_sim_config){.seed = 1}, false);
     uint64_t run = submit(sim, plan, 0, 0, 0);
     submit(sim, plan, 1000 * MS, 0, 0);

@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include <ftw.h>
 #include <jansson.h>
 #include <llama.h>
 #include <math.h>
@@ -18,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/file_test_support.h"
 #include "base/str.h"
 #include "models/embedded.h"
 #include "models/python.h"
@@ -173,17 +173,10 @@ static int set_up(void **state) {
     return mkdtemp(folder) == NULL;
 }
 
-static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *place) {
-    (void)info;
-    (void)kind;
-    (void)place;
-    return remove(path);
-}
-
 static int tear_down(void **state) {
     (void)state;
     llama_backend_free();
-    return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    return tl_file_test_remove(folder);
 }
 
 int main(void) {

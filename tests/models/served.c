@@ -1,7 +1,6 @@
 #include "models/served.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
@@ -15,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "base/file.h"
+#include "base/file_test_support.h"
 #include "base/str.h"
 #include "models/http.h"
 
@@ -27,23 +26,12 @@ static void set_path(const struct served *served, const char *variable, const ch
     assert_int_equal(setenv(variable, path, 1), 0);
 }
 
-/* The interpreter is found through the cache folder, which is about to be another. */
-static void keep_python(void) {
-    struct tl_str path = TL_STR_INIT;
-    const char *given = getenv("TEOLA_PYTHON");
-    if ((given == NULL || given[0] == '\0') && tl_file_cache_path("venv/bin/python", &path, NULL) == TL_OK &&
-        tl_file_exists(path.data))
-        setenv("TEOLA_PYTHON", path.data, 1);
-    tl_str_fini(&path);
-}
-
 static void set_up_environment(struct served *served) {
     static const char *const unwanted[] = {"HF_TOKEN", "HF_HOME", "HF_ENDPOINT", "HF_HUB_OFFLINE", "TEOLA_OFFLINE",
                                            "TEOLA_MODELS_MANIFEST", "http_proxy", "https_proxy", "all_proxy",
                                            "HTTPS_PROXY"};
     for (size_t i = 0; i < sizeof unwanted / sizeof *unwanted; i++)
         unsetenv(unwanted[i]);
-    keep_python();
     snprintf(served->folder, sizeof served->folder, "/tmp/teola-models-test-XXXXXX");
     assert_non_null(mkdtemp(served->folder));
     set_path(served, "XDG_CACHE_HOME", "cache");
@@ -94,18 +82,11 @@ void served_start(struct served *served) {
     close(output[0]);
 }
 
-static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *place) {
-    (void)info;
-    (void)kind;
-    (void)place;
-    return remove(path);
-}
-
 void served_stop(struct served *served) {
     int result;
     close(served->input);
     waitpid(served->child, &result, 0);
-    nftw(served->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    tl_file_test_remove(served->folder);
 }
 
 const char *served_url(const struct served *served, const char *path, char out[128]) {

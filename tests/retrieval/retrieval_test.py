@@ -1,7 +1,7 @@
 """Are the facts in the sources? Asks ten factual questions over the SQLite documentation by the advanced workflow and
 looks for the fact, and its page, among the three passages that the answer cites. The small model's prose is not judged.
 
-The collection is made once, in the cache, from the pages that the demo indexes; a later run finds it unchanged.
+The collection is made once, in the tests' cache, from the pages that the demo indexes; a later run finds it unchanged.
 """
 import json
 import os
@@ -13,11 +13,12 @@ WANTED = 8  # of ten
 
 source = os.environ["TEOLA_SOURCE_DIR"]
 program = os.environ["TEOLA_PROGRAM"]
-cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "teola")
+cache = os.environ["XDG_CACHE_HOME"]
+setup = os.environ["TEOLA_TEST_SETUP"]
 
 
 def documents():
-    for folder in ("/usr/share/doc/sqlite3", os.path.join(cache, "sqlite3-doc/usr/share/doc/sqlite3")):
+    for folder in ("/usr/share/doc/sqlite3", os.path.join(setup, "sqlite3-doc/usr/share/doc/sqlite3")):
         if os.path.exists(os.path.join(folder, "lang.html")):
             return folder
     sys.exit("the SQLite documentation (package sqlite3-doc) is not installed: run scripts/test")
@@ -36,8 +37,8 @@ def main():
     with open(os.path.join(source, "scripts/demo-documents.txt"), encoding="utf-8") as file:
         pages = [line.strip() for line in file if line.strip() and not line.startswith("#")]
     paths = [os.path.join(folder, page) for page in pages if os.path.exists(os.path.join(folder, page))]
-    os.makedirs(os.path.join(cache, "tests"), exist_ok=True)
-    store = os.path.join(cache, "tests", "retrieval.db")
+    os.makedirs(cache, exist_ok=True)
+    store = os.path.join(cache, "retrieval.db")
     print(teola("index", *paths, "--collection", "sqlite-doc", "--store", store, "--prune", "-q"), end="")
     with open(os.path.join(source, "tests/retrieval/questions.json"), encoding="utf-8") as file:
         questions = json.load(file)

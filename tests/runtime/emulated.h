@@ -23,6 +23,14 @@
     "engines:\n" EMULATED("llm", "") EMULATED("embedder", "") EMULATED("reranker", "") EMULATED("store", "")         \
         EMULATED("documents", ", executor: pool")
 
+static inline struct tl_runtime *open_runtime(const struct tl_runtime_options *options) {
+    struct tl_runtime *runtime = NULL;
+    struct tl_error error = {0};
+    if (tl_runtime_open(options, &runtime, &error) != TL_OK)
+        fail_msg("open: %s", error.message);
+    return runtime;
+}
+
 /* A runtime with these engines and up to four settings laid over them; NULL ends the list. */
 static inline struct tl_runtime *open_emulated(const char *first, ...) {
     const char *settings[4];
@@ -34,10 +42,23 @@ static inline struct tl_runtime *open_emulated(const char *first, ...) {
     va_end(args);
     struct tl_runtime_options options = {
         .size = sizeof options, .config_text = EMULATED_ENGINES, .settings = settings, .setting_count = count};
-    struct tl_runtime *runtime = NULL;
-    struct tl_error error = {0};
-    if (tl_runtime_open(&options, &runtime, &error) != TL_OK)
-        fail_msg("open: %s", error.message);
+    return open_runtime(&options);
+}
+
+/* A runtime that remembers nothing and has `head` as its further configuration. Every role is on a device of its own, but
+ * for one, whose settings are `own`. */
+static inline struct tl_runtime *open_with_own(const char *head, const char *role, const char *own) {
+    static const char *const roles[] = {"llm", "embedder", "reranker", "store", "documents"};
+    struct tl_str text = TL_STR_INIT;
+    tl_str_printf(&text, "memo_bytes: 0\nprofile: none\n%sengines:\n", head);
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
+        if (strcmp(roles[i], role) == 0)
+            tl_str_printf(&text, "  %s: {type: emulated, scale: 0%s}\n", role, own);
+        else
+            tl_str_printf(&text, "  %s: {type: emulated, scale: 0, device: %s}\n", roles[i], roles[i]);
+    struct tl_runtime_options options = {.size = sizeof options, .config_text = text.data};
+    struct tl_runtime *runtime = open_runtime(&options);
+    tl_str_fini(&text);
     return runtime;
 }
 
@@ -86,6 +107,16 @@ static inline json_t *finish(struct tl_runtime *runtime, tl_run_id run, enum tl_
 static inline const char *text_in(const json_t *object, const char *name) {
     const char *text = json_string_value(json_object_get(object, name));
     return text ? text : "";
+}
+
+/* Items of the result that this instance had, those that failed left out. */
+static inline size_t items_on(const json_t *result, const char *instance) {
+    size_t index, count = 0;
+    json_t *item;
+    json_array_foreach(json_object_get(result, "items"), index, item) {
+        count += strcmp(text_in(item, "engine"), instance) == 0 && !json_is_true(json_object_get(item, "failed"));
+    }
+    return count;
 }
 
 static inline const char *error_of(const json_t *result) {

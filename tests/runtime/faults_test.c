@@ -5,37 +5,11 @@
 
 static const char question[] = "{\"question\": \"Where does the amber river meet the coast?\"}";
 
-static struct tl_runtime *open_with(const char *role, const char *settings) {
-    struct tl_str text = TL_STR_INIT;
-    static const char *const roles[] = {"llm", "embedder", "reranker", "store", "documents"};
-    struct tl_runtime *runtime = NULL;
-    struct tl_error error = {0};
-    tl_str_puts(&text, "memo_bytes: 0\nprofile: none\nengines:\n");
-    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
-        tl_str_printf(&text, "  %s: {type: emulated, device: %s, scale: 0%s}\n", roles[i], roles[i],
-                      strcmp(roles[i], role) == 0 ? settings : "");
-    struct tl_runtime_options options = {.size = sizeof options, .config_text = text.data};
-    if (tl_runtime_open(&options, &runtime, &error) != TL_OK)
-        fail_msg("open: %s", error.message);
-    tl_str_fini(&text);
-    return runtime;
-}
-
-/* Items of the result that this instance had, those that failed left out. */
-static size_t items_on(const json_t *result, const char *instance) {
-    size_t index, count = 0;
-    json_t *item;
-    json_array_foreach(json_object_get(result, "items"), index, item) {
-        count += strcmp(text_in(item, "engine"), instance) == 0 && !json_is_true(json_object_get(item, "failed"));
-    }
-    return count;
-}
-
 /* The same engine on two devices: all goes to the fast one, and the answer is that of one instance. */
 static void work_goes_to_the_faster_device(void **state) {
     (void)state;
-    struct tl_runtime *one = open_with("llm", ""),
-                      *two = open_with("llm", ", instances: [{scale: 1, device: slow}, {scale: 0.001, device: fast}]");
+    static const char instances[] = ", instances: [{scale: 1, device: slow}, {scale: 0.001, device: fast}]";
+    struct tl_runtime *one = open_with_own("", "llm", ""), *two = open_with_own("", "llm", instances);
     struct tl_request request = ask(load(one, "naive-rag"), question);
     request.flags = TL_REQUEST_ITEMS;
     json_t *expected = finish(one, submit(one, &request), TL_OK);
@@ -54,7 +28,7 @@ static void work_goes_to_the_faster_device(void **state) {
 static void another_instance_takes_over(void **state) {
     (void)state;
     enum { BREAK_AFTER = 3, MOST_QUERIES = 5000 };
-    struct tl_runtime *runtime = open_with("embedder", ", instances: [{break_after: 3}, {}]");
+    struct tl_runtime *runtime = open_with_own("", "embedder", ", instances: [{break_after: 3}, {}]");
     struct tl_request request = ask(load(runtime, "naive-rag"), question);
     request.flags = TL_REQUEST_ITEMS;
     size_t first = 0, queries = 0;
@@ -71,7 +45,7 @@ static void another_instance_takes_over(void **state) {
 static void the_only_instance_is_opened_again(void **state) {
     (void)state;
     enum { QUERIES = 5000 };
-    struct tl_runtime *runtime = open_with("llm", ", break_after: 40");
+    struct tl_runtime *runtime = open_with_own("", "llm", ", break_after: 40");
     struct tl_request request = ask(load(runtime, "naive-rag"), question);
     unsigned failed = 0, done = 0, done_after = 0;
     for (unsigned i = 0; i < QUERIES && (failed == 0 || done_after < 3); i++) {
@@ -97,7 +71,7 @@ static void the_only_instance_is_opened_again(void **state) {
 static void closing_does_not_wait_for_a_repair(void **state) {
     (void)state;
     for (int i = 0; i < 20; i++) {
-        struct tl_runtime *runtime = open_with("llm", ", break_after: 1");
+        struct tl_runtime *runtime = open_with_own("", "llm", ", break_after: 1");
         struct tl_request request = ask(load(runtime, "naive-rag"), question);
         for (int k = 0; k < 3; k++)
             submit(runtime, &request);

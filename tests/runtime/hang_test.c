@@ -42,40 +42,17 @@ static void let_go(const struct fifo *fifo, int file) {
     close(file);
 }
 
-/* Every role on a device of its own but for what `settings` of the role say; %s in them is the FIFO. */
-static struct tl_runtime *open_with(const char *role, const char *settings, const struct fifo *fifo) {
-    struct tl_str text = TL_STR_INIT;
-    static const char *const roles[] = {"llm", "embedder", "reranker", "store", "documents"};
-    struct tl_runtime *runtime = NULL;
-    struct tl_error error = {0};
-    tl_str_puts(&text, "memo_bytes: 0\nprofile: none\nprewarm: false\nhang_after: 3s\nengines:\n");
-    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
-        bool own = strcmp(roles[i], role) == 0;
-        tl_str_printf(&text, "  %s: {type: emulated, scale: 0", roles[i]);
-        if (!own)
-            tl_str_printf(&text, ", device: %s", roles[i]);
-        for (const char *at = own ? settings : ""; *at; at++)
-            if (at[0] == '%')
-                tl_str_puts(&text, fifo->path);
-            else
-                tl_str_putc(&text, *at);
-        tl_str_puts(&text, "}\n");
-    }
-    struct tl_runtime_options options = {.size = sizeof options, .config_text = text.data};
-    if (tl_runtime_open(&options, &runtime, &error) != TL_OK)
-        fail_msg("open: %s", error.message);
-    tl_str_fini(&text);
+/* An embedder with these settings; % in them is the FIFO. */
+static struct tl_runtime *open_with(const char *settings, const struct fifo *fifo) {
+    struct tl_str own = TL_STR_INIT;
+    for (const char *at = settings; *at; at++)
+        if (at[0] == '%')
+            tl_str_puts(&own, fifo->path);
+        else
+            tl_str_putc(&own, *at);
+    struct tl_runtime *runtime = open_with_own("prewarm: false\nhang_after: 3s\n", "embedder", own.data);
+    tl_str_fini(&own);
     return runtime;
-}
-
-/* Items of the result that this instance had, those that failed left out. */
-static size_t items_on(const json_t *result, const char *instance) {
-    size_t index, count = 0;
-    json_t *item;
-    json_array_foreach(json_object_get(result, "items"), index, item) {
-        count += strcmp(text_in(item, "engine"), instance) == 0 && !json_is_true(json_object_get(item, "failed"));
-    }
-    return count;
 }
 
 static struct tl_request ask_for_items(struct tl_runtime *runtime) {
@@ -107,7 +84,7 @@ static void wait_for(struct tl_runtime *runtime, const struct tl_request *reques
 static void answered_by_another(const char *settings) {
     struct fifo fifo;
     make(&fifo);
-    struct tl_runtime *runtime = open_with("embedder", settings, &fifo);
+    struct tl_runtime *runtime = open_with(settings, &fifo);
     struct tl_request request = ask_for_items(runtime);
     tl_run_id runs[] = {submit(runtime, &request), submit(runtime, &request)};
     for (size_t i = 0; i < 2; i++) {
@@ -135,7 +112,7 @@ static void another_thread_answers(void **state) {
 static void one_that_keeps_all_is_given_up(void **state) {
     (void)state;
     struct tl_runtime *runtime =
-        open_with("embedder", ", batch: 1, instances: [{device: left, hang: true}, {device: right}]", NULL);
+        open_with(", batch: 1, instances: [{device: left, hang: true}, {device: right}]", NULL);
     struct tl_request request = ask_for_items(runtime);
     tl_run_id runs[] = {submit(runtime, &request), submit(runtime, &request)};
     for (size_t i = 0; i < 2; i++) {
@@ -151,7 +128,7 @@ static void the_only_instance_fails_and_comes_back(void **state) {
     (void)state;
     struct fifo fifo;
     make(&fifo);
-    struct tl_runtime *runtime = open_with("embedder", ", device: llm, wait_for: \"%\"", &fifo);
+    struct tl_runtime *runtime = open_with(", device: llm, wait_for: \"%\"", &fifo);
     struct tl_request request = ask_for_items(runtime);
     json_t *result = finish(runtime, submit(runtime, &request), TL_ERR_ENGINE);
     assert_non_null(strstr(error_of(result), "on \"embedder\""));
@@ -184,7 +161,7 @@ static void closed_with_a_call_out(struct tl_runtime **runtime, const char *sett
     struct fifo fifo;
     size_t before = threads();
     make(&fifo);
-    *runtime = open_with("embedder", settings, &fifo);
+    *runtime = open_with(settings, &fifo);
     struct tl_request request = ask_for_items(*runtime);
     submit(*runtime, &request);
     int file = grasp(&fifo);
@@ -212,7 +189,7 @@ static void closing_waits_for_what_returns(void **state) {
     struct fifo fifo;
     size_t before = threads();
     make(&fifo);
-    struct tl_runtime *runtime = open_with("embedder", ", wait_for: \"%\"", &fifo);
+    struct tl_runtime *runtime = open_with(", wait_for: \"%\"", &fifo);
     struct tl_request request = ask_for_items(runtime);
     json_decref(finish(runtime, submit(runtime, &request), TL_ERR_ENGINE));
     let_go(&fifo, grasp(&fifo));

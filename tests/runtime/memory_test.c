@@ -125,10 +125,7 @@ static struct tl_runtime *open_real(const char *store) {
                                          .config_text = "engines: {llm: {type: emulated, scale: 0}}\n",
                                          .settings = settings,
                                          .setting_count = 3};
-    struct tl_runtime *runtime = NULL;
-    struct tl_error error = {0};
-    if (tl_runtime_open(&options, &runtime, &error) != TL_OK)
-        fail_msg("open: %s", error.message);
+    struct tl_runtime *runtime = open_runtime(&options);
     tl_str_fini(&path);
     return runtime;
 }

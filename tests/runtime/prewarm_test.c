@@ -2,9 +2,9 @@
  * way of a query, and nobody hears of it. */
 #define _XOPEN_SOURCE 700
 
+#include "base/file_test_support.h"
 #include "runtime/emulated.h"
 
-#include <ftw.h>
 #include <sched.h>
 
 #include "runtime/runtime.h"
@@ -136,22 +136,16 @@ static void what_is_put_off_is_done_later(void **state) {
 
 /* The language model is real; what it is asked about is made up. */
 static struct tl_runtime *open_real(const char *prewarm, const char *files) {
+    static const char engines[] =
+        "engines:\n"
+        "  llm: {type: llama, model: smollm2-135m-instruct-q8_0, threads: 1, context_size: 2048}\n"
+        EMULATED("embedder", "") EMULATED("reranker", "") EMULATED("store", ", collection_chunks: 3")
+        EMULATED("documents", ", executor: pool");
     const char *const settings[] = {prewarm, files};
-    struct tl_str config = TL_STR_INIT;
-    struct tl_runtime *runtime = NULL;
-    struct tl_error error = {0};
-    setenv("TEOLA_MODELS", getenv("TEOLA_TEST_MODELS"), 1);
-    tl_str_puts(&config,
-                "engines:\n"
-                "  llm: {type: llama, model: smollm2-135m-instruct-q8_0, threads: 1, context_size: 2048}\n" EMULATED(
-                    "embedder", "") EMULATED("reranker", "") EMULATED("store", ", collection_chunks: 3")
-                    EMULATED("documents", ", executor: pool"));
     const struct tl_runtime_options options = {
-        .size = sizeof options, .config_text = config.data, .settings = settings, .setting_count = 2};
-    if (tl_runtime_open(&options, &runtime, &error) != TL_OK)
-        fail_msg("%s", error.message);
-    tl_str_fini(&config);
-    return runtime;
+        .size = sizeof options, .config_text = engines, .settings = settings, .setting_count = 2};
+    setenv("TEOLA_MODELS", getenv("TEOLA_TEST_MODELS"), 1);
+    return open_runtime(&options);
 }
 
 /* Without it the first query finds nothing and leaves its beginning to the second, which asks another question; with it
@@ -218,13 +212,6 @@ static void the_next_process_reads_them(void **state) {
     assert_int_equal(computed[1], computed[0] - loaded[1]);
 }
 
-static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *where) {
-    (void)info;
-    (void)kind;
-    (void)where;
-    return remove(path);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_query_finds_them),
@@ -240,6 +227,6 @@ int main(void) {
         return 1;
     setenv("XDG_CACHE_HOME", cache, 1);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    nftw(cache, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    tl_file_test_remove(cache);
     return failed;
 }

@@ -42,10 +42,7 @@ static struct asked asked_really(const json_t *result, const char *engine) {
 static json_t *really(const char *workflow, const char *level, const char *file) {
     struct tl_runtime_options options = {.size = sizeof options, .config_text = ENGINES "prewarm: false\n"};
     const char *documents[] = {file};
-    struct tl_runtime *runtime;
-    struct tl_error error;
-    if (tl_runtime_open(&options, &runtime, &error) != TL_OK)
-        fail_msg("%s", error.message);
+    struct tl_runtime *runtime = open_runtime(&options);
     struct tl_request request = ask(load(runtime, workflow), question);
     assert_true(tl_optimize_parse(level, &request.optimize));
     request.flags = TL_REQUEST_ITEMS;

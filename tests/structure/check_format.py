@@ -22,7 +22,8 @@ BRACE = re.compile(r"^((?![#/}])[^\n]*[^\s;{}])\n\{\n", re.M)
 def formatter():
     """The clang-format of the scripts' Python environment, else one on the path that is new enough."""
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    own = pathlib.Path(cache) / "teola" / "venv" / "bin" / "clang-format"
+    setup = os.environ.get("TEOLA_TEST_SETUP") or os.path.join(cache, "teola")
+    own = pathlib.Path(setup) / "venv" / "bin" / "clang-format"
     for candidate in (str(own) if own.exists() else None, shutil.which("clang-format")):
         if candidate:
             version = subprocess.run([candidate, "--version"], capture_output=True, text=True).stdout

@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include <ftw.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/file_test_support.h"
 #include "base/progress.h"
 #include "base/str.h"
 #include "engine/call.h"
@@ -191,13 +191,6 @@ static void put(const char *name, const char *text) {
     assert_int_equal(tl_file_write_atomic(path, text, strlen(text), NULL), TL_OK);
 }
 
-static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *place) {
-    (void)info;
-    (void)kind;
-    (void)place;
-    return remove(path);
-}
-
 static uint64_t available(void) {
     char meminfo[256], cgroup[256];
     snprintf(meminfo, sizeof meminfo, "%s/meminfo", folder);
@@ -226,7 +219,7 @@ static void test_available(void **state) {
     put("memory/c/memory.limit_in_bytes", "4096\n");
     put("memory/c/memory.usage_in_bytes", "96\n");
     assert_true(available() == 4000);
-    assert_int_equal(nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+    assert_int_equal(tl_file_test_remove(folder), 0);
 }
 
 int main(void) {

@@ -8,10 +8,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -21,18 +19,18 @@
 #include "base/file.h"
 #include "base/str.h"
 #include "engine/llama/llama_prefix_files.h"
+#include "engine/llama/prefix_test_support.h"
 
 #define STATE 100
 
-static char root[] = "/tmp/teola-prefix-test-XXXXXX";
-static char folder[80];
+static struct tl_prefix_test cache;
 static const int32_t ids[] = {1, 4093, 198, 2683, 359, 253};
 static const size_t count = sizeof ids / sizeof ids[0];
 
 static struct tl_prefix_files *open_files(const char *identity, uint64_t most_bytes) {
     struct tl_prefix_files *files = NULL;
     struct tl_error error = {0};
-    if (tl_prefix_files_open(folder, most_bytes, identity, &files, &error) != TL_OK)
+    if (tl_prefix_files_open(cache.folder, most_bytes, identity, &files, &error) != TL_OK)
         fail_msg("%s", error.message);
     return files;
 }
@@ -56,35 +54,9 @@ static void write_state(const struct tl_prefix_files *files, size_t tokens, unsi
         fail_msg("%s", error.message);
 }
 
-/* The one file that is there. */
-static void find_file(char path[400]) {
-    size_t found = 0;
-    DIR *dir = opendir(folder);
-    assert_non_null(dir);
-    for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
-        if (entry->d_name[0] != '.') {
-            snprintf(path, 400, "%s/%s", folder, entry->d_name);
-            found++;
-        }
-    closedir(dir);
-    assert_int_equal(found, 1);
-}
-
-static size_t files_there(void) {
-    size_t there;
-    uint64_t bytes;
-    tl_prefix_files_sum(folder, &there, &bytes);
-    return there;
-}
-
 static int empty(void **state) {
     (void)state;
-    DIR *dir = opendir(folder);
-    for (struct dirent *entry; dir && (entry = readdir(dir)) != NULL;)
-        unlinkat(dirfd(dir), entry->d_name, 0);
-    if (dir)
-        closedir(dir);
-    chmod(folder, 0700);
+    tl_prefix_test_empty(&cache);
     return 0;
 }
 
@@ -103,10 +75,10 @@ static void what_was_written_is_read(void **unused) {
     assert_int_equal(read_state(files, count, state), TL_OK);
     assert_memory_equal(state, expected, STATE);
     assert_int_equal(read_state(files, count - 1, state), TL_ERR_NOT_FOUND);
-    find_file(path);
+    tl_prefix_test_find(&cache, path);
     assert_int_equal(stat(path, &info), 0);
     assert_int_equal(info.st_mode & 07777, 0600);
-    assert_int_equal(stat(folder, &info), 0);
+    assert_int_equal(stat(cache.folder, &info), 0);
     assert_int_equal(info.st_mode & 07777, 0700);
     tl_prefix_files_close(files);
 }
@@ -119,16 +91,16 @@ static void another_identity_finds_nothing(void **unused) {
     struct tl_prefix_files *files = open_files("model a", 1 << 20), *other = open_files("model b", 1 << 20);
     write_state(other, count, 1);
     assert_int_equal(read_state(files, count, state), TL_ERR_NOT_FOUND);
-    find_file(other_path);
+    tl_prefix_test_find(&cache, other_path);
     struct tl_str content = TL_STR_INIT;
     struct tl_error error;
     assert_int_equal(tl_file_read(other_path, 1 << 20, &content, &error), TL_OK);
     unlink(other_path);
     write_state(files, count, 2);
-    find_file(path);
+    tl_prefix_test_find(&cache, path);
     assert_int_equal(tl_file_write_private(path, content.data, content.length, &error), TL_OK);
     assert_int_equal(read_state(files, count, state), TL_ERR_CORRUPT);
-    assert_int_equal(files_there(), 0);
+    assert_int_equal(tl_prefix_test_count(&cache), 0);
     tl_str_fini(&content);
     tl_prefix_files_close(files);
     tl_prefix_files_close(other);
@@ -142,7 +114,7 @@ static void damage_is_noticed(void **unused) {
     fill(expected, 3);
     struct tl_prefix_files *files = open_files("model a", 1 << 20);
     write_state(files, count, 3);
-    find_file(path);
+    tl_prefix_test_find(&cache, path);
     struct tl_str content = TL_STR_INIT;
     struct tl_error error = {0};
     assert_int_equal(tl_file_read(path, 1 << 20, &content, &error), TL_OK);
@@ -150,7 +122,7 @@ static void damage_is_noticed(void **unused) {
         content.data[i] ^= (char)(1 << i % 8);
         assert_int_equal(tl_file_write_private(path, content.data, content.length, &error), TL_OK);
         assert_int_equal(read_state(files, count, state), TL_ERR_CORRUPT);
-        assert_int_equal(files_there(), 0);
+        assert_int_equal(tl_prefix_test_count(&cache), 0);
         content.data[i] ^= (char)(1 << i % 8);
     }
     tl_str_putc(&content, 'x');
@@ -160,7 +132,7 @@ static void damage_is_noticed(void **unused) {
         assert_int_equal(tl_file_write_private(path, content.data, length, &error), TL_OK);
         assert_int_equal(tl_prefix_files_read(files, ids, count, state, STATE, &error), TL_ERR_CORRUPT);
         assert_non_null(strstr(error.message, "another size"));
-        assert_int_equal(files_there(), 0);
+        assert_int_equal(tl_prefix_test_count(&cache), 0);
     }
     write_state(files, count, 3);
     assert_int_equal(read_state(files, count, state), TL_OK);
@@ -177,20 +149,20 @@ static void only_what_is_ours_is_trusted(void **unused) {
     struct tl_prefix_files *files = open_files("model a", 1 << 20), *none = NULL;
     struct tl_error error = {0};
     write_state(files, count, 3);
-    find_file(path);
+    tl_prefix_test_find(&cache, path);
     assert_int_equal(chmod(path, 0620), 0);
     assert_int_equal(tl_prefix_files_read(files, ids, count, state, STATE, &error), TL_ERR_CORRUPT);
     assert_non_null(strstr(error.message, "does not belong to this user alone"));
     write_state(files, count, 3);
-    snprintf(aside, sizeof aside, "%s/aside", root);
+    snprintf(aside, sizeof aside, "%s/aside", cache.cache);
     assert_int_equal(rename(path, aside), 0);
     assert_int_equal(symlink(aside, path), 0);
     assert_int_equal(read_state(files, count, state), TL_ERR_CORRUPT);
     assert_int_equal(mkfifo(path, 0600), 0);
     assert_int_equal(read_state(files, count, state), TL_ERR_CORRUPT);
-    assert_int_equal(files_there(), 0);
-    assert_int_equal(chmod(folder, 0750), 0);
-    assert_int_equal(tl_prefix_files_open(folder, 1 << 20, "model a", &none, &error), TL_ERR_INVALID);
+    assert_int_equal(tl_prefix_test_count(&cache), 0);
+    assert_int_equal(chmod(cache.folder, 0750), 0);
+    assert_int_equal(tl_prefix_files_open(cache.folder, 1 << 20, "model a", &none, &error), TL_ERR_INVALID);
     assert_non_null(strstr(error.message, "chmod 700"));
     unlink(aside);
     tl_prefix_files_close(files);
@@ -200,9 +172,9 @@ static void only_what_is_ours_is_trusted(void **unused) {
 static void use_at(const struct tl_prefix_files *files, size_t tokens, time_t when) {
     struct timespec times[2] = {{.tv_sec = when}, {.tv_sec = when}};
     char path[400];
-    assert_int_equal(files_there(), 0);
+    assert_int_equal(tl_prefix_test_count(&cache), 0);
     write_state(files, tokens, (unsigned)tokens);
-    find_file(path);
+    tl_prefix_test_find(&cache, path);
     assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
 }
 
@@ -214,18 +186,18 @@ static void the_oldest_go_first(void **unused) {
     struct tl_error error = {0};
     struct tl_prefix_files *files = open_files("model a", 1 << 20);
     use_at(files, 2, 1000);
-    find_file(path);
+    tl_prefix_test_find(&cache, path);
     assert_int_equal(stat(path, &info), 0);
     uint64_t most = 3 * ((uint64_t)info.st_size + 8); /* three files, each of at most six tokens, hardly more */
-    snprintf(kept, sizeof kept, "%s/kept", root);
+    snprintf(kept, sizeof kept, "%s/kept", cache.cache);
     /* A file of 3 tokens that was used before, and what a dead process left before both. */
     assert_int_equal(rename(path, kept), 0);
     char second[400];
     use_at(files, 3, 900);
-    find_file(second);
+    tl_prefix_test_find(&cache, second);
     assert_int_equal(rename(kept, path), 0);
     char left[200];
-    snprintf(left, sizeof left, "%s/some.kv.1-2-3.tmp", folder);
+    snprintf(left, sizeof left, "%s/some.kv.1-2-3.tmp", cache.folder);
     assert_int_equal(tl_file_write_private(left, state, 50, &error), TL_OK);
     struct timespec times[2] = {{.tv_sec = 500}, {.tv_sec = 500}};
     assert_int_equal(utimensat(AT_FDCWD, left, times, 0), 0);
@@ -234,9 +206,9 @@ static void the_oldest_go_first(void **unused) {
     files = open_files("model a", most);
     assert_int_equal(read_state(files, 3, state), TL_OK); /* now the one of 2 tokens is older */
     write_state(files, 4, 4);                             /* what was left goes */
-    assert_int_equal(files_there(), 3);
+    assert_int_equal(tl_prefix_test_count(&cache), 3);
     write_state(files, 5, 5);
-    assert_int_equal(files_there(), 3);
+    assert_int_equal(tl_prefix_test_count(&cache), 3);
     assert_int_equal(read_state(files, 2, state), TL_ERR_NOT_FOUND);
     assert_int_equal(read_state(files, 3, state), TL_OK);
     assert_int_equal(read_state(files, 5, state), TL_OK);
@@ -281,14 +253,9 @@ int main(void) {
         cmocka_unit_test_teardown(the_oldest_go_first, empty),
         cmocka_unit_test_teardown(processes_do_not_disturb_each_other, empty),
     };
-    if (!mkdtemp(root))
+    if (!tl_prefix_test_open(&cache))
         return 1;
-    snprintf(folder, sizeof folder, "%s/cache/prefixes", root);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    char command[128];
-    rmdir(folder);
-    snprintf(command, sizeof command, "%s/cache", root);
-    rmdir(command);
-    rmdir(root);
+    tl_prefix_test_close(&cache);
     return failed;
 }

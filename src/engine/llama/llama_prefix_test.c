@@ -9,7 +9,6 @@
 #include <stdio.h>
 
 #include <cmocka.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,10 +21,10 @@
 #include "engine/engines.h"
 #include "engine/llama/llama_internal.h"
 #include "engine/llama/llama_test_support.h"
+#include "engine/llama/prefix_test_support.h"
 #include "engine/llm/llm_impl.h"
 
-static char cache[] = "/tmp/teola-prefix-engine-XXXXXX";
-static char folder[100];
+static struct tl_prefix_test cache;
 
 static struct tl_conformance *open_engine(const char *more) {
     static struct tl_conformance_subject subject = {.ops = &tl_llama_engine, .kinds = 1};
@@ -114,31 +113,9 @@ static void drop(struct answer *answer) {
     tl_mem_free(answer->logits);
 }
 
-static size_t files_there(void) {
-    size_t count;
-    uint64_t bytes;
-    tl_prefix_files_sum(folder, &count, &bytes);
-    return count;
-}
-
-static void find_file(char path[400]) {
-    DIR *dir = opendir(folder);
-    assert_non_null(dir);
-    path[0] = '\0';
-    for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
-        if (entry->d_name[0] != '.')
-            snprintf(path, 400, "%s/%s", folder, entry->d_name);
-    closedir(dir);
-    assert_true(path[0]);
-}
-
 static int empty(void **state) {
     (void)state;
-    DIR *dir = opendir(folder);
-    for (struct dirent *entry; dir && (entry = readdir(dir)) != NULL;)
-        unlinkat(dirfd(dir), entry->d_name, 0);
-    if (dir)
-        closedir(dir);
+    tl_prefix_test_empty(&cache);
     return 0;
 }
 
@@ -155,7 +132,7 @@ static void the_next_process_reads_it(void **state) {
     assert_int_equal(first.vocabulary, second.vocabulary);
     assert_memory_equal(first.logits, second.logits, first.vocabulary * sizeof *first.logits);
     assert_string_equal(first.text, second.text);
-    assert_int_equal(files_there(), 1);
+    assert_int_equal(tl_prefix_test_count(&cache), 1);
     drop(&first);
     drop(&second);
 }
@@ -170,8 +147,8 @@ static void nothing_of_a_query_is_written(void **state) {
     for (int i = 0; i < 2; i++) {
         struct answer answer = process(DIGEST, i ? secret : "What is two plus two?", NULL);
         drop(&answer);
-        assert_int_equal(files_there(), 1);
-        find_file(path);
+        assert_int_equal(tl_prefix_test_count(&cache), 1);
+        tl_prefix_test_find(&cache, path);
         assert_int_equal(tl_file_read(path, 1 << 24, &contents[i], &error), TL_OK);
         unlink(path);
     }
@@ -179,7 +156,7 @@ static void nothing_of_a_query_is_written(void **state) {
     assert_memory_equal(contents[0].data, contents[1].data, contents[0].length);
     struct answer answer = process(DIGEST, secret, "somebody");
     drop(&answer);
-    assert_int_equal(files_there(), 0);
+    assert_int_equal(tl_prefix_test_count(&cache), 0);
     tl_str_fini(&contents[0]);
     tl_str_fini(&contents[1]);
 
@@ -195,7 +172,7 @@ static void nothing_of_a_query_is_written(void **state) {
     const struct tl_llm_copy *copy = tl_llm_next_pinned(engine->core, NULL);
     assert_true(!copy || copy->saved_length > copy->mark.length);
     tl_conformance_close(run);
-    assert_int_equal(files_there(), 0);
+    assert_int_equal(tl_prefix_test_count(&cache), 0);
 }
 
 static void expect_unused(const char *why) {
@@ -204,7 +181,7 @@ static void expect_unused(const char *why) {
     assert_int_equal(answer.usage.tokens_reused, 0);
     if (!strstr(answer.notice, why))
         fail_msg("the notice is '%s', not '%s'", answer.notice, why);
-    assert_int_equal(files_there(), 1); /* written anew */
+    assert_int_equal(tl_prefix_test_count(&cache), 1); /* written anew */
     drop(&answer);
 }
 
@@ -214,7 +191,7 @@ static void what_is_wrong_is_not_used(void **state) {
     char path[400];
     struct answer answer = process(DIGEST, secret, NULL);
     drop(&answer);
-    find_file(path);
+    tl_prefix_test_find(&cache, path);
     int file = open(path, O_RDWR);
     assert_true(file >= 0);
     struct stat info;
@@ -249,7 +226,7 @@ static void other_circumstances_find_nothing(void **state) {
     answer = process(DIGEST, secret, "somebody");
     assert_int_equal(answer.usage.tokens_loaded, 0);
     drop(&answer);
-    assert_int_equal(files_there(), 3); /* two of them have written their own */
+    assert_int_equal(tl_prefix_test_count(&cache), 3); /* two of them have written their own */
 }
 
 /* What an engine that has failed has computed is not handed on. */
@@ -271,22 +248,22 @@ static void a_failed_engine_writes_nothing(void **state) {
     tl_conformance_finish(run);
     assert_int_equal(tl_conformance_outcome(held)->status, TL_ERR_ENGINE);
     tl_conformance_close(run);
-    assert_int_equal(files_there(), 0);
+    assert_int_equal(tl_prefix_test_count(&cache), 0);
 }
 
 /* A cache folder that cannot be had, or is open to others, costs no query. */
 static void without_a_folder_all_goes_on(void **state) {
     (void)state;
     tl_log_set_level(TL_LOG_ERROR); /* it warns */
-    assert_int_equal(chmod(folder, 0755), 0);
+    assert_int_equal(chmod(cache.folder, 0755), 0);
     struct answer answer = process(DIGEST, secret, NULL);
     drop(&answer);
-    assert_int_equal(files_there(), 0);
-    assert_int_equal(chmod(folder, 0700), 0);
+    assert_int_equal(tl_prefix_test_count(&cache), 0);
+    assert_int_equal(chmod(cache.folder, 0700), 0);
     setenv("XDG_CACHE_HOME", "/proc/nowhere", 1);
     answer = process(DIGEST, secret, NULL);
     drop(&answer);
-    setenv("XDG_CACHE_HOME", cache, 1);
+    setenv("XDG_CACHE_HOME", cache.cache, 1);
     tl_log_set_level(TL_LOG_WARN);
 }
 
@@ -299,15 +276,9 @@ int main(void) {
         cmocka_unit_test_teardown(a_failed_engine_writes_nothing, empty),
         cmocka_unit_test_teardown(without_a_folder_all_goes_on, empty),
     };
-    if (!mkdtemp(cache))
+    if (!tl_prefix_test_open(&cache))
         return 1;
-    setenv("XDG_CACHE_HOME", cache, 1);
-    snprintf(folder, sizeof folder, "%s/teola/prefixes", cache);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    char parent[100];
-    rmdir(folder);
-    snprintf(parent, sizeof parent, "%s/teola", cache);
-    rmdir(parent);
-    rmdir(cache);
+    tl_prefix_test_close(&cache);
     return failed;
 }

@@ -5,18 +5,16 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "engine/engines.h"
+#include "engine/llama/gguf_test_support.h"
 #include "engine/llama/llama_internal.h"
 #include "engine/llama/llama_layout.h"
 #include "engine/llama/llama_test_support.h"
-#include "ggml.h"
-#include "gguf.h"
 
 enum { WIDTH = 32, INNER = 2 * WIDTH, STATE = 8, RANK = 4, KERNEL = 4, LAYERS = 2, TRAINED = 512, WORDS = 3 + 256 };
 
@@ -25,20 +23,7 @@ static char settings[256];
 
 /* ---- the file ---- */
 
-static struct ggml_context *tensors;
-static uint32_t noise = 12345;
-
-static void add_tensor(struct gguf_context *file, const char *name, int64_t in, int64_t out, float base, float spread) {
-    struct ggml_tensor *tensor =
-        out > 0 ? ggml_new_tensor_2d(tensors, GGML_TYPE_F32, in, out) : ggml_new_tensor_1d(tensors, GGML_TYPE_F32, in);
-    ggml_set_name(tensor, name);
-    float *data = ggml_get_data(tensor);
-    for (int64_t i = 0; i < ggml_nelements(tensor); i++) {
-        noise = noise * 1664525u + 1013904223u;
-        data[i] = base + spread * ((float)(noise >> 8) / 8388608.0f - 1.0f);
-    }
-    gguf_add_tensor(file, tensor);
-}
+static struct tl_gguf_test model;
 
 /* A token for each byte. */
 static void write_vocabulary(struct gguf_context *file) {
@@ -62,7 +47,7 @@ static void write_vocabulary(struct gguf_context *file) {
     gguf_set_val_u32(file, "tokenizer.ggml.eos_token_id", 2);
 }
 
-static void write_layer(struct gguf_context *file, int layer) {
+static void write_layer(int layer) {
     static const struct {
         const char *name;
         int64_t in, out;
@@ -77,12 +62,13 @@ static void write_layer(struct gguf_context *file, int layer) {
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         char name[48];
         snprintf(name, sizeof name, "blk.%d.%s", layer, parts[i].name);
-        add_tensor(file, name, parts[i].in, parts[i].out, parts[i].base, parts[i].spread);
+        tl_gguf_test_add(&model, name, parts[i].in, parts[i].out, parts[i].base, parts[i].spread);
     }
 }
 
 static void write_model(void) {
-    struct gguf_context *file = gguf_init_empty();
+    tl_gguf_test_open(&model, 1 << 22);
+    struct gguf_context *file = model.file;
     gguf_set_val_str(file, "general.architecture", "mamba");
     gguf_set_val_u32(file, "mamba.context_length", TRAINED);
     gguf_set_val_u32(file, "mamba.embedding_length", WIDTH);
@@ -95,13 +81,12 @@ static void write_model(void) {
     gguf_set_val_u32(file, "mamba.ssm.time_step_rank", RANK);
     gguf_set_val_f32(file, "mamba.attention.layer_norm_rms_epsilon", 1e-5f);
     write_vocabulary(file);
-    add_tensor(file, "token_embd.weight", WIDTH, WORDS, 0, 1);
-    add_tensor(file, "output_norm.weight", WIDTH, 0, 1, 0.2f);
-    add_tensor(file, "output.weight", WIDTH, WORDS, 0, 1);
+    tl_gguf_test_add(&model, "token_embd.weight", WIDTH, WORDS, 0, 1);
+    tl_gguf_test_add(&model, "output_norm.weight", WIDTH, 0, 1, 0.2f);
+    tl_gguf_test_add(&model, "output.weight", WIDTH, WORDS, 0, 1);
     for (int layer = 0; layer < LAYERS; layer++)
-        write_layer(file, layer);
-    assert_true(gguf_write_to_file(file, path, false));
-    gguf_free(file);
+        write_layer(layer);
+    tl_gguf_test_write(&model, path);
 }
 
 /* ---- tests ---- */
@@ -173,11 +158,6 @@ static void test_layouts_are_not_compared(void **state) {
 
 static int set_up(void **state) {
     (void)state;
-    int file = mkstemp(path);
-    tensors = ggml_init((struct ggml_init_params){.mem_size = 1 << 22});
-    if (file < 0 || !tensors)
-        return -1;
-    close(file);
     write_model();
     snprintf(settings, sizeof settings,
              "{\"model\": \"%s\", \"context_size\": 512, \"parallel\": 2, \"reserve\": 64, \"threads\": 1}", path);
@@ -186,7 +166,7 @@ static int set_up(void **state) {
 
 static int tear_down(void **state) {
     (void)state;
-    ggml_free(tensors);
+    tl_gguf_test_close(&model);
     return unlink(path);
 }
 

@@ -6,17 +6,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/mem.h"
 #include "engine/conformance/conformance.h"
 #include "engine/engines.h"
-#include "ggml.h"
-#include "gguf.h"
+#include "engine/llama/gguf_test_support.h"
 
 enum { WIDTH = 32, HEADS = 2, INNER = 64, LAYERS = 2, POSITIONS = 64, WORDS = 40, HEAD = WIDTH / HEADS };
 enum { PAD, UNK, CLS, SEP, MASK, FIRST_WORD };
@@ -32,38 +29,22 @@ static char settings[256];
 
 /* ---- the file ---- */
 
-static struct ggml_context *tensors;
+static struct tl_gguf_test model;
 
-static uint32_t noise = 12345;
-
-static struct ggml_tensor *add_tensor(struct gguf_context *file, const char *name, int64_t in, int64_t out, float base,
-                                      float spread) {
-    struct ggml_tensor *tensor =
-        out > 0 ? ggml_new_tensor_2d(tensors, GGML_TYPE_F32, in, out) : ggml_new_tensor_1d(tensors, GGML_TYPE_F32, in);
-    ggml_set_name(tensor, name);
-    float *data = ggml_get_data(tensor);
-    for (int64_t i = 0; i < ggml_nelements(tensor); i++) {
-        noise = noise * 1664525u + 1013904223u;
-        data[i] = base + spread * ((float)(noise >> 8) / 8388608.0f - 1.0f);
-    }
-    gguf_add_tensor(file, tensor);
-    return tensor;
-}
-
-static void add_linear(struct gguf_context *file, const char *name, int64_t in, int64_t out) {
+static void add_linear(const char *name, int64_t in, int64_t out) {
     char full[64];
     snprintf(full, sizeof full, "%s.weight", name);
-    add_tensor(file, full, in, out, 0, 0.35f);
+    tl_gguf_test_add(&model, full, in, out, 0, 0.35f);
     snprintf(full, sizeof full, "%s.bias", name);
-    add_tensor(file, full, out, 0, 0, 0.2f);
+    tl_gguf_test_add(&model, full, out, 0, 0, 0.2f);
 }
 
-static void add_norm(struct gguf_context *file, const char *name) {
+static void add_norm(const char *name) {
     char full[64];
     snprintf(full, sizeof full, "%s.weight", name);
-    add_tensor(file, full, WIDTH, 0, 1, 0.3f);
+    tl_gguf_test_add(&model, full, WIDTH, 0, 1, 0.3f);
     snprintf(full, sizeof full, "%s.bias", name);
-    add_tensor(file, full, WIDTH, 0, 0, 0.2f);
+    tl_gguf_test_add(&model, full, WIDTH, 0, 0, 0.2f);
 }
 
 static void write_vocabulary(struct gguf_context *file) {
@@ -90,7 +71,8 @@ static void write_vocabulary(struct gguf_context *file) {
 }
 
 static void write_model(void) {
-    struct gguf_context *file = gguf_init_empty();
+    tl_gguf_test_open(&model, 1 << 20);
+    struct gguf_context *file = model.file;
     gguf_set_val_str(file, "general.architecture", "bert");
     gguf_set_val_u32(file, "bert.block_count", LAYERS);
     gguf_set_val_u32(file, "bert.context_length", POSITIONS);
@@ -101,31 +83,30 @@ static void write_model(void) {
     gguf_set_val_bool(file, "bert.attention.causal", false);
     gguf_set_val_u32(file, "bert.pooling_type", 4);
     write_vocabulary(file);
-    add_tensor(file, "token_embd.weight", WIDTH, WORDS, 0, 1);
-    add_tensor(file, "position_embd.weight", WIDTH, POSITIONS, 0, 0.5f);
-    add_tensor(file, "token_types.weight", WIDTH, 2, 0, 0.5f);
-    add_norm(file, "token_embd_norm");
+    tl_gguf_test_add(&model, "token_embd.weight", WIDTH, WORDS, 0, 1);
+    tl_gguf_test_add(&model, "position_embd.weight", WIDTH, POSITIONS, 0, 0.5f);
+    tl_gguf_test_add(&model, "token_types.weight", WIDTH, 2, 0, 0.5f);
+    add_norm("token_embd_norm");
     for (int layer = 0; layer < LAYERS; layer++) {
         static const char *const square[] = {"attn_q", "attn_k", "attn_v", "attn_output"};
         static const char *const norms[] = {"attn_output_norm", "layer_output_norm"};
         char name[48];
         for (size_t i = 0; i < 4; i++) {
             snprintf(name, sizeof name, "blk.%d.%s", layer, square[i]);
-            add_linear(file, name, WIDTH, WIDTH);
+            add_linear(name, WIDTH, WIDTH);
         }
         snprintf(name, sizeof name, "blk.%d.ffn_up", layer);
-        add_linear(file, name, WIDTH, INNER);
+        add_linear(name, WIDTH, INNER);
         snprintf(name, sizeof name, "blk.%d.ffn_down", layer);
-        add_linear(file, name, INNER, WIDTH);
+        add_linear(name, INNER, WIDTH);
         for (size_t i = 0; i < 2; i++) {
             snprintf(name, sizeof name, "blk.%d.%s", layer, norms[i]);
-            add_norm(file, name);
+            add_norm(name);
         }
     }
-    add_linear(file, "cls", WIDTH, WIDTH);
-    add_linear(file, "cls.output", WIDTH, 1);
-    assert_true(gguf_write_to_file(file, path, false));
-    gguf_free(file);
+    add_linear("cls", WIDTH, WIDTH);
+    add_linear("cls.output", WIDTH, 1);
+    tl_gguf_test_write(&model, path);
 }
 
 /* ---- the plain forward pass ---- */
@@ -134,7 +115,7 @@ static const float *weight(const char *format, int layer, const char *part) {
     char name[64], full[80];
     snprintf(name, sizeof name, format, layer);
     snprintf(full, sizeof full, "%s.%s", name, part);
-    struct ggml_tensor *tensor = ggml_get_tensor(tensors, full);
+    struct ggml_tensor *tensor = ggml_get_tensor(model.tensors, full);
     assert_non_null(tensor);
     return ggml_get_data(tensor);
 }
@@ -339,11 +320,6 @@ static void test_conformance(void **state) {
 
 static int prepare(void **state) {
     (void)state;
-    int fd = mkstemp(path);
-    if (fd < 0)
-        return 1;
-    close(fd);
-    tensors = ggml_init((struct ggml_init_params){.mem_size = 1 << 20});
     write_model();
     snprintf(settings, sizeof settings,
              "{\"model\": \"%s\", \"method\": \"cross\", \"context_size\": 128, \"threads\": 1}", path);
@@ -352,7 +328,7 @@ static int prepare(void **state) {
 
 static int clean(void **state) {
     (void)state;
-    ggml_free(tensors);
+    tl_gguf_test_close(&model);
     return remove(path);
 }
 
