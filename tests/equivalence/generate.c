@@ -213,6 +213,7 @@ static void make_index(struct maker *maker, struct tl_body *body) {
     struct tl_node *node = add(maker, body, TL_OP_CHUNK);
     tl_graph_connect(node, "documents", documents);
     set_integer(maker, node, "size", 8 << below(maker, 3));
+    set_integer(maker, node, "overlap", 2); /* less than a passage, else each token would begin one */
     chunks = infer(maker, node);
     node = add(maker, body, TL_OP_EMBED);
     tl_graph_connect(node, "input", chunks);
