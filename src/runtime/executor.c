@@ -61,7 +61,9 @@ struct tl_executor_pool {
     struct tl_executor_thread *first, *last; /* executors with orders that nobody carries out yet */
     pthread_t *threads;
     size_t thread_capacity;
-    unsigned thread_count, most_threads, idle;
+    unsigned waiting;                        /* how many those are */
+    unsigned thread_count, most_threads;
+    unsigned idle; /* threads that wait, or were woken and have not looked yet */
     bool stop;
 };
 
@@ -265,6 +267,17 @@ static void *thread_main(void *argument) {
     return NULL;
 }
 
+/* Under the pool's lock. */
+static void line_up(struct tl_executor_pool *pool, struct tl_executor_thread *executor) {
+    executor->next = NULL;
+    if (pool->last)
+        pool->last->next = executor;
+    else
+        pool->first = executor;
+    pool->last = executor;
+    pool->waiting++;
+}
+
 /* One order of an executor, then the executor goes to the end of the line. */
 static void serve(struct tl_executor_pool *pool, struct tl_executor_thread *executor) {
     struct tl_order order;
@@ -276,12 +289,7 @@ static void serve(struct tl_executor_pool *pool, struct tl_executor_thread *exec
     pthread_mutex_lock(&pool->lock);
     pthread_mutex_lock(&executor->lock);
     if (executor->count > 0) {
-        executor->next = NULL;
-        if (pool->last)
-            pool->last->next = executor;
-        else
-            pool->first = executor;
-        pool->last = executor;
+        line_up(pool, executor);
     } else {
         executor->scheduled = false;
         pthread_cond_broadcast(&executor->work);
@@ -300,6 +308,7 @@ static void *pool_main(void *argument) {
             pool->first = executor->next;
             if (!pool->first)
                 pool->last = NULL;
+            pool->waiting--;
             pthread_mutex_unlock(&pool->lock);
             serve(pool, executor);
             pthread_mutex_lock(&pool->lock);
@@ -338,9 +347,10 @@ void tl_executor_pool_destroy(struct tl_executor_pool *pool) {
     tl_mem_free(pool);
 }
 
-/* Under the pool's lock: somebody is there for the first in the list, or will be. */
+/* Under the pool's lock: somebody is there for each in the list, as far as there may be threads. One that was woken for
+ * another is not there for this one. */
 static void see_to_it(struct tl_executor_pool *pool) {
-    if (pool->idle == 0 && pool->thread_count < pool->most_threads) {
+    if (pool->idle < pool->waiting && pool->thread_count < pool->most_threads) {
         pool->threads = tl_mem_grow(pool->threads, &pool->thread_capacity, pool->thread_count + 1, sizeof(pthread_t));
         tl_executor_start_thread(&pool->threads[pool->thread_count++], pool_main, pool, "pool");
     }
@@ -348,12 +358,7 @@ static void see_to_it(struct tl_executor_pool *pool) {
 }
 
 static void schedule(struct tl_executor_pool *pool, struct tl_executor_thread *executor) {
-    executor->next = NULL;
-    if (pool->last)
-        pool->last->next = executor;
-    else
-        pool->first = executor;
-    pool->last = executor;
+    line_up(pool, executor);
     see_to_it(pool);
 }
 
