@@ -429,8 +429,8 @@ static void test_cached_and_uncached(void **state) {
 static void measure_calls(struct tl_llama_engine *engine) {
     struct tl_llm_range range = {0};
     for (int i = 0; i < 16; i++) {
-        tl_llm_measured(engine->core, &(struct tl_llm_call){&range, 1, 1, 1}, 10);
-        tl_llm_measured(engine->core, &(struct tl_llm_call){&range, 1, 32, 0}, 32);
+        tl_llm_measured(engine->core, &(struct tl_llm_call){&range, 1, 1, 1, 0}, 10);
+        tl_llm_measured(engine->core, &(struct tl_llm_call){&range, 1, 32, 0, 0}, 32);
     }
 }
 

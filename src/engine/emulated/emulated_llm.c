@@ -324,7 +324,7 @@ double tl_emulated_llm_plan(struct emulated_engine *engine) {
     while (tl_llm_next_call(llm->core, &call)) {
         for (size_t i = 0; i < call.count; i++) {
             const struct tl_llm_range *range = &call.ranges[i];
-            bool writes = i < call.writers;
+            bool writes = range->writes;
             size_t count = writes || range->count <= most - prompt ? range->count : (size_t)(most - prompt);
             struct emulated_job *job = range->request->user;
             sequences += range->logits > 0;

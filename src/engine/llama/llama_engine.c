@@ -213,6 +213,8 @@ static enum tl_status open_context(struct tl_llama_engine *engine, struct tl_err
 #define LEAST_CHUNK 64
 
 static void open_core(struct tl_llama_engine *engine) {
+    /* A state that has gone on cannot go back: these models are served, and share only what is whole. */
+    bool whole_only = llama_model_is_recurrent(engine->model) || llama_model_is_hybrid(engine->model);
     const struct tl_llm_limits limits = {
         .sequences = engine->sequences,
         .running = wanted_sequences(engine),
@@ -228,9 +230,9 @@ static void open_core(struct tl_llama_engine *engine) {
         .draft = engine->lookup < 0 ? MOST_PROPOSALS : (uint32_t)engine->lookup,
         .draft_always = engine->lookup > 0,
         .idle_steps = engine->unified ? UNIFIED_IDLE_STEPS : 0,
-        /* A state that has gone on cannot go back: these are served, and share only what is whole. */
-        .whole_only = llama_model_is_recurrent(engine->model) || llama_model_is_hybrid(engine->model),
+        .whole_only = whole_only,
         .held_only = engine->keep && strcmp(engine->keep, "held") == 0,
+        .streams = !engine->unified && !whole_only,
     };
     const struct tl_llm_storage storage = tl_llama_storage(engine);
     engine->core = tl_llm_create(&limits, &storage);
@@ -318,10 +320,11 @@ static void log_counters(const struct tl_llama_engine *engine) {
     struct tl_llm_counters counters = tl_llm_count(engine->core);
     tl_log(TL_LOG_INFO,
            "engine %s: %" PRIu64 " prompt tokens asked, %" PRIu64 " reused, %" PRIu64 " computed, %" PRIu64
-           " evicted; calls: %" PRIu64 " that write, %" PRIu64 " of prompts, %" PRIu64 " of both; %" PRIu64
-           " proposals, %" PRIu64 " right",
+           " evicted; calls: %" PRIu64 " that write (with %" PRIu64 " tokens of prompts), %" PRIu64
+           " of prompts, %" PRIu64 " of both; %" PRIu64 " proposals, %" PRIu64 " right",
            engine->base.name, counters.asked, counters.reused, counters.computed, counters.evicted,
-           counters.write_calls, counters.fill_calls, counters.joint_calls, counters.drafted, counters.accepted);
+           counters.write_calls, counters.bridges, counters.fill_calls, counters.joint_calls, counters.drafted,
+           counters.accepted);
 }
 
 static void llama_engine_close(struct tl_engine *base) {

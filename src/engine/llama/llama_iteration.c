@@ -65,7 +65,8 @@ static void compute(struct tl_llama_engine *engine, const struct tl_llm_call *ca
     for (size_t i = 0; i < call->count && call->count > 1; i++) {
         struct tl_llm_range alone = call->ranges[i];
         if (alone.request->filled == alone.first) /* else it begins anew, in a later step */
-            compute(engine, &(struct tl_llm_call){&alone, 1, alone.count, i < call->writers});
+            compute(engine, &(struct tl_llm_call){
+                                .ranges = &alone, .count = 1, .rows = alone.count, .writers = alone.writes});
     }
     if (call->count == 1)
         tl_llama_item_fail(engine, held_of(&call->ranges[0]), TL_ERR_ENGINE,

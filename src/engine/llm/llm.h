@@ -26,8 +26,8 @@
  * Composing. Each step every request that writes gets its rows; then prompts get what the step's time allows, in turn:
  * the first of the order until it is complete, then the next. Whether the first of these prompts shares the call of those
  * that write, or each has a call of its own, follows from what was measured: it is different for each layout of KV, model
- * and device, and for each number of rows. The order is rank, then
- * arrival. Nobody starves: each time that a later arrival is served before it a request is overtaken, and one that was
+ * and device, and for each number of rows. Where sequences are `streams`, one or two prompts that stand between requests
+ * that write put a token each into their call (a *bridge*), so that it is not divided. The order is rank, then arrival. Nobody starves: each time that a later arrival is served before it a request is overtaken, and one that was
  * overtaken `patience` times goes before all that were not, by arrival, and cannot be preempted.
  * A request whose prefix is being computed by another one waits for it instead of computing it again, and lends it
  * its rank meanwhile. When no sequence is free, one whose copy nobody computes in is saved and reused; when there is
@@ -71,6 +71,8 @@ struct tl_llm_limits {
     bool held_only;          /* KV goes with the last request or handle that holds it; pinned copies stay */
     bool joined;             /* rows that write and the first prompt of a step always share a call; else where that was
                                 measured to be faster */
+    bool streams;            /* each sequence has KV of its own, and the model computes rows of neighbouring ones together:
+                                a sequence between them that has no row divides the call. Not with whole_only */
 };
 
 /* Carries out what the core decides about KV. Called from within tl_llm_arrange, tl_llm_end, tl_llm_broken,
@@ -179,18 +181,21 @@ struct tl_llm_range {
     uint32_t sequence;
     size_t first, count;
     size_t logits; /* rows at its end that are wanted: 0, 1, or 1 + drafted */
+    bool writes;   /* false: of a prompt */
 };
 
 struct tl_llm_call {
     struct tl_llm_range *ranges; /* the core's; until the next call */
     size_t count, rows;
-    size_t writers;              /* of the ranges, the first so many are of requests that write; the others of prompts */
+    size_t writers;              /* of the ranges, how many are of requests that write: in the order of their sequences */
+    size_t bridges;              /* how many are single tokens of prompts, between those that write */
 };
 
 /* Work done so far, and things held now. */
 struct tl_llm_counters {
     uint64_t steps;
-    uint64_t write_calls, fill_calls, joint_calls; /* of requests that write alone, of prompts alone, of both */
+    uint64_t write_calls, fill_calls, joint_calls; /* of requests that write (and bridges), of prompts, of both */
+    uint64_t bridges;                 /* tokens of prompts in calls of requests that write */
     uint64_t asked, reused, computed; /* prompt tokens of requests; computed: also of what was lost */
     uint64_t written;                 /* rows of written tokens */
     uint64_t evicted, lost;           /* tokens whose only KV was dropped; those that had to be computed again for a

@@ -117,11 +117,56 @@ static void test_the_bound_of_a_call(void **state) {
     tl_llm_test_close(&world);
 }
 
+/* Which of four writing requests, by sequence, have ended and made room for a prompt ('p') or for nothing (' '). Returns how
+ * many tokens of the prompts go with those that still write ('w'), in the order of their sequences. */
+static uint64_t bridges(const char *sequences, bool streams, size_t left) {
+    struct tl_llm_limits limits = usual;
+    limits.streams = streams;
+    limits.idle_steps = 1; /* an idle copy leaves its sequence */
+    struct tl_llm_test_world world = {.seed = 1, .wrote = write_on};
+    struct tl_llm_request *requests[4];
+    tl_llm_test_open(&world, &limits, false);
+    for (int32_t i = 0; i < 4; i++) {
+        submit(&world, i + 1, 4, true);
+        tl_llm_test_step(&world);
+    }
+    for (struct tl_llm_request *request = tl_llm_first(world.core); request; request = request->next)
+        requests[request->copy->sequence] = request;
+    for (int32_t i = 0; i < 4; i++)
+        if (sequences[i] != 'w')
+            tl_llm_end(world.core, requests[i]);
+    for (int32_t i = 0; i < 4; i++)
+        if (sequences[i] == 'p')
+            submit(&world, i + 11, left, false);
+    tl_llm_test_step(&world);
+    struct tl_llm_counters counters = tl_llm_count(world.core);
+    assert_int_equal(counters.joint_calls, 0);
+    while (tl_llm_first(world.core))
+        tl_llm_end(world.core, tl_llm_first(world.core));
+    tl_llm_test_close(&world);
+    return counters.bridges;
+}
+
+/* What has no row of its own in a call divides it, but for its ends. */
+static void test_bridges(void **state) {
+    (void)state;
+    assert_int_equal(bridges("wpww", true, PROMPT), 1);
+    assert_int_equal(bridges("wppw", true, PROMPT), 2);
+    assert_int_equal(bridges("wpww", false, PROMPT), 0);
+    assert_int_equal(bridges("pwww", true, PROMPT), 0);
+    assert_int_equal(bridges("wwwp", true, PROMPT), 0);
+    assert_int_equal(bridges("w ww", true, PROMPT), 0);
+    assert_int_equal(bridges("w pw", true, PROMPT), 0); /* it would stay divided */
+    assert_int_equal(bridges("wpww", true, 2), 1);
+    assert_int_equal(bridges("wpww", true, 1), 0); /* with its last token a prompt is complete */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_apart_where_that_is_faster), cmocka_unit_test(test_joint_where_that_is_faster),
         cmocka_unit_test(test_hardly_faster_is_not),       cmocka_unit_test(test_apart_until_it_is_known),
         cmocka_unit_test(test_always_joint),               cmocka_unit_test(test_the_bound_of_a_call),
+        cmocka_unit_test(test_bridges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

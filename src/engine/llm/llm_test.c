@@ -537,8 +537,8 @@ static void test_few_rows_singly(void **state) {
         tl_llm_test_open(&world, &usual, false);
         struct tl_llm_range range = {0};
         for (int i = 0; i < 16; i++) {
-            tl_llm_measured(world.core, &(struct tl_llm_call){&range, 1, 1, 1}, 8.5);
-            tl_llm_measured(world.core, &(struct tl_llm_call){&range, 2, 2, 2}, slow ? 23.5 : 10);
+            tl_llm_measured(world.core, &(struct tl_llm_call){&range, 1, 1, 1, 0}, 8.5);
+            tl_llm_measured(world.core, &(struct tl_llm_call){&range, 2, 2, 2, 0}, slow ? 23.5 : 10);
         }
         ask_decode(&world, 1, 0, 2, 9);
         ask_decode(&world, 1, 0, 3, 9);
@@ -631,7 +631,7 @@ static size_t choose_proposals(const double ms[5], int unknown, double acceptanc
     struct tl_llm_range range = {0};
     for (int i = 0; i < 5; i++)
         for (int k = 0; i != unknown && k < 3; k++)
-            tl_llm_measured(world.core, &(struct tl_llm_call){&range, 1, (size_t)1 << i, true}, ms[i]);
+            tl_llm_measured(world.core, &(struct tl_llm_call){&range, 1, (size_t)1 << i, true, 0}, ms[i]);
     int32_t ids[60];
     for (int32_t i = 0; i < 60; i++)
         ids[i] = i % 20;
@@ -681,7 +681,7 @@ static void test_together_where_it_pays(void **state) {
     struct tl_llm_range range = {0};
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
         for (int k = 0; k < 3; k++)
-            tl_llm_measured(world.core, &(struct tl_llm_call){&range, 1, calls[i].rows, true}, calls[i].ms);
+            tl_llm_measured(world.core, &(struct tl_llm_call){&range, 1, calls[i].rows, true, 0}, calls[i].ms);
     assert_false(tl_llm_together(world.core, request, 2));
     assert_true(tl_llm_together(world.core, request, 3)); /* not known */
     assert_true(tl_llm_together(world.core, request, 8));
@@ -951,7 +951,8 @@ static void run_randomly(uint64_t seed) {
                                          .preempt_margin = seed % 4 == 1 ? -1 : 0.5,
                                          .whole_only = seed % 8 == 5 && !share,
                                          .held_only = seed % 6 == 4,
-                                         .joined = seed % 10 == 7};
+                                         .joined = seed % 10 == 7,
+                                         .streams = seed % 3 != 1};
     tl_llm_test_open(world, &limits, share);
     size_t steps = 0;
     while (run->submitted < TICKETS || tl_llm_first(world->core)) {

@@ -128,7 +128,7 @@ static void compute(struct tl_llm_test_world *world, const struct tl_llm_call *c
     bool fails = strikes(world, world->call_fails);
     for (size_t i = 0; i < call->count; i++)
         check_range(world, &call->ranges[i]);
-    bool joint = call->writers > 0 && call->writers < call->count;
+    bool joint = call->writers > 0 && call->writers + call->bridges < call->count;
     if (!fails && world->ms_row > 0)
         tl_llm_measured(world->core, call,
                         world->ms_call + world->ms_row * (double)call->rows + (joint ? world->ms_joint : 0));
@@ -164,8 +164,8 @@ bool tl_llm_test_step(struct tl_llm_test_world *world) {
     while (tl_llm_next_call(world->core, &call)) {
         world->calls++;
         world->rows += call.rows;
-        for (size_t i = call.writers; i < call.count; i++)
-            world->prompt_rows += call.ranges[i].count;
+        for (size_t i = 0; i < call.count; i++)
+            world->prompt_rows += call.ranges[i].writes ? 0 : call.ranges[i].count;
         compute(world, &call);
         go_on(world);
         tl_llm_check(world->core);
