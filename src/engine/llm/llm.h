@@ -27,7 +27,8 @@
  * the first of the order until it is complete, then the next. Whether the first of these prompts shares the call of those
  * that write, or each has a call of its own, follows from what was measured: it is different for each layout of KV, model
  * and device, and for each number of rows. Where sequences are `streams`, one or two prompts that stand between requests
- * that write put a token each into their call (a *bridge*), so that it is not divided. The order is rank, then arrival. Nobody starves: each time that a later arrival is served before it a request is overtaken, and one that was
+ * that write put a token each into their call (a *bridge*), so that it is not divided. The order is rank, then arrival.
+ * Nobody starves: each time that a later arrival is served before it a request is overtaken, and one that was
  * overtaken `patience` times goes before all that were not, by arrival, and cannot be preempted.
  * A request whose prefix is being computed by another one waits for it instead of computing it again, and lends it
  * its rank meanwhile. When no sequence is free, one whose copy nobody computes in is saved and reused; when there is
